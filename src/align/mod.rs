@@ -1,0 +1,1 @@
+//! Pairs each frame with the vehicle's state at the middle of its exposure.

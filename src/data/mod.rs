@@ -1,0 +1,25 @@
+//! The vocabulary that every other module speaks: time, images, vehicle state, masks, classes.
+//!
+//! Plain values with their units in the name; no I/O, no clock, no policy.
+//!
+//! ```text
+//! Event ── what a source saw ──▶ AlignedFrame ── a frame and its state ──▶ Perception
+//! ```
+
+mod buffer;
+mod can;
+mod class_table;
+mod event;
+mod image;
+mod mask;
+mod stamp;
+mod vehicle;
+
+pub use buffer::{BufferPool, SharedBytes};
+pub use can::{CanFrame, CanFrameError, CanId};
+pub use class_table::{Class, ClassMapping, ClassTable, ClassTableError};
+pub use event::{AlignedFrame, Event, Frame, FrameId, GroundTruth, Origin, Perception};
+pub use image::{Image, ImageError, PixelFormat, Size};
+pub use mask::{LabelMask, MaskError, Plane, UNLABELED};
+pub use stamp::{Clock, SourceStamp, Stamp, WallMapping};
+pub use vehicle::{Quantity, Reading, StateSample, Validity, VehicleState};

@@ -1,0 +1,94 @@
+//! One device's way of doing the steps from a picture to a mask.
+//!
+//! ```text
+//! key frame:    image ─extract─▶ Features ───────────────────────────▶ decode ─▶ mask
+//!               image ─observe─▶ View ─┐                         ▲
+//! next frame:   image ─observe─▶ View ─┴─flow─▶ Flow ─propagate──┘
+//! ```
+//!
+//! What is behind [`Engine::Features`], [`Engine::View`] and [`Engine::Flow`] (host or device
+//! memory) the caller cannot tell. All are returned to the engine's pools when dropped.
+
+pub mod cpu;
+
+use crate::data::{Image, LabelMask, Plane, Size};
+
+/// Why an engine could not do a step.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The network cannot be used: mend or replace it.
+    #[error("network {path}: {reason}")]
+    Network {
+        /// The file or folder.
+        path: String,
+        /// What is wrong with it and what to do.
+        reason: String,
+    },
+    /// The runtime asked for is not there: install it or choose another.
+    #[error("engine {runtime}: {reason}")]
+    Unavailable {
+        /// The runtime asked for.
+        runtime: &'static str,
+        /// Why it cannot be used and the remedy.
+        reason: String,
+    },
+    /// This one frame cannot be worked on (a broken JPEG, say): skip it and count.
+    #[error("frame: {0}")]
+    Frame(String),
+    /// The runtime failed in the middle of the work: stop.
+    #[error("engine {runtime} failed: {reason}")]
+    Failed {
+        /// The runtime.
+        runtime: &'static str,
+        /// Its own words.
+        reason: String,
+    },
+}
+
+/// What an engine says of itself, for summaries and published headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// The runtime and its version, such as `rten 0.27` or `onnxruntime 1.32.0`.
+    pub runtime: String,
+    /// The network's name.
+    pub network: String,
+    /// XXH3-64 over the network's files: masks are comparable between equal hashes only.
+    pub network_hash: u64,
+}
+
+/// A decoded frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// A class for every pixel.
+    pub mask: LabelMask,
+    /// Margin between the two best classes of each pixel: 0 none, 255 sure.
+    pub confidence: Plane,
+}
+
+/// The steps. An engine works on one frame at a time and may keep buffers between calls.
+pub trait Engine {
+    /// What the network knows of a frame, on its feature grid.
+    type Features;
+    /// What optical flow needs of a frame.
+    type View;
+    /// For each cell of the feature grid, where in the earlier view its content was.
+    type Flow;
+
+    /// The runtime and network.
+    fn info(&self) -> &EngineInfo;
+
+    /// Runs the whole backbone: key frames.
+    fn extract(&mut self, image: &Image) -> Result<Self::Features, EngineError>;
+
+    /// Prepares `image` for optical flow.
+    fn observe(&mut self, image: &Image) -> Result<Self::View, EngineError>;
+
+    /// Flow `[2, rows, cols]` (x then y, in feature cells) that points from `current` back into `earlier`.
+    fn flow(&mut self, earlier: &Self::View, current: &Self::View) -> Result<Self::Flow, EngineError>;
+
+    /// Carries features along a flow.
+    fn propagate(&mut self, features: &Self::Features, flow: &Self::Flow) -> Result<Self::Features, EngineError>;
+
+    /// Head, upsampling to `size` and arg-max in one.
+    fn decode(&mut self, features: &Self::Features, size: Size) -> Result<Decoded, EngineError>;
+}

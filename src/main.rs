@@ -1,0 +1,2 @@
+//! The `segfuse` command.
+fn main() {}

@@ -1,0 +1,38 @@
+//! Where events come from: a recorded trip, a rendered scene; later a camera and a bus.
+//!
+//! A source hands out [`Event`]s in order of arrival. Live or recorded makes no difference to
+//! anything after it.
+
+pub mod can;
+pub mod synthetic;
+
+use crate::data::Event;
+
+/// Why a source cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// One item was unreadable and has been skipped: count it and call `next` again.
+    #[error("skipped: {0}")]
+    Skipped(String),
+    /// Nothing more will come: stop and tell the user.
+    #[error("{0}")]
+    Stopped(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A stream of events in order of [`Event::arrival`].
+pub trait Source {
+    /// The next event; `None` after the last.
+    fn next(&mut self) -> Result<Option<Event>, SourceError>;
+
+    /// Frames that the stream will hold in all, if that is known: for progress only.
+    fn frames(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Events from memory: the fake beside the trait.
+impl Source for std::vec::IntoIter<Event> {
+    fn next(&mut self) -> Result<Option<Event>, SourceError> {
+        Ok(Iterator::next(self))
+    }
+}

@@ -1,0 +1,1 @@
+//! A rendered drive whose every truth is known.

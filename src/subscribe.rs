@@ -1,0 +1,1 @@
+//! The consumer's side: masks of another process, with gaps told.

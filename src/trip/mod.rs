@@ -1,0 +1,1 @@
+//! The trip file: everything that was seen and everything that was answered.

@@ -1,0 +1,1 @@
+//! The published message, byte by byte.
