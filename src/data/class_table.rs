@@ -140,8 +140,8 @@ impl ClassTable {
 
     /// XXH3-64 of the ids and names, in order: equal exactly when masks mean the same.
     pub fn hash(&self) -> u64 {
-        let meaning: String = self.classes.iter().map(|class| format!("{} {}\n", class.id, class.name)).collect();
-        xxh3_64(meaning.as_bytes())
+        let lines: Vec<String> = self.classes.iter().map(|class| format!("{} {}\n", class.id, class.name)).collect();
+        xxh3_64(lines.concat().as_bytes())
     }
 
     /// How ids of table `from` read in this table: through `covers`, or by equal names in the same table.

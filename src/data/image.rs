@@ -141,6 +141,9 @@ pub enum ImageError {
         /// Bytes given.
         got: usize,
     },
+    /// Not a JPEG, cut short, or not of the size it was said to have.
+    #[error("jpeg: {0}")]
+    Jpeg(String),
     /// Not one of the format names.
     #[error("unknown pixel format '{0}': known are yuyv, uyvy, nv12, rgb8, grey, jpeg")]
     UnknownFormat(String),

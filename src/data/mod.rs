@@ -9,6 +9,7 @@
 mod buffer;
 mod can;
 mod class_table;
+mod convert;
 mod event;
 mod image;
 mod mask;
@@ -18,6 +19,7 @@ mod vehicle;
 pub use buffer::{BufferPool, SharedBytes};
 pub use can::{CanFrame, CanFrameError, CanId};
 pub use class_table::{Class, ClassMapping, ClassTable, ClassTableError};
+pub use convert::{jpeg_size, luma, to_grey8, to_rgb8, yuv_to_rgb};
 pub use event::{AlignedFrame, Event, Frame, FrameId, GroundTruth, Origin, Perception};
 pub use image::{Image, ImageError, PixelFormat, Size};
 pub use mask::{LabelMask, MaskError, Plane, UNLABELED};

@@ -1,9 +1,9 @@
 //! One device's way of doing the steps from a picture to a mask.
 //!
 //! ```text
-//! key frame:    image ─extract─▶ Features ───────────────────────────▶ decode ─▶ mask
-//!               image ─observe─▶ View ─┐                         ▲
-//! next frame:   image ─observe─▶ View ─┴─flow─▶ Flow ─propagate──┘
+//! key frame:   image ─observe─▶ View ─extract─▶ Features ─────────────▶ decode ─▶ mask
+//!                                └────────┐          └──────────┐    ▲
+//! next frame:  image ─observe─▶ View ─────┴─flow─▶ Flow ─── propagate┘
 //! ```
 //!
 //! What is behind [`Engine::Features`], [`Engine::View`] and [`Engine::Flow`] (host or device
@@ -69,7 +69,7 @@ pub struct Decoded {
 pub trait Engine {
     /// What the network knows of a frame, on its feature grid.
     type Features;
-    /// What optical flow needs of a frame.
+    /// A frame made ready once for both the backbone and optical flow.
     type View;
     /// For each cell of the feature grid, where in the earlier view its content was.
     type Flow;
@@ -77,11 +77,11 @@ pub trait Engine {
     /// The runtime and network.
     fn info(&self) -> &EngineInfo;
 
-    /// Runs the whole backbone: key frames.
-    fn extract(&mut self, image: &Image) -> Result<Self::Features, EngineError>;
-
-    /// Prepares `image` for optical flow.
+    /// Reads `image`: every frame, once.
     fn observe(&mut self, image: &Image) -> Result<Self::View, EngineError>;
+
+    /// Runs the whole backbone: key frames.
+    fn extract(&mut self, view: &Self::View) -> Result<Self::Features, EngineError>;
 
     /// Flow `[2, rows, cols]` (x then y, in feature cells) that points from `current` back into `earlier`.
     fn flow(&mut self, earlier: &Self::View, current: &Self::View) -> Result<Self::Flow, EngineError>;
