@@ -1,2 +1,7 @@
 //! The `segfuse` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    segfuse::app::main()
+}

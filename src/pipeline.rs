@@ -1,1 +1,144 @@
-//! THE LOOP.
+//! THE LOOP: source → align → perceive → sinks, the same for a live drive and a recorded one.
+//!
+//! It decides nothing by a clock and holds no queue: an event is taken, told to every sink, pushed
+//! into the aligner, and every frame that this completes is perceived and handed to every sink
+//! before the next event is taken. What happened to each frame is counted, and it adds up:
+//! `captured = published + dropped`.
+
+use crate::align::Aligner;
+use crate::data::{AlignedFrame, Event};
+use crate::perceive::{EngineError, Perceive};
+use crate::sink::{Sink, SinkError};
+use crate::source::{Source, SourceError};
+use tracing::{debug_span, warn};
+
+/// What happened to the frames and events of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Frames that the source handed out.
+    pub captured: u64,
+    /// Frames whose mask every sink was offered.
+    pub published: u64,
+    /// Frames without a mask: replaced by a newer one, out of order, or unreadable.
+    pub dropped: u64,
+    /// Of those dropped, frames that the engine could not read.
+    pub unreadable: u64,
+    /// Frames that the camera made and that never came.
+    pub lost: u64,
+    /// Items that the source could not read.
+    pub skipped: u64,
+    /// Results that a sink did not take.
+    pub refused: u64,
+}
+
+/// Why a run ended before its source did. Every sink has been finished all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The source cannot go on.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The engine cannot go on.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A sink can take nothing more.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+/// The stages after the source, and the counts of what went through them.
+pub struct Pipeline<'a> {
+    aligner: Aligner,
+    perceiver: &'a mut dyn Perceive,
+    sinks: Vec<&'a mut dyn Sink>,
+    counts: Counts,
+}
+
+impl<'a> Pipeline<'a> {
+    /// Connects the stages. Sinks are served in the order given.
+    pub fn new(aligner: Aligner, perceiver: &'a mut dyn Perceive, sinks: Vec<&'a mut dyn Sink>) -> Self {
+        Self { aligner, perceiver, sinks, counts: Counts::default() }
+    }
+
+    /// Runs until the source ends or `stop` says so; then finishes every sink.
+    pub fn run(mut self, source: &mut dyn Source, stop: &dyn Fn() -> bool) -> (Counts, Result<(), PipelineError>) {
+        let ran = self.take_all(source, stop).and_then(|()| self.release());
+        let finished = self.finish_sinks();
+        let aligned = self.aligner.counts();
+        self.counts.dropped = aligned.dropped() + self.counts.unreadable;
+        (self.counts, ran.and(finished))
+    }
+
+    fn take_all(&mut self, source: &mut dyn Source, stop: &dyn Fn() -> bool) -> Result<(), PipelineError> {
+        while !stop() {
+            match source.next() {
+                Ok(Some(event)) => self.take(&event)?,
+                Ok(None) => break,
+                Err(SourceError::Skipped(reason)) => self.skip(&reason),
+                Err(stopped) => return Err(stopped.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: &Event) -> Result<(), PipelineError> {
+        match event {
+            Event::Frame(_) => self.counts.captured += 1,
+            Event::Lost { frames, .. } => self.counts.lost += u64::from(*frames),
+            _ => (),
+        }
+        self.offer(|sink| sink.on_event(event))?;
+        debug_span!("align").in_scope(|| self.aligner.push(event));
+        self.answer_all()
+    }
+
+    fn release(&mut self) -> Result<(), PipelineError> {
+        self.aligner.finish();
+        self.answer_all()
+    }
+
+    fn answer_all(&mut self) -> Result<(), PipelineError> {
+        while let Some(frame) = self.aligner.pop() {
+            debug_span!("frame", id = frame.frame.id.0).in_scope(|| self.answer(&frame))?;
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, frame: &AlignedFrame) -> Result<(), PipelineError> {
+        match debug_span!("perceive").in_scope(|| self.perceiver.perceive(frame)) {
+            Ok(perception) => {
+                self.counts.published += 1;
+                debug_span!("publish").in_scope(|| self.offer(|sink| sink.on_perception(frame, &perception)))
+            }
+            Err(error) if error.is_about_one_frame() => {
+                self.counts.unreadable += 1;
+                warn!(frame = frame.frame.id.0, stamp = %frame.frame.stamp, %error, "frame dropped");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn offer(&mut self, give: impl Fn(&mut dyn Sink) -> Result<(), SinkError>) -> Result<(), PipelineError> {
+        for sink in &mut self.sinks {
+            match give(*sink) {
+                Ok(()) => (),
+                Err(error @ SinkError::Dropped { .. }) => {
+                    self.counts.refused += 1;
+                    warn!(%error, "result not taken");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, reason: &str) {
+        self.counts.skipped += 1;
+        warn!(reason, "source item skipped");
+    }
+
+    fn finish_sinks(&mut self) -> Result<(), PipelineError> {
+        let results: Vec<_> = self.sinks.iter_mut().map(|sink| sink.finish()).collect();
+        results.into_iter().collect::<Result<(), SinkError>>().map_err(PipelineError::from)
+    }
+}

@@ -1,0 +1,81 @@
+//! Options that several commands share.
+
+use crate::data::Size;
+use crate::perceive::Schedule;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Which network runs, on what, and how often.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Network")]
+pub struct NetworkArguments {
+    /// A network folder (model.toml), a plain ONNX file, or the name of an embedded network.
+    #[arg(long, value_name = "PATH|NAME", default_value = "tiny")]
+    pub network: String,
+    /// Which frames run the network, such as every:5 [default: every:1, or what --config says].
+    #[arg(long, value_name = "every:K")]
+    pub schedule: Option<Schedule>,
+    /// The runtime: auto takes onnxruntime where its library is found, else rten.
+    #[arg(long, value_name = "auto|rten|onnxruntime")]
+    pub engine: Option<crate::engine::cpu::RuntimeChoice>,
+    /// libonnxruntime.so, if it is not on the library path.
+    #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
+    pub onnxruntime_library: Option<PathBuf>,
+    /// Threads of the runtime; masks are the same for any number.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<std::num::NonZeroUsize>,
+    /// Plain ONNX only: channel order.
+    #[arg(long, value_name = "rgb|bgr", default_value = "rgb")]
+    pub channels: crate::engine::cpu::preprocess::ChannelOrder,
+    /// Plain ONNX only: mean of each channel, of values 0 to 1.
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',', num_args = 3, default_values_t = [0.485, 0.456, 0.406])]
+    pub mean: Vec<f32>,
+    /// Plain ONNX only: standard deviation of each channel, of values 0 to 1.
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',', num_args = 3, default_values_t = [0.229, 0.224, 0.225])]
+    pub std: Vec<f32>,
+    /// Plain ONNX only: what the network's classes are: a built-in table or a .toml file.
+    #[arg(long = "network-classes", value_name = "TABLE", default_value = "cityscapes")]
+    pub network_classes: String,
+}
+
+/// Where masks are published.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Zenoh")]
+pub struct PublishArguments {
+    /// Vehicle name in the keys PREFIX/VEHICLE/CAMERA/mask.
+    #[arg(long, value_name = "NAME")]
+    pub vehicle: Option<String>,
+    /// Camera name in the keys.
+    #[arg(long, value_name = "NAME")]
+    pub camera: Option<String>,
+    /// First part of the keys.
+    #[arg(long, value_name = "KEY")]
+    pub prefix: Option<String>,
+    /// A Zenoh configuration file (config/zenoh.json5 is the commented default).
+    #[arg(long, value_name = "FILE")]
+    pub zenoh_config: Option<PathBuf>,
+    /// Listen here for peers, such as tcp/127.0.0.1:7447.
+    #[arg(long, value_name = "ENDPOINT")]
+    pub listen: Vec<String>,
+    /// Connect to a peer or router.
+    #[arg(long, value_name = "ENDPOINT")]
+    pub connect: Vec<String>,
+}
+
+/// A rendered drive.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Scene")]
+pub struct SceneArguments {
+    /// Seed: the same seed gives the same drive, bit for bit.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Seconds to drive.
+    #[arg(long, default_value_t = 10.0)]
+    pub seconds: f64,
+    /// Picture size.
+    #[arg(long, default_value = "640x360")]
+    pub size: Size,
+    /// Frames a second.
+    #[arg(long, default_value_t = 30.0)]
+    pub fps: f64,
+}

@@ -1,0 +1,67 @@
+//! The command line: every command with its options and an example.
+
+use super::arguments::{NetworkArguments, PublishArguments};
+use super::logging::LogFormat;
+use super::{demo, evaluate, export, import, render, replay, subscribe, trip};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+const EXAMPLES: &str = "\
+Examples:
+  segfuse demo                                          render a drive, run it, report it
+  segfuse trip import --images frames --rate 15 --out seq.mcap
+  segfuse replay seq.mcap --schedule every:5 --out run.mcap --summary run.json
+  segfuse evaluate run.mcap --classes camvid --html eval.html
+  segfuse subscribe --save masks                        in another terminal, while a replay runs
+
+Exit status: 0 done, 1 failed, 2 wrong command line or configuration, 130 interrupted.";
+
+/// A dense class mask for every camera frame of a moving vehicle: replay, evaluate, publish, subscribe.
+#[derive(Parser, Debug)]
+#[command(name = "segfuse", version, after_help = EXAMPLES, max_term_width = 110)]
+pub struct Cli {
+    /// What to log: a level, or module=level pairs.
+    #[arg(long, global = true, default_value = "warn,segfuse=info", env = "SEGFUSE_LOG", value_name = "FILTER")]
+    pub log: String,
+    /// How to write log lines.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// No progress bar.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Render a drive, run it through the shipped network, publish it, write an overlay video and a report.
+    Demo(demo::Arguments),
+    /// Run a recorded trip through the pipeline.
+    Replay(replay::Arguments),
+    /// Score masks against true labels: table, JSON, HTML report.
+    Evaluate(evaluate::Arguments),
+    /// Receive masks of another process: rate, age, gaps; save them as PNG.
+    Subscribe(subscribe::Arguments),
+    /// Import, look into, export and recover trip files.
+    #[command(subcommand)]
+    Trip(trip::Command),
+    /// Render a synthetic drive with exact labels, vehicle state and CAN into a trip.
+    Render(render::Arguments),
+    /// Version, features and the embedded network.
+    Version,
+    /// Print a completion script, for instance `segfuse completions bash > /etc/bash_completion.d/segfuse`.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+impl Cli {
+    /// Writes the completion script of `shell` to standard output.
+    pub(super) fn print_completions(shell: Shell) {
+        clap_complete::generate(shell, &mut Self::command(), "segfuse", &mut std::io::stdout());
+    }
+}

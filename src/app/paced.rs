@@ -1,0 +1,86 @@
+//! Real-time replay: each event is handed out no earlier than it came when it was recorded.
+//!
+//! Pacing only waits. It never drops: a pipeline that is slower than the recording falls behind
+//! and says by how much, so that the masks are the same at any speed.
+
+use crate::clock::MeasuringClock;
+use crate::data::{Event, Stamp};
+use crate::source::{Source, SourceError};
+use std::time::Duration;
+
+/// A source at the pace of its recording.
+pub(super) struct Paced<'a> {
+    source: Box<dyn Source + 'a>,
+    clock: &'a dyn MeasuringClock,
+    stop: &'a dyn Fn() -> bool,
+    start: Option<(Stamp, Stamp)>,
+    behind_ns: i64,
+}
+
+/// The longest single wait: an interrupt is seen within it.
+const WAIT: Duration = Duration::from_millis(50);
+
+impl<'a> Paced<'a> {
+    /// Paces `source` by `clock`, until `stop` says otherwise.
+    pub(super) fn new(source: Box<dyn Source + 'a>, clock: &'a dyn MeasuringClock, stop: &'a dyn Fn() -> bool) -> Self {
+        Self { source, clock, stop, start: None, behind_ns: 0 }
+    }
+
+    /// The most that the pipeline has been behind the recording, in milliseconds.
+    pub(super) fn behind_ms(&self) -> f64 {
+        self.behind_ns as f64 / 1e6
+    }
+
+    fn wait_for(&mut self, event: &Event) {
+        let (recorded, began) = *self.start.get_or_insert((event.arrival(), self.clock.now()));
+        let due = began.offset_ns(event.arrival().signed_ns_since(recorded));
+        self.behind_ns = self.behind_ns.max(self.clock.now().signed_ns_since(due));
+        while !(self.stop)() {
+            let left = due.signed_ns_since(self.clock.now());
+            if left <= 0 {
+                return;
+            }
+            std::thread::sleep(WAIT.min(Duration::from_nanos(left.unsigned_abs())));
+        }
+    }
+}
+
+impl Source for Paced<'_> {
+    fn next(&mut self) -> Result<Option<Event>, SourceError> {
+        let event = self.source.next()?;
+        if let Some(event) = &event {
+            self.wait_for(event);
+        }
+        Ok(event)
+    }
+
+    fn frames(&self) -> Option<u64> {
+        self.source.frames()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::MonotonicClock;
+
+    #[test]
+    fn events_come_no_earlier_than_they_were_recorded() {
+        let tick = |ms: u64| Event::Tick(Stamp::from_ns(ms * 1_000_000));
+        let recorded = vec![tick(5_000), tick(5_020), tick(5_040)];
+        let never = || false;
+        let mut paced = Paced::new(Box::new(recorded.into_iter()), &MonotonicClock, &never);
+        let began = MonotonicClock.now();
+        while let Ok(Some(_)) = paced.next() {}
+        assert!(MonotonicClock.now().signed_ns_since(began) >= 40_000_000);
+        assert!(paced.behind_ms() < 1_000.0);
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait() {
+        let recorded = vec![Event::Tick(Stamp::ZERO), Event::Tick(Stamp::from_ns(u64::MAX / 2))];
+        let always = || true;
+        let mut paced = Paced::new(Box::new(recorded.into_iter()), &MonotonicClock, &always);
+        assert!(paced.next().is_ok() && paced.next().is_ok());
+    }
+}
