@@ -2,6 +2,7 @@
 
 use crate::data::Size;
 use crate::perceive::Schedule;
+use crate::source::synthetic;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -26,13 +27,16 @@ pub struct NetworkArguments {
     pub threads: Option<std::num::NonZeroUsize>,
     /// Plain ONNX only: channel order.
     #[arg(long, value_name = "rgb|bgr", default_value = "rgb")]
-    pub channels: crate::engine::cpu::preprocess::ChannelOrder,
-    /// Plain ONNX only: mean of each channel, of values 0 to 1.
-    #[arg(long, value_name = "R,G,B", value_delimiter = ',', num_args = 3, default_values_t = [0.485, 0.456, 0.406])]
-    pub mean: Vec<f32>,
-    /// Plain ONNX only: standard deviation of each channel, of values 0 to 1.
-    #[arg(long, value_name = "R,G,B", value_delimiter = ',', num_args = 3, default_values_t = [0.229, 0.224, 0.225])]
-    pub std: Vec<f32>,
+    pub channels: crate::engine::network::Channels,
+    /// Plain ONNX only: what the bytes 0 to 255 are multiplied by first [default: 1/255].
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0 / 255.0, hide_default_value = true)]
+    pub scale: f32,
+    /// Plain ONNX only: mean of each channel after scaling, in the order of --channels.
+    #[arg(long, value_name = "A,B,C", value_parser = triple, default_value = "0.485,0.456,0.406")]
+    pub mean: Triple,
+    /// Plain ONNX only: standard deviation of each channel after scaling.
+    #[arg(long, value_name = "A,B,C", value_parser = triple, default_value = "0.229,0.224,0.225")]
+    pub std: Triple,
     /// Plain ONNX only: what the network's classes are: a built-in table or a .toml file.
     #[arg(long = "network-classes", value_name = "TABLE", default_value = "cityscapes")]
     pub network_classes: String,
@@ -63,19 +67,38 @@ pub struct PublishArguments {
 }
 
 /// A rendered drive.
-#[derive(Args, Clone, Copy, Debug)]
-#[command(next_help_heading = "Scene")]
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Drive")]
 pub struct SceneArguments {
-    /// Seed: the same seed gives the same drive, bit for bit.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Seconds to drive.
-    #[arg(long, default_value_t = 10.0)]
-    pub seconds: f64,
-    /// Picture size.
-    #[arg(long, default_value = "640x360")]
-    pub size: Size,
-    /// Frames a second.
-    #[arg(long, default_value_t = 30.0)]
-    pub fps: f64,
+    /// Seed: the same seed gives the same drive, bit for bit [default: 1].
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Seconds to drive [default: 10].
+    #[arg(long)]
+    pub seconds: Option<f64>,
+    /// Picture size [default: 640x360].
+    #[arg(long, value_name = "WIDTHxHEIGHT")]
+    pub size: Option<Size>,
+    /// Frames a second [default: 30].
+    #[arg(long)]
+    pub fps: Option<f64>,
+}
+
+impl SceneArguments {
+    /// Puts what was given into `scene`.
+    pub(super) fn apply(self, scene: &mut synthetic::Config) {
+        scene.seed = self.seed.unwrap_or(scene.seed);
+        scene.seconds = self.seconds.unwrap_or(scene.seconds);
+        scene.size = self.size.unwrap_or(scene.size);
+        scene.fps = self.fps.unwrap_or(scene.fps);
+    }
+}
+
+/// A number for each channel.
+pub type Triple = [f32; 3];
+
+fn triple(text: &str) -> Result<Triple, String> {
+    let numbers: Option<Vec<f32>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    let triple = numbers.and_then(|numbers| numbers.try_into().ok());
+    triple.ok_or_else(|| format!("'{text}' is not three numbers, such as 0.485,0.456,0.406"))
 }

@@ -1,13 +1,13 @@
 //! The composition root: a file a command, and the only place that names concrete sources, engines and sinks.
 //!
 //! ```text
-//! command line ──▶ cli ──▶ one of the commands ──▶ pipeline ──▶ exit code
+//! command line ──▶ cli ──▶ one of the commands ──▶ pipeline ──▶ exit status
 //! ```
 
 mod arguments;
-mod bench_rig;
 pub mod cli;
 mod demo;
+mod drive;
 mod evaluate;
 mod export;
 mod import;
@@ -15,12 +15,65 @@ mod interrupt;
 mod latency;
 mod logging;
 mod network;
+mod output;
 mod paced;
 mod progress;
+#[cfg(feature = "zenoh")]
 mod publishing;
+mod recover;
 mod render;
 mod replay;
 mod session;
+#[cfg(feature = "zenoh")]
 mod subscribe;
 mod summary;
 mod trip;
+mod version;
+
+use crate::config::ConfigError;
+use clap::Parser;
+use cli::{Cli, Command};
+use session::Session;
+use std::process::ExitCode;
+
+const EXIT_FAILED: u8 = 1;
+const EXIT_MISUSED: u8 = 2;
+
+/// A wrong command line that clap cannot see, such as options that contradict each other.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misuse(String);
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code.into(),
+        Err(error) if output::is_closed_pipe(&error) => EXIT_FAILED.into(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            exit_status(&error).into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<u8> {
+    let session = Session::start(cli.quiet)?;
+    logging::install(cli.log_format, &cli.log, &session.times)?;
+    match cli.command {
+        Command::Demo(arguments) => demo::run(&arguments, &session),
+        Command::Replay(arguments) => replay::run(&arguments, &session),
+        Command::Evaluate(arguments) => evaluate::run(&arguments, &session),
+        #[cfg(feature = "zenoh")]
+        Command::Subscribe(arguments) => subscribe::run(&arguments, &session),
+        Command::Trip(command) => trip::run(&command, &session),
+        Command::Render(arguments) => render::run(&arguments, &session),
+        Command::Version => version::run(),
+        Command::Completions { shell } => Cli::print_completions(shell),
+    }?;
+    Ok(if session.interrupt.asked() { interrupt::EXIT_INTERRUPTED } else { 0 })
+}
+
+fn exit_status(error: &anyhow::Error) -> u8 {
+    if error.is::<ConfigError>() || error.is::<Misuse>() { EXIT_MISUSED } else { EXIT_FAILED }
+}

@@ -1,0 +1,116 @@
+//! `segfuse demo`: the whole program on a rendered drive, with nothing but itself.
+
+use super::arguments::SceneArguments;
+use super::output::{print, write_json};
+use super::session::Session;
+use super::{evaluate, network, render, replay};
+use crate::config::Config;
+use crate::evaluate::report;
+use crate::sink::overlay::OverlayFormat;
+use crate::trip::{Range, TripReader, WhenFull};
+use anyhow::Context;
+use clap::{Args, Parser};
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  segfuse demo
+  segfuse demo --out /tmp/demo --seconds 5 --seed 3
+
+Needs nothing installed; with ffmpeg on the PATH the overlay is an MP4, without it an animated PNG.
+While it runs, `segfuse subscribe` in another terminal receives its masks.";
+
+/// Options of `segfuse demo`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Folder for everything that it makes.
+    #[arg(long, value_name = "FOLDER", default_value = "segfuse-demo")]
+    pub out: PathBuf,
+    /// Which frames run the network.
+    #[arg(long, value_name = "every:K", default_value = "every:3")]
+    pub schedule: crate::perceive::Schedule,
+    /// Do not publish over Zenoh.
+    #[arg(long)]
+    pub no_publish: bool,
+    /// The drive.
+    #[command(flatten)]
+    pub drive: SceneArguments,
+}
+
+/// Renders, replays, evaluates; says where everything is.
+pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
+    let folder = &arguments.out;
+    std::fs::create_dir_all(folder).with_context(|| format!("--out {}: cannot be made", folder.display()))?;
+    let made = Made::in_folder(folder);
+    let scene = render::scene(None, &arguments.drive)?;
+    print(&format_args!("rendering {} frames of {} …", scene.frames(), scene.size))?;
+    render::render(&scene, &made.drive, session)?;
+    let network = network::embedded()?;
+    print(&format_args!("running '{}', publishing, drawing …", network.name()))?;
+    let options = made.replay_options(arguments);
+    let mut config = Config::default();
+    config.perceive.schedule = arguments.schedule;
+    config.trip.when_full = WhenFull::Wait;
+    let source = TripReader::open(&made.drive, Range::default())?;
+    let summary = replay::replay(&options, &config, &network, source, session)?;
+    write_json(&made.summary, &summary)?;
+    print(&format_args!("\n{summary}\n"))?;
+    let (evaluation, mut context) = evaluate::of_trip(&made.run, None, &crate::evaluate::Config::default(), session)?;
+    context.title = "segfuse demo".into();
+    context.facts.extend(summary.facts());
+    report::write(&made.report, &evaluation, &context)?;
+    print(&made.account(evaluation.miou))
+}
+
+/// What the demo leaves behind.
+struct Made {
+    drive: PathBuf,
+    run: PathBuf,
+    overlay: PathBuf,
+    report: PathBuf,
+    summary: PathBuf,
+}
+
+impl Made {
+    fn in_folder(folder: &Path) -> Self {
+        Self {
+            drive: folder.join("drive.mcap"),
+            run: folder.join("run.mcap"),
+            overlay: folder.join("overlay").with_extension(OverlayFormat::detect().extension()),
+            report: folder.join("report.html"),
+            summary: folder.join("run.json"),
+        }
+    }
+
+    /// The same as typing `segfuse replay` with these files.
+    fn replay_options(&self, arguments: &Arguments) -> replay::Arguments {
+        #[derive(Parser)]
+        struct Typed {
+            #[command(flatten)]
+            replay: replay::Arguments,
+        }
+        let mut typed = Typed::parse_from(["replay".as_ref(), self.drive.as_os_str()]).replay;
+        typed.out = Some(self.run.clone());
+        typed.overlay = Some(self.overlay.clone());
+        typed.publish = !arguments.no_publish;
+        typed.no_publish = arguments.no_publish;
+        typed.await_subscriber = 0.0;
+        typed
+    }
+
+    fn account(&self, miou: Option<f64>) -> String {
+        let Self { drive, run, overlay, report, summary } = self;
+        let score = miou.map_or_else(String::new, |miou| format!(" ({miou:.1} mIoU against the scene's exact labels)"));
+        let drive = drive.display();
+        format!(
+            "Made:\n  {drive}   the drive: frames, labels, CAN, vehicle state\n  {}     the drive with its masks\n  \
+             {}  frames with masks laid over\n  {}  the report{score}\n  {}    the summary\n\n\
+             To subscribe, in one terminal:   segfuse subscribe\n              and in another:     segfuse replay {drive} --realtime",
+            run.display(),
+            overlay.display(),
+            report.display(),
+            summary.display(),
+        )
+    }
+}

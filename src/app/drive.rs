@@ -1,0 +1,41 @@
+//! One run of the pipeline, for every command that has one: stages connected, times taken, sinks finished.
+
+use super::session::Session;
+use super::summary::{Run, Summary};
+use crate::align::{self, Aligner};
+use crate::engine::cpu::CpuEngine;
+use crate::engine::{Engine, EngineInfo};
+use crate::perceive::{self, Perceiver};
+use crate::pipeline::Pipeline;
+use crate::sink::Sink;
+use crate::sink::statistics::Statistics;
+use crate::source::Source;
+
+/// The stages between source and sinks.
+pub(super) struct Stages {
+    pub engine: CpuEngine,
+    pub perceive: perceive::Config,
+    pub align: align::Config,
+}
+
+/// Drives `source` through `stages` into `sinks`. The summary tells all, also of a run that failed midway.
+pub(super) fn drive(
+    source: &mut dyn Source,
+    stages: Stages,
+    sinks: Vec<&mut dyn Sink>,
+    session: &Session,
+) -> (Summary, anyhow::Result<()>) {
+    let engine: EngineInfo = stages.engine.info().clone();
+    let mut statistics = Statistics::default();
+    let mut perceiver = Perceiver::new(stages.engine, stages.perceive);
+    session.times.clear();
+    let began = session.clock.now();
+    let mut all: Vec<&mut dyn Sink> = vec![&mut statistics];
+    all.extend(sinks);
+    let pipeline = Pipeline::new(Aligner::new(stages.align), &mut perceiver, all);
+    let (counts, ended) = pipeline.run(source, &|| session.interrupt.asked());
+    let seconds = session.clock.now().signed_ns_since(began) as f64 / 1e9;
+    let schedule = stages.perceive.schedule.to_string();
+    let run = Run { counts, totals: statistics.totals(), engine: &engine, schedule, seconds };
+    (Summary::new(&run, session), ended.map_err(Into::into))
+}

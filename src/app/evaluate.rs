@@ -1,0 +1,222 @@
+//! `segfuse evaluate`: masks against true labels, from a run's trip or from two folders.
+
+use super::Misuse;
+use super::output::{print, write_json};
+use super::progress::Progress;
+use super::session::Session;
+use crate::data::{ClassTable, Perception};
+use crate::evaluate::folders::Folders;
+use crate::evaluate::report::{self, ReportContext};
+use crate::evaluate::{Config, EvaluateError, Evaluation, EvaluationItem, Evaluator, evaluate};
+use crate::trip::{Lookup, Perceptions, Range, TripMetadata};
+use anyhow::{Context, bail};
+use clap::Args;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  segfuse evaluate run.mcap --classes camvid --json eval.json --html eval.html
+  segfuse evaluate --predictions masks --truth labels --classes cityscapes --html eval.html
+
+Score: mean over classes of IoU = TP / (TP + FP + FN), over the whole set, in percent.";
+
+/// Options of `segfuse evaluate`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// A trip that holds masks, as `segfuse replay --out` writes it.
+    #[arg(required_unless_present = "predictions")]
+    pub run: Option<PathBuf>,
+    /// Folder of predicted masks, 8-bit PNG of class ids.
+    #[arg(long, value_name = "FOLDER", requires = "truth", conflicts_with = "run")]
+    pub predictions: Option<PathBuf>,
+    /// Folder of true labels, 8-bit PNG, files named as the predictions.
+    #[arg(long, value_name = "FOLDER", requires = "predictions")]
+    pub truth: Option<PathBuf>,
+    /// Folder of pictures for the report, files named as the predictions.
+    #[arg(long, value_name = "FOLDER", requires = "predictions")]
+    pub images: Option<PathBuf>,
+    /// Classes to score in: a built-in table or a .toml file [default: the labels' own].
+    #[arg(long, value_name = "TABLE")]
+    pub classes: Option<String>,
+    /// Folders only: what the predictions' ids mean.
+    #[arg(long, value_name = "TABLE", default_value = "cityscapes")]
+    pub prediction_classes: String,
+    /// Write every figure as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write one self-contained page with plots and the worst frames.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Worst frames that the page shows.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub shown_frames: usize,
+}
+
+/// Evaluates; prints the table.
+pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
+    let config = Config { shown_frames: arguments.shown_frames, ..Config::default() };
+    config.check().map_err(|error| Misuse(error.to_string()))?;
+    let (evaluation, context) = match &arguments.run {
+        Some(trip) => of_trip(trip, arguments.classes.as_deref(), &config, session)?,
+        None => of_folders(arguments, &config, session)?,
+    };
+    if let Some(path) = &arguments.json {
+        write_json(path, &evaluation)?;
+    }
+    if let Some(path) = &arguments.html {
+        report::write(path, &evaluation, &context)?;
+    }
+    print(&evaluation)
+}
+
+/// A built-in class table, or one from a file.
+pub(super) fn class_table(name: &str) -> anyhow::Result<ClassTable> {
+    if Path::new(name).extension().is_none_or(|extension| extension != "toml") {
+        return ClassTable::builtin(name).map_err(|error| Misuse(error.to_string()).into());
+    }
+    let text = std::fs::read_to_string(name).with_context(|| format!("{name}: cannot read the class table"))?;
+    ClassTable::from_toml(&text).with_context(|| name.to_owned())
+}
+
+/// Evaluates the masks of a trip in `classes`, or in the table of its labels.
+pub(super) fn of_trip(
+    path: &Path,
+    classes: Option<&str>,
+    config: &Config,
+    session: &Session,
+) -> anyhow::Result<(Evaluation, ReportContext)> {
+    let perceptions = Perceptions::open(path, Range::default())?;
+    let metadata = perceptions.metadata().clone();
+    let predicted = mask_table(path, &metadata)?;
+    let mut lookup = Lookup::open(path)?;
+    let truth = truth_table(&mut lookup, &metadata)?;
+    let scored = match (classes, &truth) {
+        (Some(name), _) => class_table(name)?,
+        (None, Some(truth)) => truth.clone(),
+        (None, None) => predicted.clone(),
+    };
+    let mut evaluator = Evaluator::new(scored, &predicted, config)?;
+    if let Some(truth) = &truth {
+        evaluator = evaluator.with_truth_table(truth)?;
+    }
+    let total = lookup.frame_stamps().count() as u64;
+    let progress = Progress::new("evaluate", Some(total), session.quiet);
+    let mut items = TripItems::new(perceptions, lookup);
+    let items = std::iter::from_fn(|| if session.interrupt.asked() { None } else { items.next() });
+    let mut evaluation = evaluate(items.inspect(|_| progress.advance()), evaluator)
+        .with_context(|| format!("{}: cannot be evaluated", path.display()))?;
+    progress.close();
+    evaluation.engine = metadata.network.as_ref().map(|network| network.runtime.clone());
+    evaluation.network = metadata.network.as_ref().map(|network| network.name.clone());
+    Ok((evaluation, context(path, &metadata)))
+}
+
+fn mask_table(path: &Path, metadata: &TripMetadata) -> anyhow::Result<ClassTable> {
+    let table = metadata.mask_classes.as_ref().and_then(|name| metadata.class_table(name));
+    let Some(table) = table else {
+        let path = path.display();
+        bail!("{path}: this trip holds no masks; run `segfuse replay {path} --out run.mcap` and evaluate that");
+    };
+    Ok(table.clone())
+}
+
+/// The table of the first labels; `None` if there are no labels.
+fn truth_table(lookup: &mut Lookup, metadata: &TripMetadata) -> anyhow::Result<Option<ClassTable>> {
+    let Some(first) = lookup.truth_stamps().next() else { return Ok(None) };
+    let Some(truth) = lookup.truth(first)? else { return Ok(None) };
+    match metadata.class_table(&truth.classes) {
+        Some(table) => Ok(Some(table.clone())),
+        None => Ok(Some(ClassTable::builtin(&truth.classes)?)),
+    }
+}
+
+fn context(path: &Path, metadata: &TripMetadata) -> ReportContext {
+    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let mut facts = Vec::new();
+    if let Some(network) = &metadata.network {
+        facts.push(("network".to_owned(), network.name.clone()));
+        facts.push(("runtime".to_owned(), network.runtime.clone()));
+        facts.push(("network hash".to_owned(), network.hash.clone()));
+    }
+    ReportContext { title: format!("Evaluation of {name}"), subtitle: metadata.source.clone(), facts }
+}
+
+/// The recorded masks, each with its labels and picture; then the labels that no mask answers.
+struct TripItems {
+    perceptions: Perceptions,
+    lookup: Lookup,
+    unanswered: Option<BTreeSet<crate::data::Stamp>>,
+}
+
+impl TripItems {
+    fn new(perceptions: Perceptions, lookup: Lookup) -> Self {
+        let unanswered = Some(lookup.truth_stamps().collect());
+        Self { perceptions, lookup, unanswered }
+    }
+
+    fn item(&mut self, perception: Perception) -> Result<EvaluationItem, EvaluateError> {
+        let stamp = perception.stamp;
+        if let Some(unanswered) = &mut self.unanswered {
+            unanswered.remove(&stamp);
+        }
+        let source = |error: crate::trip::TripError| EvaluateError::Source(Box::new(error));
+        Ok(EvaluationItem {
+            name: format!("frame {}", perception.frame.0),
+            stamp: Some(stamp),
+            distance: Some(perception.origin.distance()),
+            truth: self.lookup.truth(stamp).map_err(source)?,
+            image: self.lookup.frame(stamp).map_err(source)?.map(|frame| frame.image),
+            prediction: perception.mask,
+            confidence: perception.confidence,
+        })
+    }
+
+    fn unanswered(&mut self) -> Option<Result<EvaluationItem, EvaluateError>> {
+        let stamp = self.unanswered.as_mut()?.pop_first()?;
+        Some(Err(EvaluateError::MissingPrediction { name: format!("frame at {stamp} s") }))
+    }
+}
+
+impl Iterator for TripItems {
+    type Item = Result<EvaluationItem, EvaluateError>;
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.perceptions.next() {
+            Some(Ok(perception)) => Some(self.item(perception)),
+            Some(Err(error)) if error.is_skippable() => {
+                Some(Err(EvaluateError::Skipped { name: "a recorded mask".into(), reason: error.to_string() }))
+            }
+            Some(Err(error)) => Some(Err(EvaluateError::Source(Box::new(error)))),
+            None => self.unanswered(),
+        }
+    }
+}
+
+fn of_folders(
+    arguments: &Arguments,
+    config: &Config,
+    session: &Session,
+) -> anyhow::Result<(Evaluation, ReportContext)> {
+    let (Some(predictions), Some(truth)) = (&arguments.predictions, &arguments.truth) else {
+        return Err(Misuse("name a trip, or --predictions and --truth".into()).into());
+    };
+    let Some(classes) = &arguments.classes else {
+        return Err(Misuse("--classes is needed: it says what the ids in the label files mean, such as camvid".into()).into());
+    };
+    let table = class_table(classes)?;
+    let folders = Folders {
+        predictions: predictions.clone(),
+        truth: truth.clone(),
+        truth_classes: table.name.clone(),
+        images: arguments.images.clone(),
+    };
+    let evaluator = Evaluator::new(table, &class_table(&arguments.prediction_classes)?, config)?;
+    let progress = Progress::new("evaluate", None, session.quiet);
+    let items = folders.items()?.take_while(|_| !session.interrupt.asked());
+    let evaluation = evaluate(items.inspect(|_| progress.advance()), evaluator)?;
+    progress.close();
+    let title = format!("Evaluation of {}", predictions.display());
+    let subtitle = format!("against {}", truth.display());
+    Ok((evaluation, ReportContext { title, subtitle, facts: vec![] }))
+}

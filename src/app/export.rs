@@ -1,0 +1,64 @@
+//! `segfuse trip export`: frames, masks and vehicle states as files.
+
+use super::Misuse;
+use super::output::print;
+use super::replay::seconds;
+use super::session::Session;
+use crate::trip::{Range, Selection, export};
+use clap::{ArgGroup, Args};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  segfuse trip export drive.mcap --states states.csv
+  segfuse trip export run.mcap --frames frames --masks masks --from 10 --until 20";
+
+/// Options of `segfuse trip export`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+#[command(group(ArgGroup::new("what").args(["frames", "masks", "labels", "states"]).multiple(true).required(true)))]
+pub struct Arguments {
+    /// The trip.
+    pub trip: PathBuf,
+    /// Write the frames into this folder: JPEG as it was recorded, else PNG.
+    #[arg(long, value_name = "FOLDER")]
+    pub frames: Option<PathBuf>,
+    /// Write the masks into this folder: PNG with the class colours, class ids as the pixel values.
+    #[arg(long, value_name = "FOLDER")]
+    pub masks: Option<PathBuf>,
+    /// Write the true labels into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub labels: Option<PathBuf>,
+    /// Write every report of the vehicle's state as CSV.
+    #[arg(long, value_name = "FILE")]
+    pub states: Option<PathBuf>,
+    /// Start this long after the trip's first event.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub from: Option<f64>,
+    /// Stop this long after the trip's first event.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub until: Option<f64>,
+}
+
+/// Exports; prints what was written.
+pub(super) fn run(arguments: &Arguments, _session: &Session) -> anyhow::Result<()> {
+    let span = |given: Option<f64>| given.map(Duration::from_secs_f64);
+    if let (Some(from), Some(until)) = (arguments.from, arguments.until)
+        && from >= until
+    {
+        return Err(Misuse(format!("--from {from} is not before --until {until}")).into());
+    }
+    let selection = Selection {
+        frames: arguments.frames.clone(),
+        masks: arguments.masks.clone(),
+        truth: arguments.labels.clone(),
+        states: arguments.states.clone(),
+        range: Range { from: span(arguments.from), until: span(arguments.until) },
+    };
+    let report = export(&arguments.trip, &selection)?;
+    print(&format_args!(
+        "{} frames, {} masks, {} labels, {} states ({} unreadable)",
+        report.frames, report.masks, report.truth, report.states, report.skipped
+    ))
+}

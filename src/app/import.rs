@@ -1,0 +1,191 @@
+//! `segfuse trip import`: another recording becomes a trip.
+
+use super::Misuse;
+use super::evaluate::class_table;
+use super::output::print;
+use super::progress::Progress;
+use super::replay::same_file;
+use super::session::Session;
+use crate::data::{Event, Stamp};
+use crate::source::can::{self, CanDecoder, CanError, Decoding, builtin_signals};
+use crate::source::{Source, synthetic};
+use crate::trip::import::{
+    CandumpConfig, CandumpLog, Comma2k19, ImageFolder, ImagesConfig, ImportReport, Merged, VideoFile, VideoTools, write_trip,
+};
+use crate::trip::{Config, DbcText, TripMetadata, TripWriter};
+use anyhow::Context;
+use clap::{ArgGroup, Args};
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  segfuse trip import --images frames --rate 15 --out seq.mcap
+  segfuse trip import --images frames --labels labels --label-classes camvid --rate 15 --out seq.mcap
+  segfuse trip import --video dashcam.mp4 --out drive.mcap
+  segfuse trip import --comma2k19 segment --dbc toyota.dbc --out drive.mcap
+  segfuse trip import --video dashcam.mp4 --candump can.log --dbc car.dbc --signals car.toml --out drive.mcap";
+
+/// Options of `segfuse trip import`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+#[command(group(ArgGroup::new("camera").args(["images", "video"])))]
+#[command(group(ArgGroup::new("recording").args(["images", "video", "comma2k19", "candump"]).multiple(true).required(true)))]
+pub struct Arguments {
+    /// Folder of pictures, PNG or JPEG, in the order of their names.
+    #[arg(long, value_name = "FOLDER", requires = "rate")]
+    pub images: Option<PathBuf>,
+    /// Folder of true labels for them: 8-bit PNG of class ids, files named as the pictures.
+    #[arg(long, value_name = "FOLDER", requires = "images", requires = "label_classes")]
+    pub labels: Option<PathBuf>,
+    /// What the label ids mean: cityscapes, camvid, or a .toml file.
+    #[arg(long, value_name = "TABLE", requires = "labels")]
+    pub label_classes: Option<String>,
+    /// Pictures a second.
+    #[arg(long, value_name = "HZ", requires = "images")]
+    pub rate: Option<f64>,
+    /// A video file, read through the ffmpeg program.
+    #[arg(long, value_name = "FILE")]
+    pub video: Option<PathBuf>,
+    /// A folder of the comma2k19 data set (a segment with processed_log/CAN).
+    #[arg(long, value_name = "FOLDER")]
+    pub comma2k19: Option<PathBuf>,
+    /// A CAN log as `candump -L` writes it.
+    #[arg(long, value_name = "FILE", conflicts_with = "comma2k19")]
+    pub candump: Option<PathBuf>,
+    /// What the CAN frames mean; without it they are kept undecoded.
+    #[arg(long, value_name = "FILE")]
+    pub dbc: Option<PathBuf>,
+    /// Which signals are the vehicle's state: a .toml file or a built-in set [default for comma2k19: toyota].
+    #[arg(long, value_name = "FILE|NAME", requires = "dbc")]
+    pub signals: Option<String>,
+    /// Where to write the trip.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Print the account as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The decoder of the example DBC, which synthetic drives speak.
+pub(super) fn example_decoder() -> Result<CanDecoder, CanError> {
+    CanDecoder::new(&builtin_signals("example")?, synthetic::example_dbc(), "example.dbc")
+}
+
+/// Imports; prints the account.
+pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
+    let (sources, mut metadata) = open(arguments)?;
+    let decoder = decoder(arguments, &mut metadata)?;
+    let inputs = [&arguments.video, &arguments.candump, &arguments.dbc];
+    if inputs.into_iter().flatten().any(|input| same_file(input, &arguments.out)) {
+        return Err(Misuse(format!("--out {}: is one of the inputs and would be overwritten", arguments.out.display())).into());
+    }
+    let merged = Merged::new(sources);
+    let frames = merged.frames();
+    let mut source = Stopping { source: decoded(merged, decoder), session };
+    let writer = TripWriter::create(&arguments.out, &metadata, &Config::default())?;
+    let progress = Progress::new("import", frames, session.quiet);
+    let report = write_trip(&mut source, writer, &mut |event| {
+        if frames.is_none() || matches!(event, Event::Frame(_)) {
+            progress.advance();
+        }
+    });
+    progress.close();
+    let report = report.with_context(|| format!("{}: not imported whole", arguments.out.display()))?;
+    print(&account(arguments, &report)?)
+}
+
+/// Ends a source when the user says so, so that what was imported is a whole trip.
+struct Stopping<'a> {
+    source: Box<dyn Source>,
+    session: &'a Session,
+}
+
+impl Source for Stopping<'_> {
+    fn next(&mut self) -> Result<Option<Event>, crate::source::SourceError> {
+        if self.session.interrupt.asked() { Ok(None) } else { self.source.next() }
+    }
+}
+
+fn decoded(source: Merged, decoder: Option<CanDecoder>) -> Box<dyn Source> {
+    match decoder {
+        Some(decoder) => Box::new(Decoding::new(source, decoder)),
+        None => Box::new(source),
+    }
+}
+
+/// Every recording named, and what they say of themselves together.
+fn open(arguments: &Arguments) -> anyhow::Result<(Vec<Box<dyn Source>>, TripMetadata)> {
+    let mut sources: Vec<Box<dyn Source>> = Vec::new();
+    let mut metadata = TripMetadata::default();
+    let mut add = |source: Box<dyn Source>, said: TripMetadata| {
+        sources.push(source);
+        metadata.merge(said);
+    };
+    if let Some(folder) = open_images(arguments)? {
+        let said = folder.metadata();
+        add(Box::new(folder), said);
+    }
+    if let Some(path) = &arguments.video {
+        let video = VideoFile::open(path, Stamp::ZERO, &VideoTools::default())?;
+        let said = video.metadata();
+        add(Box::new(video), said);
+    }
+    if let Some(folder) = &arguments.comma2k19 {
+        let drive = Comma2k19::open(folder)?;
+        let said = drive.metadata();
+        add(Box::new(drive), said);
+    }
+    if let Some(path) = &arguments.candump {
+        let log = CandumpLog::open(path, &CandumpConfig::default())?;
+        let said = log.metadata();
+        add(Box::new(log), said);
+    }
+    Ok((sources, metadata))
+}
+
+fn open_images(arguments: &Arguments) -> anyhow::Result<Option<ImageFolder>> {
+    let (Some(images), Some(rate_hz)) = (arguments.images.clone(), arguments.rate) else { return Ok(None) };
+    let labels = match (&arguments.labels, &arguments.label_classes) {
+        (Some(folder), Some(classes)) => Some((folder.clone(), class_table(classes)?)),
+        _ => None,
+    };
+    Ok(Some(ImageFolder::open(ImagesConfig { images, labels, rate_hz, start: Stamp::ZERO })?))
+}
+
+/// The decoder that the options ask for; its DBC goes into the trip.
+fn decoder(arguments: &Arguments, metadata: &mut TripMetadata) -> anyhow::Result<Option<CanDecoder>> {
+    let Some(path) = &arguments.dbc else { return Ok(None) };
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).with_context(|| format!("{name}: cannot read the DBC"))?;
+    // DBC files are often Latin-1: what is not ASCII stands in comments and units alone.
+    let text = String::from_utf8(bytes).unwrap_or_else(|error| error.as_bytes().iter().map(|&byte| char::from(byte)).collect());
+    let decoder = CanDecoder::new(&signals(arguments)?, &text, &name)?;
+    let name = path.file_name().map_or(name, |name| name.to_string_lossy().into_owned());
+    metadata.dbc = Some(DbcText { name, text });
+    Ok(Some(decoder))
+}
+
+fn signals(arguments: &Arguments) -> anyhow::Result<can::Config> {
+    match arguments.signals.as_deref() {
+        Some(name) if Path::new(name).extension().is_some_and(|extension| extension == "toml") => {
+            let text = std::fs::read_to_string(name).with_context(|| format!("{name}: cannot read the signals"))?;
+            Ok(can::Config::from_toml(&text, name)?)
+        }
+        Some(name) => Ok(builtin_signals(name)?),
+        None if arguments.comma2k19.is_some() => Ok(builtin_signals("toyota")?),
+        None => Err(Misuse("--dbc needs --signals: a .toml file that names the signals (config/signals/example.toml)".into()).into()),
+    }
+}
+
+fn account(arguments: &Arguments, report: &ImportReport) -> anyhow::Result<String> {
+    if arguments.json {
+        return Ok(serde_json::to_string_pretty(report)?);
+    }
+    let summary = &report.summary;
+    let topics: Vec<String> = summary.messages.iter().map(|(topic, count)| format!("  {topic:<20} {count:>9}")).collect();
+    let skipped = match report.skipped {
+        0 => String::new(),
+        skipped => format!("\n{skipped} items skipped:\n  {}", report.problems.join("\n  ")),
+    };
+    Ok(format!("{}\n{}{skipped}", arguments.out.display(), topics.join("\n")))
+}

@@ -1,0 +1,89 @@
+//! A Zenoh sink for a replay: options put together, and the wait for somebody to listen.
+
+use super::arguments::PublishArguments;
+use super::replay::Arguments;
+use super::session::Session;
+use crate::clock::{MeasuringClock, MonotonicClock, wall_mapping};
+use crate::config::Config;
+use crate::engine::EngineInfo;
+use crate::engine::network::Network;
+use crate::sink::Sink;
+use crate::sink::zenoh::{self, CongestionControl, Run, Timeline, ZenohSink};
+use crate::trip::TripReader;
+use std::time::Duration;
+
+/// How often the wait for a subscriber looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A replay's publisher.
+pub(super) struct Publishing {
+    sink: ZenohSink,
+}
+
+impl Publishing {
+    /// Opens the session if `arguments` ask for it, and waits for a subscriber as long as they say.
+    pub(super) fn start(
+        arguments: &Arguments,
+        config: &Config,
+        network: &Network,
+        info: &EngineInfo,
+        source: &TripReader,
+        session: &Session,
+    ) -> anyhow::Result<Option<Self>> {
+        if !arguments.publishes() {
+            return Ok(None);
+        }
+        let options = options(&config.zenoh, &arguments.publishing);
+        let run = Run {
+            engine: info.runtime.clone(),
+            network: info.network.clone(),
+            network_hash: info.network_hash,
+            classes: network.classes().clone(),
+            wall: source.metadata().wall.unwrap_or_else(wall_mapping),
+            timeline: Timeline::Replay { offset_ns: None },
+        };
+        let sink = ZenohSink::open(&options, run, || MonotonicClock.now())?;
+        tracing::info!(endpoints = ?sink.endpoints(), key = options.mask_key(), "publishing");
+        let mut publishing = Self { sink };
+        publishing.await_subscriber(arguments.await_subscriber, session);
+        if arguments.realtime {
+            publishing.anchor(source, session);
+        }
+        Ok(Some(publishing))
+    }
+
+    /// The sink.
+    pub(super) fn sink(&mut self) -> &mut dyn Sink {
+        &mut self.sink
+    }
+
+    fn await_subscriber(&self, seconds: f64, session: &Session) {
+        let until = session.clock.now().after(Duration::from_secs_f64(seconds));
+        while !self.sink.has_subscriber() && session.clock.now() < until && !session.interrupt.asked() {
+            std::thread::sleep(LOOK);
+        }
+        if !self.sink.has_subscriber() {
+            tracing::info!("nobody subscribes yet: masks are published all the same");
+        }
+    }
+}
+
+/// The configured options with those of the command line on top. A replay loses nothing for a slow receiver.
+fn options(configured: &zenoh::Config, arguments: &PublishArguments) -> zenoh::Config {
+    let mut options = configured.clone();
+    options.congestion_control = CongestionControl::Block;
+    let put = |place: &mut String, given: &Option<String>| place.clone_from(given.as_ref().unwrap_or(&place.clone()));
+    put(&mut options.vehicle, &arguments.vehicle);
+    put(&mut options.camera, &arguments.camera);
+    put(&mut options.prefix, &arguments.prefix);
+    if arguments.zenoh_config.is_some() {
+        options.session.config_file.clone_from(&arguments.zenoh_config);
+    }
+    if !arguments.listen.is_empty() {
+        options.session.listen = Some(arguments.listen.clone());
+    }
+    if !arguments.connect.is_empty() {
+        options.session.connect = Some(arguments.connect.clone());
+    }
+    options
+}

@@ -1,0 +1,240 @@
+//! `segfuse replay`: a recorded trip through the pipeline.
+
+use super::Misuse;
+use super::arguments::{NetworkArguments, PublishArguments};
+use super::drive::{Stages, drive};
+use super::network;
+use super::output::{print, write_json};
+use super::paced::Paced;
+use super::progress::Progress;
+use super::session::Session;
+use super::summary::Summary;
+use crate::config::Config;
+use crate::engine::network::Network;
+use crate::engine::{Engine, EngineInfo};
+use crate::sink::Sink;
+use crate::sink::overlay::{self, OverlaySink};
+use crate::source::Source;
+use crate::trip::{self, NetworkIdentity, Range, Recorder, RecorderHandle, TripMetadata, TripReader, WhenFull};
+use anyhow::{Context, bail};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  segfuse replay drive.mcap                                      the embedded network, as fast as it goes
+  segfuse replay seq.mcap --network net.onnx --schedule every:5 --out run.mcap --summary run.json
+  segfuse replay drive.mcap --realtime                           publish at the recorded pace
+  segfuse replay drive.mcap --overlay out.mp4 --from 10 --until 20
+
+The same trip and network give the same masks, bit for bit, at any speed and thread count: compare `mask_hash`.";
+
+/// Options of `segfuse replay`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The trip.
+    pub trip: PathBuf,
+    /// Record the trip together with its masks here.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Record masks without the camera frames: small, but a report has no pictures.
+    #[arg(long, requires = "out")]
+    pub without_frames: bool,
+    /// Write the summary as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
+    /// Write the frames with their masks laid over as a video.
+    #[arg(long, value_name = "FILE")]
+    pub overlay: Option<PathBuf>,
+    /// Keep the recorded pace, and publish. Never drops: a slow network falls behind and says so.
+    #[arg(long)]
+    pub realtime: bool,
+    /// Publish over Zenoh (--realtime does so by itself).
+    #[arg(long, conflicts_with = "no_publish")]
+    pub publish: bool,
+    /// Do not publish.
+    #[arg(long)]
+    pub no_publish: bool,
+    /// When publishing, wait at most this long for a subscriber before the first frame.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = seconds)]
+    pub await_subscriber: f64,
+    /// Start this long after the trip's first event.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub from: Option<f64>,
+    /// Stop this long after the trip's first event.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub until: Option<f64>,
+    /// A configuration file (config/vehicle.toml is the commented default); options here take precedence.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The network and its runtime.
+    #[command(flatten)]
+    pub network: NetworkArguments,
+    /// Where masks are published.
+    #[command(flatten)]
+    pub publishing: PublishArguments,
+}
+
+/// Reads a number of seconds that makes sense as a span of a trip.
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("'{text}' is not a number of seconds"))?;
+    if (0.0..=1e9).contains(&seconds) { Ok(seconds) } else { Err(format!("{text} s is not between 0 and 1e9")) }
+}
+
+impl Arguments {
+    fn publishes(&self) -> bool {
+        (self.publish || self.realtime) && !self.no_publish
+    }
+
+    fn range(&self) -> anyhow::Result<Range> {
+        if let (Some(from), Some(until)) = (self.from, self.until)
+            && from >= until
+        {
+            return Err(Misuse(format!("--from {from} is not before --until {until}")).into());
+        }
+        Ok(Range { from: self.from.map(Duration::from_secs_f64), until: self.until.map(Duration::from_secs_f64) })
+    }
+}
+
+/// Replays; prints the summary.
+pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
+    let config = load_config(arguments)?;
+    let range = arguments.range()?;
+    let source = TripReader::open(&arguments.trip, range)?;
+    refuse_what_cannot_be_replayed(arguments, &source)?;
+    let network = network::open(&arguments.network)?;
+    let summary = replay(arguments, &config, &network, source, session)?;
+    if let Some(path) = &arguments.summary {
+        write_json(path, &summary)?;
+    }
+    print(&summary)
+}
+
+/// The configuration that `arguments` name, or the defaults; a replay runs every frame unless it is told otherwise.
+fn load_config(arguments: &Arguments) -> anyhow::Result<Config> {
+    let mut config = arguments.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
+    if let Some(schedule) = arguments.network.schedule {
+        config.perceive.schedule = schedule;
+    }
+    // A recording is complete or it is an error: only a live drive may drop for the disk's sake.
+    config.trip.when_full = WhenFull::Wait;
+    config.trip.frames &= !arguments.without_frames;
+    Ok(config)
+}
+
+fn refuse_what_cannot_be_replayed(arguments: &Arguments, source: &TripReader) -> anyhow::Result<()> {
+    let trip = arguments.trip.display();
+    if source.frame_count() == 0 {
+        bail!(
+            "{trip}: this trip has no camera frames, so there is nothing to perceive; \
+             `segfuse trip export --states` writes its vehicle states, `segfuse trip info` shows what is in it"
+        );
+    }
+    for output in [&arguments.out, &arguments.overlay, &arguments.summary].into_iter().flatten() {
+        if same_file(output, &arguments.trip) {
+            return Err(Misuse(format!("{}: is the trip itself and would be overwritten", output.display())).into());
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Everything after the arguments were understood: also what `demo` runs.
+pub(super) fn replay(
+    arguments: &Arguments,
+    config: &Config,
+    network: &Network,
+    source: TripReader,
+    session: &Session,
+) -> anyhow::Result<Summary> {
+    let engine = network::engine(network, &arguments.network, config)?;
+    let info = engine.info().clone();
+    let metadata = answered(source.metadata().clone(), network, &info);
+    let mut recorder = Recording::start(arguments.out.as_deref(), &metadata, config)?;
+    let mut overlay = start_overlay(arguments.overlay.as_deref(), network, &source)?;
+    let mut progress = Progress::new("replay", source.frames(), session.quiet);
+    let stop = || session.interrupt.asked();
+    #[cfg(feature = "zenoh")]
+    let mut publisher = super::publishing::Publishing::start(arguments, config, network, &info, &source, session)?;
+    let mut sinks: Vec<&mut dyn Sink> = vec![&mut progress];
+    sinks.extend(recorder.as_mut().map(Recording::sink));
+    sinks.extend(overlay.as_mut().map(|sink| sink as &mut dyn Sink));
+    #[cfg(feature = "zenoh")]
+    sinks.extend(publisher.as_mut().map(|publisher| publisher.sink()));
+    let stages = Stages { engine, perceive: config.perceive, align: config.align.clone() };
+    let (mut summary, ended) = if arguments.realtime {
+        let mut paced = Paced::new(Box::new(source), &*session.clock, &stop);
+        let (mut summary, ended) = drive(&mut paced, stages, sinks, session);
+        summary.behind_ms = Some(paced.behind_ms());
+        (summary, ended)
+    } else {
+        let mut source = source;
+        drive(&mut source, stages, sinks, session)
+    };
+    progress.close();
+    ended?;
+    if let Some(recorder) = recorder {
+        summary.recording = Some(recorder.close(arguments.out.as_deref())?);
+    }
+    Ok(summary)
+}
+
+/// The metadata of a trip that also holds answers of `network`.
+fn answered(mut metadata: TripMetadata, network: &Network, info: &EngineInfo) -> TripMetadata {
+    metadata.add_class_table(network.classes());
+    metadata.mask_classes = Some(network.classes().name.clone());
+    let hash = format!("{:016x}", info.network_hash);
+    metadata.network = Some(NetworkIdentity { name: info.network.clone(), runtime: info.runtime.clone(), hash });
+    metadata
+}
+
+/// A recorder and the view into it that outlives its being a sink.
+struct Recording {
+    recorder: Recorder,
+    handle: RecorderHandle,
+}
+
+impl Recording {
+    fn start(path: Option<&Path>, metadata: &TripMetadata, config: &Config) -> anyhow::Result<Option<Self>> {
+        let Some(path) = path else { return Ok(None) };
+        let recorder = Recorder::start(path, metadata, &config.trip)?;
+        let handle = recorder.handle();
+        Ok(Some(Self { recorder, handle }))
+    }
+
+    fn sink(&mut self) -> &mut dyn Sink {
+        &mut self.recorder
+    }
+
+    /// A replay's recording is whole or the command has failed.
+    fn close(self, path: Option<&Path>) -> anyhow::Result<trip::RecordingReport> {
+        drop(self.recorder);
+        let report = self.handle.report();
+        let path = path.map(|path| path.display().to_string()).unwrap_or_default();
+        if let Some(failure) = &report.failure {
+            bail!("{path}: the recording is not complete: {failure}; what was written is readable");
+        }
+        Ok(report)
+    }
+}
+
+fn start_overlay(path: Option<&Path>, network: &Network, source: &TripReader) -> anyhow::Result<Option<OverlaySink>> {
+    let Some(path) = path else { return Ok(None) };
+    let fps = frames_per_second(source).unwrap_or(30.0);
+    let config = overlay::Config { path: path.into(), fps, ..overlay::Config::default() };
+    let sink = OverlaySink::create(config, network.classes().clone());
+    Ok(Some(sink.with_context(|| format!("{}: cannot start the overlay", path.display()))?))
+}
+
+/// The rate of the recording as a whole.
+fn frames_per_second(source: &TripReader) -> Option<f64> {
+    let (first, last) = source.span()?;
+    let seconds = last.signed_ns_since(first) as f64 / 1e9;
+    let frames = source.frame_count() as f64;
+    (frames > 1.0 && seconds > 0.0).then(|| ((frames - 1.0) / seconds).clamp(1.0, 240.0))
+}

@@ -1,0 +1,149 @@
+//! The account of a run: on the terminal and as JSON.
+
+use super::session::Session;
+use crate::engine::EngineInfo;
+use crate::pipeline::Counts;
+use crate::sink::statistics::{Latency, Totals};
+use crate::trip::RecordingReport;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What a run did. Its JSON form is stable: keys are added, never changed.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Summary {
+    /// Frames that the source handed out; `frames = published + dropped`.
+    pub frames: u64,
+    /// Frames whose mask went to every sink.
+    pub published: u64,
+    /// Frames without a mask.
+    pub dropped: u64,
+    /// Of those, frames that could not be read.
+    pub unreadable: u64,
+    /// Frames that the camera made and that never came.
+    pub lost: u64,
+    /// Source items that could not be read.
+    pub skipped: u64,
+    /// Results that a sink did not take.
+    pub refused: u64,
+    /// Frames a second, over the whole run.
+    pub fps: f64,
+    /// Seconds that the run took.
+    pub seconds: f64,
+    /// From taking a frame out of the aligner to its mask having reached every sink.
+    pub latency_ms: Percentiles,
+    /// The same for every stage.
+    pub stages_ms: BTreeMap<&'static str, Percentiles>,
+    /// Frames that ran the network.
+    pub keys: u64,
+    /// Frames whose features were carried from an earlier one.
+    pub propagated: u64,
+    /// XXH3-64 over the hashes of all masks in order, as 16 hexadecimal digits.
+    pub mask_hash: String,
+    /// The runtime and its version.
+    pub engine: String,
+    /// The network's name.
+    pub network: String,
+    /// XXH3-64 of the network's files.
+    pub network_hash: String,
+    /// Which frames were key frames.
+    pub schedule: String,
+    /// The most that a real-time replay was behind its recording.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind_ms: Option<f64>,
+    /// What became of the recording of this run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<RecordingReport>,
+    /// Whether the user stopped it.
+    pub interrupted: bool,
+}
+
+/// Median, 99th percentile and maximum, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Percentiles {
+    pub p50: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+impl From<Latency> for Percentiles {
+    fn from(latency: Latency) -> Self {
+        Self { p50: latency.p50_ms, p99: latency.p99_ms, max: latency.max_ms }
+    }
+}
+
+/// What [`Summary::new`] is made from, beside the session's stage times.
+pub(super) struct Run<'a> {
+    pub counts: Counts,
+    pub totals: Totals,
+    pub engine: &'a EngineInfo,
+    pub schedule: String,
+    pub seconds: f64,
+}
+
+impl Summary {
+    /// The account of `run`.
+    pub(super) fn new(run: &Run<'_>, session: &Session) -> Self {
+        let counts = run.counts;
+        let stages_ms: BTreeMap<_, Percentiles> =
+            session.times.all().into_iter().map(|(stage, latency)| (stage, latency.into())).collect();
+        Self {
+            frames: counts.captured,
+            published: counts.published,
+            dropped: counts.dropped,
+            unreadable: counts.unreadable,
+            lost: counts.lost,
+            skipped: counts.skipped,
+            refused: counts.refused,
+            fps: if run.seconds > 0.0 { counts.published as f64 / run.seconds } else { 0.0 },
+            seconds: run.seconds,
+            latency_ms: stages_ms.get("frame").copied().unwrap_or_default(),
+            stages_ms,
+            keys: run.totals.keys,
+            propagated: run.totals.propagated,
+            mask_hash: format!("{:016x}", run.totals.mask_hash),
+            engine: run.engine.runtime.clone(),
+            network: run.engine.network.clone(),
+            network_hash: format!("{:016x}", run.engine.network_hash),
+            schedule: run.schedule.clone(),
+            behind_ms: None,
+            recording: None,
+            interrupted: session.interrupt.asked(),
+        }
+    }
+
+    /// What a report tells of the run.
+    pub(super) fn facts(&self) -> Vec<(String, String)> {
+        let Percentiles { p50, p99, .. } = self.latency_ms;
+        [
+            ("schedule", self.schedule.clone()),
+            ("speed", format!("{:.1} frames/s", self.fps)),
+            ("latency", format!("p50 {p50:.1} ms, p99 {p99:.1} ms")),
+            ("mask hash", self.mask_hash.clone()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { frames, published, dropped, unreadable, lost, refused, .. } = self;
+        writeln!(f, "frames     {frames} captured = {published} published + {dropped} dropped ({unreadable} unreadable)")?;
+        if lost + refused + self.skipped > 0 {
+            writeln!(f, "           {lost} lost by the camera, {} unreadable items, {refused} results refused", self.skipped)?;
+        }
+        writeln!(f, "masks      {} key, {} propagated ({})", self.keys, self.propagated, self.schedule)?;
+        writeln!(f, "network    {} on {}", self.network, self.engine)?;
+        writeln!(f, "speed      {:.1} frames/s, {:.1} s", self.fps, self.seconds)?;
+        let Percentiles { p50, p99, max } = self.latency_ms;
+        writeln!(f, "latency    p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms")?;
+        for (stage, Percentiles { p50, p99, .. }) in self.stages_ms.iter().filter(|(stage, _)| **stage != "frame") {
+            writeln!(f, "  {stage:<10} {p50:>8.2} ms {p99:>8.2} ms")?;
+        }
+        if let Some(behind_ms) = self.behind_ms {
+            writeln!(f, "real time  at most {behind_ms:.0} ms behind the recording")?;
+        }
+        write!(f, "mask hash  {}", self.mask_hash)
+    }
+}
