@@ -1,0 +1,180 @@
+//! Whatever is wrong with what the program is given, it says which file, what in it, and what to do; and ends with 1 or 2.
+
+mod support;
+
+use std::path::Path;
+use support::{segfuse, segfuse_ok};
+
+struct Case<'a> {
+    what: &'a str,
+    arguments: Vec<&'a str>,
+    status: i32,
+    told: &'a [&'a str],
+}
+
+struct Files {
+    folder: tempfile::TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("below the folder")).expect("a folder");
+        std::fs::write(&path, bytes).expect("a small file");
+        self.path(name)
+    }
+
+    fn trip(&self) -> String {
+        let trip = self.path("drive.mcap");
+        if !Path::new(&trip).exists() {
+            segfuse_ok(&["render", "--size", "64x48", "--fps", "10", "--seconds", "0.5", "--out", &trip]);
+        }
+        trip
+    }
+}
+
+fn check(cases: &[Case]) {
+    let mut faults = Vec::new();
+    for Case { what, arguments, status, told } in cases {
+        let output = segfuse(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.code() != Some(*status) {
+            faults.push(format!("{what}: status {:?}, expected {status}\n{errors}", output.status.code()));
+        }
+        for word in told.iter().filter(|word| !errors.contains(**word)) {
+            faults.push(format!("{what}: does not say '{word}':\n{errors}"));
+        }
+        if errors.contains("panicked") {
+            faults.push(format!("{what}: panicked\n{errors}"));
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn networks_that_cannot_be_used() {
+    let files = Files::new();
+    let trip = files.trip();
+    let not_onnx = files.write("not.onnx", "this is text");
+    let manifest = include_str!("../models/tiny/model.toml");
+    files.write("half/model.toml", manifest);
+    files.write("half/backbone.onnx", include_bytes!("../models/tiny/backbone.onnx"));
+    files.write("changed/model.toml", manifest);
+    files.write("changed/backbone.onnx", include_bytes!("../models/tiny/backbone.onnx"));
+    files.write("changed/head.onnx", include_bytes!("../models/tiny/backbone.onnx"));
+    files.write("camvid/model.toml", manifest.replace("\"cityscapes\"", "\"camvid\""));
+    files.write("camvid/backbone.onnx", include_bytes!("../models/tiny/backbone.onnx"));
+    files.write("camvid/head.onnx", include_bytes!("../models/tiny/head.onnx"));
+    files.write("extra/model.toml", format!("colour = 1\n{manifest}"));
+    let folder = |name: &str| files.path(name);
+    let replay = |network: &str| vec!["replay".to_owned(), trip.clone(), "--network".into(), network.into()];
+    for (what, network, status, told) in [
+        ("no such file", "nowhere.onnx".to_owned(), 2, &["nowhere.onnx", "tiny"][..]),
+        ("not an ONNX file", not_onnx, 1, &["not.onnx"]),
+        ("a missing file", folder("half"), 1, &["half", "head.onnx"]),
+        ("a changed file", folder("changed"), 1, &["changed", "head.onnx", "SHA-256"]),
+        ("a wrong class count", folder("camvid"), 1, &["camvid", "11", "19"]),
+        ("an unknown key", folder("extra"), 1, &["extra", "colour"]),
+    ] {
+        let arguments = replay(&network);
+        check(&[Case { what, arguments: arguments.iter().map(String::as_str).collect(), status, told }]);
+    }
+}
+
+#[test]
+fn trips_that_cannot_be_used() {
+    let files = Files::new();
+    let trip = files.trip();
+    let text = files.write("text.mcap", "this is text, and long enough to hold a magic number");
+    let empty = files.write("empty.mcap", "");
+    let log = files.write("can.log", "(1436509052.249713) vcan0 044#2A366C2BBA\n");
+    let blind = files.path("blind.mcap");
+    segfuse_ok(&["trip", "import", "--candump", &log, "--out", &blind]);
+    check(&[
+        Case { what: "missing", arguments: vec!["replay", "nowhere.mcap"], status: 1, told: &["nowhere.mcap"] },
+        Case { what: "text", arguments: vec!["trip", "info", &text], status: 1, told: &["text.mcap"] },
+        Case { what: "empty", arguments: vec!["replay", &empty], status: 1, told: &["empty.mcap"] },
+        Case { what: "no camera", arguments: vec!["replay", &blind], status: 1, told: &["blind.mcap", "no camera frames", "--states"] },
+        Case { what: "no masks", arguments: vec!["evaluate", &trip], status: 1, told: &["drive.mcap", "no masks", "segfuse replay"] },
+        Case { what: "over itself", arguments: vec!["replay", &trip, "--out", &trip], status: 2, told: &["drive.mcap", "overwritten"] },
+        Case { what: "backwards", arguments: vec!["replay", &trip, "--from", "2", "--until", "1"], status: 2, told: &["--from 2", "--until 1"] },
+    ]);
+}
+
+#[test]
+fn pictures_labels_dbc_and_logs_that_cannot_be_imported() {
+    let files = Files::new();
+    let png = {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image::RgbImage::new(32, 24).write_to(&mut bytes, image::ImageFormat::Png).expect("a small PNG");
+        bytes.into_inner()
+    };
+    files.write("cut/000.png", &png[..png.len() / 2]);
+    files.write("nothing/readme.txt", "no picture");
+    let log = files.write("can.log", "(1436509052.249713) vcan0 044#2A366C2BBA\n");
+    let bad_log = files.write("bad.log", "this is not a log\n");
+    let dbc = files.write("bad.dbc", "VERSION \"\"\nBO_ 5 THING: eight XXX\n");
+    let out = files.path("out.mcap");
+    let (cut, nothing) = (files.path("cut"), files.path("nothing"));
+    check(&[
+        Case { what: "cut PNG", arguments: vec!["trip", "import", "--images", &cut, "--rate", "10", "--out", &out], status: 1, told: &["000.png"] },
+        Case { what: "no pictures", arguments: vec!["trip", "import", "--images", &nothing, "--rate", "10", "--out", &out], status: 1, told: &["nothing"] },
+        Case { what: "no rate", arguments: vec!["trip", "import", "--images", &cut, "--out", &out], status: 2, told: &["--rate"] },
+        Case { what: "broken DBC", arguments: vec!["trip", "import", "--candump", &log, "--dbc", &dbc, "--signals", "toyota", "--out", &out], status: 1, told: &["bad.dbc"] },
+        Case { what: "DBC without signals", arguments: vec!["trip", "import", "--candump", &log, "--dbc", &dbc, "--out", &out], status: 2, told: &["--signals"] },
+        Case { what: "not a log", arguments: vec!["trip", "import", "--candump", &bad_log, "--out", &out], status: 1, told: &["bad.log"] },
+        Case { what: "missing video", arguments: vec!["trip", "import", "--video", "nowhere.mp4", "--out", &out], status: 1, told: &["nowhere.mp4"] },
+        Case { what: "missing folder", arguments: vec!["trip", "import", "--comma2k19", "nowhere", "--out", &out], status: 1, told: &["nowhere"] },
+    ]);
+}
+
+#[test]
+fn a_broken_jpeg_in_a_trip_is_dropped_and_counted_and_the_next_frame_is_answered() {
+    let files = Files::new();
+    let jpeg = {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image::RgbImage::new(32, 24).write_to(&mut bytes, image::ImageFormat::Jpeg).expect("a small JPEG");
+        bytes.into_inner()
+    };
+    files.write("jpeg/000.jpg", &jpeg);
+    files.write("jpeg/001.jpg", &jpeg[..jpeg.len() - 60]);
+    files.write("jpeg/002.jpg", &jpeg);
+    let (trip, summary) = (files.path("jpeg.mcap"), files.path("run.json"));
+    segfuse_ok(&["trip", "import", "--images", &files.path("jpeg"), "--rate", "10", "--out", &trip]);
+    segfuse_ok(&["replay", &trip, "--engine", "rten", "--summary", &summary]);
+    let run = support::json(summary.as_ref());
+    let counts = ["frames", "published", "dropped", "unreadable"].map(|key| run[key].as_u64().expect(key));
+    assert_eq!(counts, [3, 2, 1, 1]);
+}
+
+#[test]
+fn configurations_and_options_that_cannot_be_used() {
+    let files = Files::new();
+    let trip = files.trip();
+    let unknown = files.write("unknown.toml", "[align]\nmax_speed = 3\n");
+    let schedule = files.write("schedule.toml", "[perceive]\nschedule = \"sometimes\"\n");
+    let zenoh = files.write("zenoh.json5", "{ mode: \"spaceship\" }");
+    check(&[
+        Case { what: "unknown key", arguments: vec!["replay", &trip, "--config", &unknown], status: 2, told: &["unknown.toml", "max_speed"] },
+        Case { what: "bad schedule", arguments: vec!["replay", &trip, "--config", &schedule], status: 2, told: &["schedule.toml", "every:K"] },
+        Case { what: "missing config", arguments: vec!["replay", &trip, "--config", "no.toml"], status: 2, told: &["no.toml"] },
+        Case { what: "schedule", arguments: vec!["replay", &trip, "--schedule", "every:0"], status: 2, told: &["every:0", "every:5"] },
+        Case { what: "engine", arguments: vec!["replay", &trip, "--engine", "tensorrt"], status: 2, told: &["tensorrt", "rten"] },
+        Case { what: "mean", arguments: vec!["replay", &trip, "--mean", "1,2"], status: 2, told: &["1,2", "three numbers"] },
+        Case { what: "scene", arguments: vec!["render", "--fps", "0", "--out", "x.mcap"], status: 2, told: &["fps", "0.1"] },
+        Case { what: "classes", arguments: vec!["evaluate", &trip, "--classes", "mapillary"], status: 1, told: &["no masks"] },
+        Case { what: "log filter", arguments: vec!["version", "--log", "segfuse=loud=1"], status: 1, told: &["--log", "segfuse=debug"] },
+        Case { what: "no onnxruntime", arguments: vec!["replay", &trip, "--engine", "onnxruntime", "--onnxruntime-library", "/nowhere/libonnxruntime.so"], status: 1, told: &["onnxruntime", "/nowhere"] },
+        Case { what: "endpoint in nobody's hands", arguments: vec!["replay", &trip, "--publish", "--listen", "tcp/192.0.2.1:1"], status: 1, told: &["192.0.2.1"] },
+        Case { what: "endpoint refused", arguments: vec!["replay", &trip, "--publish", "--listen", "tcp/127.0.0.1:0", "--connect", "tcp/127.0.0.1:9"], status: 1, told: &["127.0.0.1:9"] },
+        Case { what: "zenoh file", arguments: vec!["replay", &trip, "--publish", "--zenoh-config", &zenoh], status: 1, told: &["zenoh.json5"] },
+    ]);
+}

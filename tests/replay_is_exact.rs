@@ -1,0 +1,73 @@
+//! The same trip and network give the same masks: at any speed, any thread count, and twice in a row.
+
+mod support;
+
+use support::{json, segfuse_ok};
+
+struct Rendered {
+    folder: tempfile::TempDir,
+}
+
+impl Rendered {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let trip = folder.path().join("drive.mcap");
+        segfuse_ok(&["render", "--size", "160x96", "--fps", "15", "--seconds", "2", "--seed", "5", "--out", &trip.to_string_lossy()]);
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+
+    fn replay(&self, options: &[&str]) -> serde_json::Value {
+        let (trip, summary) = (self.path("drive.mcap"), self.path("run.json"));
+        let fixed = ["replay", &trip, "--engine", "rten", "--no-publish", "--summary", &summary];
+        segfuse_ok(&[&fixed, options].concat());
+        json(summary.as_ref())
+    }
+}
+
+#[test]
+fn the_masks_do_not_depend_on_speed_threads_or_repetition() {
+    let trip = Rendered::new();
+    let first = trip.replay(&["--schedule", "every:4", "--threads", "1"]);
+    assert_eq!((&first["frames"], &first["published"], &first["dropped"]), (&30.into(), &30.into(), &0.into()));
+    assert_eq!((&first["keys"], &first["propagated"]), (&8.into(), &22.into()));
+    for options in [
+        &["--threads", "1"][..],
+        &["--threads", "2"],
+        &["--threads", "5"],
+        &["--realtime", "--no-publish"],
+        &["--out", &trip.path("run.mcap")],
+    ] {
+        let again = trip.replay(&[&["--schedule", "every:4"], options].concat());
+        assert_eq!(again["mask_hash"], first["mask_hash"], "{options:?}");
+    }
+}
+
+#[test]
+fn a_recorded_run_replays_to_the_same_masks_as_the_trip_that_it_came_from() {
+    let trip = Rendered::new();
+    let run = trip.path("run.mcap");
+    let first = trip.replay(&["--schedule", "every:3", "--out", &run]);
+    let summary = trip.path("again.json");
+    segfuse_ok(&["replay", &run, "--schedule", "every:3", "--engine", "rten", "--summary", &summary]);
+    assert_eq!(json(summary.as_ref())["mask_hash"], first["mask_hash"]);
+}
+
+#[test]
+fn another_schedule_or_another_drive_gives_other_masks() {
+    let trip = Rendered::new();
+    let every_3 = trip.replay(&["--schedule", "every:3"]);
+    let every_5 = trip.replay(&["--schedule", "every:5"]);
+    assert_ne!(every_3["mask_hash"], every_5["mask_hash"]);
+}
+
+#[test]
+fn a_part_of_a_trip_has_the_frames_of_that_part() {
+    let trip = Rendered::new();
+    let part = trip.replay(&["--from", "0.5", "--until", "1.5"]);
+    assert_eq!(part["frames"], part["published"]);
+    assert!((14..=16).contains(&part["frames"].as_u64().expect("a count")), "{}", part["frames"]);
+}
