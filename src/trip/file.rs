@@ -111,7 +111,8 @@ impl TripFile {
 
     fn read_summary(&self) -> Result<Contents, String> {
         let summary = self.summary_bytes()?;
-        let mut contents = Contents { finished: true, ..Contents::default() };
+        let mut contents = Contents::default();
+        contents.finished = true;
         for record in Records::new(&summary) {
             let (opcode, body) = record?;
             contents.absorb(opcode, &summary[body])?;
