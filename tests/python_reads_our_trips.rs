@@ -77,7 +77,8 @@ fn expected() -> Vec<String> {
         lines.push(format!("info {number} {distance} {:016x}", perception.mask.hash()));
         lines.push(format!("mask {number} {} {}", aligned.frame.stamp.ns(), hash(perception.mask.labels())));
     }
-    let order = |line: &String| ["metadata", "can", "state", "frame", "info", "mask"].iter().position(|p| line.starts_with(p));
+    let order =
+        |line: &String| ["metadata", "can", "state", "frame", "info", "mask"].iter().position(|p| line.starts_with(p));
     lines.sort_by_key(order);
     lines
 }

@@ -67,10 +67,11 @@ fn pictures_become_frames_in_natural_order_with_their_labels() {
     let metadata = source.metadata();
     let (events, problems) = import(&mut source, &metadata);
     assert!(problems.is_empty(), "{problems:?}");
-    let [Event::Truth(first), Event::Frame(a), Event::Frame(b), Event::Truth(last), Event::Frame(c)] = &events[..] else {
+    let [Event::Truth(first), Event::Frame(a), Event::Frame(b), Event::Truth(last), Event::Frame(c)] = &events[..]
+    else {
         panic!("{events:?}");
     };
-    assert_eq!((a.image.format(), &**a.image.bytes()), (PixelFormat::Rgb8, &**picture));
+    assert_eq!((a.image.format(), &**a.image.bytes()), (PixelFormat::Rgb8, &picture.as_raw()[..]));
     assert_eq!((b.image.format(), &**b.image.bytes()), (PixelFormat::Jpeg, &file[..]), "as it came");
     assert_eq!((c.image.format(), c.image.bytes()[0]), (PixelFormat::Grey, 77));
     assert_eq!((first.labels.bytes()[0], last.labels.bytes()[0], &*first.classes), (9, 11, "camvid"));
@@ -272,10 +273,10 @@ fn sixty_one_labelled_frames_of_camvid_are_imported_pixel_for_pixel() {
     assert!(problems.is_empty() && events.len() == 122, "{} events, {problems:?}", events.len());
     let Event::Frame(last) = &events[121] else { panic!("{:?}", events[121]) };
     let picture = image::open(sequence.join("image/0016E5_08079.png")).expect("a picture").into_rgb8();
-    assert_eq!(&**last.image.bytes(), &**picture);
+    assert_eq!(&**last.image.bytes(), &picture.into_raw()[..]);
     let Event::Truth(truth) = &events[120] else { panic!("{:?}", events[120]) };
     let label = image::open(sequence.join("label/0016E5_08079.png")).expect("a picture").into_luma8();
-    assert_eq!(&**truth.labels.bytes(), &**label);
+    assert_eq!(&**truth.labels.bytes(), &label.into_raw()[..]);
 }
 
 #[test]

@@ -7,7 +7,9 @@ use sample_trip::{config, metadata, step, write};
 use segfuse::data::{Event, Perception, Stamp};
 use segfuse::sink::{Sink, SinkError};
 use segfuse::source::Source;
-use segfuse::trip::{Compression, Config, Lookup, Perceptions, Range, Recorder, TripReader, TripWriter, WhenFull, info};
+use segfuse::trip::{
+    Compression, Config, Lookup, Perceptions, Range, Recorder, TripReader, TripWriter, WhenFull, info,
+};
 use std::path::Path;
 use std::time::Duration;
 
@@ -172,12 +174,16 @@ fn a_disk_that_fills_up_ends_the_recording_and_nothing_else() {
     let path = folder.path().join("trip.mcap");
     let test = std::env::current_exe().expect("this test");
     let child = std::process::Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 512; exec \"$0\" --ignored --exact child_that_records_onto_a_disk_that_fills_up"])
+        .args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 512; exec \"$0\" --ignored --exact child_that_records_onto_a_disk_that_fills_up",
+        ])
         .arg(test)
         .env("SEGFUSE_TEST_TRIP", &path)
         .output()
         .expect("a shell");
-    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
     let mut reader = TripReader::open(&path, Range::default()).expect("what was written stays readable");
     assert!(!reader.is_complete() && reader.next().is_ok_and(|event| event.is_some()));
 }

@@ -109,7 +109,7 @@ pub(super) fn looks_like_chunk(head: &[u8], room: u64) -> bool {
     let named = u32::from_le_bytes(fixed[37..41].try_into().expect("four bytes of 41")) as usize;
     let compression = head.get(41..41 + named.min(4));
     let known = matches!((named, compression), (0, _) | (3, Some(b"lz4")) | (4, Some(b"zstd")));
-    known && start <= end && len >= 40 && len <= MAX_CHUNK_BYTES && len.saturating_add(RECORD_HEAD) <= room
+    known && start <= end && (40..=MAX_CHUNK_BYTES).contains(&len) && len.saturating_add(RECORD_HEAD) <= room
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ impl TripFile {
     }
 
     fn read_metadata(&self, offset: u64, len: u64, contents: &mut Contents) -> Result<(), String> {
-        if len < RECORD_HEAD || len > MAX_SUMMARY_BYTES {
+        if !(RECORD_HEAD..=MAX_SUMMARY_BYTES).contains(&len) {
             return Err(format!("its summary names metadata of {len} bytes"));
         }
         let record = self.read(offset, len).map_err(|error| error.to_string())?;

@@ -53,7 +53,9 @@ impl TripReader {
     pub fn open(path: &Path, range: Range) -> Result<Self, TripError> {
         let trip = Arc::new(TripFile::open(path)?);
         let (metadata, notes) = read_metadata(&trip);
-        notes.iter().for_each(|note| tracing::warn!(path = %path.display(), %note, "trip metadata"));
+        for note in &notes {
+            tracing::warn!(path = %path.display(), %note, "trip metadata");
+        }
         let wanted = range.wanted(&trip, is_event);
         Ok(Self { messages: Messages::new(trip, wanted), metadata, whole: range == Range::default() })
     }

@@ -134,13 +134,13 @@ impl Recorder {
     fn offer(&self, item: Item) -> Result<(), SinkError> {
         let (topic, bytes) = (item.topic(), item.bytes());
         if self.shared.failed.load(Ordering::Acquire) {
-            return Err(self.dropped(topic, "recording has stopped".into()));
+            return Err(self.dropped(topic, "recording has stopped"));
         }
         let wait = self.config.when_full == WhenFull::Wait;
-        self.queue.push(item, bytes, wait).map_err(|refused| self.dropped(topic, reason(refused)))
+        self.queue.push(item, bytes, wait).map_err(|refused| self.dropped(topic, &reason(refused)))
     }
 
-    fn dropped(&self, topic: &str, reason: String) -> SinkError {
+    fn dropped(&self, topic: &str, reason: &str) -> SinkError {
         self.shared.count_dropped(topic);
         SinkError::Dropped { sink: NAME, reason: format!("{topic}: {reason}") }
     }

@@ -179,8 +179,8 @@ impl TripWriter {
         self.scratch.clear();
         let arrival = event.arrival();
         match event {
-            Event::Frame(frame) => return self.write_frame(frame),
-            Event::Truth(truth) => return self.write_truth(truth),
+            Event::Frame(frame) => self.write_frame(frame),
+            Event::Truth(truth) => self.write_truth(truth),
             Event::Can(frame) => {
                 message::encode_can(frame, &mut self.can, &mut self.scratch);
                 self.put(Entry::new(Kind::Can, arrival, message::capture(frame.taken, arrival)))

@@ -4,7 +4,8 @@
 
 use segfuse::data::{
     AlignedFrame, CanFrame, CanId, ClassTable, Event, Frame, FrameId, GroundTruth, Image, LabelMask, Origin,
-    Perception, PixelFormat, Plane, Reading, Size, SourceStamp, Stamp, StateSample, Validity, VehicleState, WallMapping,
+    Perception, PixelFormat, Plane, Reading, Size, SourceStamp, Stamp, StateSample, Validity, VehicleState,
+    WallMapping,
 };
 use segfuse::trip::{Config, DbcText, NetworkIdentity, TripMetadata, TripWriter};
 use std::path::Path;
