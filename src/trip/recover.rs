@@ -55,7 +55,8 @@ pub fn recover(broken: &Path, whole: &Path) -> Result<RecoveryReport, TripError>
     let mut report = report(&trip);
     let fail = |source| TripError::Write { path: whole.to_owned(), source };
     let file = File::create(whole).map_err(|error| TripError::io(whole, "create", error))?;
-    let options = mcap::WriteOptions::new().profile("segfuse").compression(Some(mcap::Compression::Lz4));
+    let options =
+        mcap::WriteOptions::new().profile("segfuse").compression(Some(mcap::Compression::Zstd)).compression_level(1);
     let mut writer = options.compression_threads(0).disable_seeking(true).create(file).map_err(fail)?;
     copy_definitions(&trip, &mut writer).map_err(fail)?;
     for place in &trip.contents.chunks {
