@@ -1,1 +1,124 @@
-//! The trip file: everything that was seen and everything that was answered.
+//! The trip file: everything that was seen and everything that was answered, in one MCAP file.
+//!
+//! ```text
+//! events ─▶ Recorder ─queue─▶ TripWriter ─▶ trip.mcap ─▶ TripReader ─▶ events, as they were
+//! masks  ─▶     (a Sink)                        ├──────▶ Perceptions, Lookup  (evaluation)
+//! other recordings ─▶ import ─▶ TripWriter      └──────▶ info, export, recover
+//! ```
+//!
+//! A file cut at any byte opens up to its last complete chunk. What the bytes mean is in
+//! `docs/trip-format.md`; the messages of our own are in `proto/segfuse.proto`.
+
+mod chunk;
+mod contents;
+mod export;
+mod file;
+pub mod import;
+mod info;
+mod label_png;
+mod message;
+mod messages;
+mod metadata;
+mod perceptions;
+mod queue;
+mod reader;
+mod recorder;
+mod recover;
+mod writer;
+
+pub use export::{ExportReport, Selection, export, export_states};
+pub use info::{Condition, ImageInfo, TopicInfo, TripInfo, info};
+pub use metadata::{Calibration, DbcText, NetworkIdentity, TripMetadata};
+pub use perceptions::{Lookup, Perceptions};
+pub use reader::{Range, TripReader};
+pub use recorder::{Recorder, RecorderHandle, RecordingReport};
+pub use recover::{LostSpan, RecoveryReport, recover};
+pub use writer::{Compression, Config, TripSummary, TripWriter, WhenFull};
+
+use crate::data::Stamp;
+use std::path::{Path, PathBuf};
+
+/// Why a trip cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum TripError {
+    /// The operating system refused. Recovery: stop; mend the path or free space.
+    #[error("{path}: cannot {action}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// Not an MCAP file, or one that no trip reader can use. Recovery: stop.
+    #[error("{path}: not a trip: {reason}")]
+    NotATrip {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A part of the file is damaged. Recovery: skip it and count.
+    #[error("{path}: damaged at byte {offset}: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the damaged record starts.
+        offset: u64,
+        /// What does not fit.
+        reason: String,
+    },
+    /// One message does not hold what its topic says. Recovery: skip it and count.
+    #[error("{topic} at {stamp} s: {reason}")]
+    Message {
+        /// The topic.
+        topic: String,
+        /// The message's log time.
+        stamp: Stamp,
+        /// What does not fit.
+        reason: String,
+    },
+    /// More overlapping chunks than fit in memory. Recovery: stop; `segfuse trip recover` rewrites the file.
+    #[error(
+        "{path}: overlapping chunks need {needed} bytes at once, at most {limit}: rewrite it with `segfuse trip recover`"
+    )]
+    Overlap {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that would have to be open.
+        needed: u64,
+        /// The bound.
+        limit: u64,
+    },
+    /// A value cannot be stored. Recovery: skip it and count.
+    #[error("cannot be stored: {0}")]
+    Unstorable(String),
+    /// The file could not be written. Recovery: stop writing; what was written stays readable.
+    #[error("{path}: cannot write: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The writer's or the system's answer.
+        source: mcap::McapError,
+    },
+    /// Nothing of the file is readable. Recovery: stop.
+    #[error("{path}: nothing can be recovered: {reason}")]
+    Unrecoverable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl TripError {
+    fn io(path: &Path, action: &'static str, source: std::io::Error) -> Self {
+        Self::Io { path: path.to_owned(), action, source }
+    }
+
+    /// Whether reading can go on after it.
+    pub fn is_skippable(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Message { .. } | Self::Unstorable(_))
+    }
+}

@@ -1,5 +1,6 @@
 //! What several test files share: the recorded data, the program, a Python with the peers' packages.
 
+#![allow(unreachable_pub, reason = "a module of every test that includes it, not of a library")]
 #![allow(dead_code, reason = "each test file compiles its own copy and uses a part of it")]
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,16 @@
+//! Compiles `proto/segfuse.proto` with a Rust compiler for protobuf: no `protoc` is needed.
+//!
+//! Leaves two files in `OUT_DIR`: the Rust structs, and the descriptor set that trips embed.
+
+use protox::prost::Message;
+use std::error::Error;
+use std::path::Path;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto/segfuse.proto");
+    let descriptors = protox::compile(["segfuse.proto"], ["proto"])?;
+    let out = std::env::var("OUT_DIR")?;
+    std::fs::write(Path::new(&out).join("segfuse.fds"), descriptors.encode_to_vec())?;
+    prost_build::Config::new().out_dir(&out).compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! What a trip file holds, gathered from its summary or, where it has none, from its chunks.
+
+use super::chunk::Records;
+use super::message::Kind;
+use crate::data::Stamp;
+use mcap::records::{self, Record, op};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Channels, schemas and metadata records that are kept: a trip of ours has about a dozen of each.
+const MAX_DEFINITIONS: usize = 1024;
+/// Bytes of metadata and attachments that are kept.
+const MAX_SIDE_BYTES: usize = 64 << 20;
+
+/// Where a chunk record lies and the log times in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ChunkPlace {
+    pub(super) offset: u64,
+    /// The whole record, opcode and length included.
+    pub(super) length: u64,
+    pub(super) start: Stamp,
+    pub(super) end: Stamp,
+}
+
+/// Bytes that no chunk could be read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Damage {
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+    pub(super) reason: String,
+}
+
+/// A channel as readers need it.
+#[derive(Clone, Debug)]
+pub(super) struct ChannelKind {
+    pub(super) topic: Arc<str>,
+    /// `None`: not a channel of ours.
+    pub(super) kind: Option<Kind>,
+    pub(super) classes: Option<Arc<str>>,
+}
+
+/// Everything but the messages.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) schemas: BTreeMap<u16, (records::SchemaHeader, Vec<u8>)>,
+    pub(super) channels: BTreeMap<u16, records::Channel>,
+    pub(super) kinds: BTreeMap<u16, ChannelKind>,
+    pub(super) chunks: Vec<ChunkPlace>,
+    pub(super) metadata: Vec<records::Metadata>,
+    pub(super) attachments: Vec<(records::AttachmentHeader, Vec<u8>)>,
+    pub(super) counts: BTreeMap<u16, u64>,
+    /// Places of metadata records named by a summary: `(offset, length)`.
+    pub(super) metadata_places: Vec<(u64, u64)>,
+    pub(super) damage: Vec<Damage>,
+    /// Whether the writer finished the file.
+    pub(super) finished: bool,
+    pub(super) has_statistics: bool,
+    side_bytes: usize,
+}
+
+impl Contents {
+    /// Takes in one record of a summary, or a definition met while scanning.
+    pub(super) fn absorb(&mut self, opcode: u8, body: &[u8]) -> Result<(), String> {
+        if opcode == op::ATTACHMENT && !attachment_is_framed(body) {
+            return Err("attachment is shorter than it says".into());
+        }
+        let record = mcap::parse_record(opcode, body).map_err(|error| error.to_string())?;
+        match record {
+            Record::Schema { header, data } => self.keep_schema(header, &data),
+            Record::Channel(channel) => self.keep_channel(channel),
+            Record::Metadata(metadata) => self.keep_metadata(metadata, body.len()),
+            Record::Attachment { header, data, .. } => self.keep_attachment(header, &data),
+            Record::Statistics(statistics) => {
+                self.counts = statistics.channel_message_counts;
+                self.has_statistics = true;
+                Ok(())
+            }
+            Record::ChunkIndex(index) => {
+                self.chunks.push(ChunkPlace {
+                    offset: index.chunk_start_offset,
+                    length: index.chunk_length,
+                    start: Stamp::from_ns(index.message_start_time),
+                    end: Stamp::from_ns(index.message_end_time),
+                });
+                Ok(())
+            }
+            Record::MetadataIndex(index) => {
+                self.metadata_places.push((index.offset, index.length));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes in the definitions of an opened chunk and counts its messages.
+    pub(super) fn absorb_chunk(&mut self, bytes: &[u8]) -> Result<(), String> {
+        for record in Records::new(bytes) {
+            let (opcode, body) = record?;
+            match opcode {
+                op::MESSAGE => {
+                    let channel = bytes.get(body.start..body.start + 2).ok_or("message without a channel")?;
+                    *self.counts.entry(u16::from_le_bytes([channel[0], channel[1]])).or_default() += 1;
+                }
+                op::SCHEMA | op::CHANNEL => self.absorb(opcode, &bytes[body])?,
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+
+    /// Messages of `kind` in all.
+    pub(super) fn count(&self, kind: Kind) -> u64 {
+        let of_kind = self.kinds.iter().filter(|(_, channel)| channel.kind == Some(kind));
+        of_kind.filter_map(|(id, _)| self.counts.get(id)).sum()
+    }
+
+    /// Log times of the first and last message.
+    pub(super) fn span(&self) -> Option<(Stamp, Stamp)> {
+        // A chunk of definitions alone states 0 for both.
+        let filled = || self.chunks.iter().filter(|chunk| chunk.end > Stamp::ZERO);
+        let start = filled().map(|chunk| chunk.start).min()?;
+        Some((start, filled().map(|chunk| chunk.end).max()?))
+    }
+
+    /// The metadata record called `name`; of several the last.
+    pub(super) fn metadata_record(&self, name: &str) -> Option<&records::Metadata> {
+        self.metadata.iter().rev().find(|record| record.name == name)
+    }
+
+    fn keep_schema(&mut self, header: records::SchemaHeader, data: &[u8]) -> Result<(), String> {
+        self.room(self.schemas.len(), data.len())?;
+        if !self.schemas.contains_key(&header.id) {
+            self.side_bytes += data.len();
+            self.schemas.insert(header.id, (header, data.to_vec()));
+        }
+        Ok(())
+    }
+
+    fn keep_channel(&mut self, channel: records::Channel) -> Result<(), String> {
+        self.room(self.channels.len(), 0)?;
+        let schema = self.schemas.get(&channel.schema_id).map_or("", |(header, _)| &header.name);
+        let kind = ChannelKind {
+            topic: channel.topic.as_str().into(),
+            kind: Kind::of(&channel.topic, schema).filter(|_| channel.message_encoding == "protobuf"),
+            classes: channel.metadata.get("classes").map(|name| name.as_str().into()),
+        };
+        self.kinds.entry(channel.id).or_insert(kind);
+        self.channels.entry(channel.id).or_insert(channel);
+        Ok(())
+    }
+
+    fn keep_metadata(&mut self, metadata: records::Metadata, bytes: usize) -> Result<(), String> {
+        self.room(self.metadata.len(), bytes)?;
+        self.side_bytes += bytes;
+        self.metadata.push(metadata);
+        Ok(())
+    }
+
+    fn keep_attachment(&mut self, header: records::AttachmentHeader, data: &[u8]) -> Result<(), String> {
+        self.room(self.attachments.len(), data.len())?;
+        self.side_bytes += data.len();
+        self.attachments.push((header, data.to_vec()));
+        Ok(())
+    }
+
+    fn room(&self, entries: usize, bytes: usize) -> Result<(), String> {
+        if entries >= MAX_DEFINITIONS {
+            return Err(format!("more than {MAX_DEFINITIONS} definitions of one sort"));
+        }
+        if self.side_bytes.saturating_add(bytes) > MAX_SIDE_BYTES {
+            return Err(format!("more than {MAX_SIDE_BYTES} bytes of schemas, metadata and attachments"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether an attachment's strings, length and checksum lie inside its body: `mcap::parse_record` takes that on trust.
+fn attachment_is_framed(body: &[u8]) -> bool {
+    let string_end = |at: usize| {
+        let len = body.get(at..at + 4)?;
+        (at + 4).checked_add(u32::from_le_bytes(len.try_into().ok()?) as usize)
+    };
+    let head = string_end(16).and_then(string_end).and_then(|end| end.checked_add(8 + 4));
+    head.is_some_and(|head| head <= body.len())
+}

@@ -1,0 +1,246 @@
+//! A video file, decoded by the `ffmpeg` program in a child process.
+//!
+//! ```text
+//! ffprobe ─▶ size, rate, presentation times        ffmpeg ─raw pictures through a pipe─▶ frames
+//! ```
+//!
+//! Pictures are NV12 in BT.601's limited range, as `data` reads it; RGB8 where a side is odd.
+
+use super::ImportError;
+use crate::data::{BufferPool, Event, Frame, FrameId, Image, PixelFormat, SharedBytes, Size, Stamp};
+use crate::source::{Source, SourceError};
+use crate::trip::TripMetadata;
+use serde::Deserialize;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
+
+/// What a child may print: enough for the times of ten million frames.
+const MAX_PRINTED_BYTES: u64 = 512 << 20;
+/// Pictures that readers may hold before the pool allocates more.
+const POOLED: usize = 8;
+
+/// The programs used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VideoTools {
+    /// Decodes.
+    pub ffmpeg: PathBuf,
+    /// Says what is in the file.
+    pub ffprobe: PathBuf,
+}
+
+impl Default for VideoTools {
+    /// By name, wherever the system finds them.
+    fn default() -> Self {
+        Self { ffmpeg: "ffmpeg".into(), ffprobe: "ffprobe".into() }
+    }
+}
+
+/// The frames of a video file.
+#[derive(Debug)]
+pub struct VideoFile {
+    path: PathBuf,
+    child: Child,
+    pictures: ChildStdout,
+    complaints: Option<JoinHandle<String>>,
+    format: PixelFormat,
+    size: Size,
+    times: Vec<Stamp>,
+    interval_ns: i64,
+    last: Option<Stamp>,
+    next_id: u64,
+    pool: BufferPool,
+    ended: bool,
+}
+
+impl VideoFile {
+    /// Asks `ffprobe` what is in `path` and starts `ffmpeg`; the first frame is stamped `start`.
+    pub fn open(path: &Path, start: Stamp, tools: &VideoTools) -> Result<Self, ImportError> {
+        path.metadata().map_err(|error| ImportError::io(path, "open", error))?;
+        let stream = probe_stream(path, tools)?;
+        let size = Size::new(stream.width, stream.height);
+        let rate_hz = stream.rate_hz().ok_or_else(|| ImportError::recording(path, "its frame rate is not known"))?;
+        let times = probe_times(path, start, tools)?;
+        let even = size.width.is_multiple_of(2) && size.height.is_multiple_of(2);
+        let format = if even { PixelFormat::Nv12 } else { PixelFormat::Rgb8 };
+        let mut child = decode(path, format, tools)?;
+        let pictures = child.stdout.take().ok_or_else(|| ImportError::recording(path, "ffmpeg has no output"))?;
+        let complaints = child.stderr.take().map(|stderr| std::thread::spawn(move || printed(stderr, 1 << 16)));
+        Ok(Self {
+            path: path.to_owned(),
+            child,
+            pictures,
+            complaints,
+            format,
+            size,
+            times,
+            interval_ns: (1e9 / rate_hz).round() as i64,
+            last: None,
+            next_id: 0,
+            pool: BufferPool::new(POOLED),
+            ended: false,
+        })
+    }
+
+    /// What the trip should say of itself.
+    pub fn metadata(&self) -> TripMetadata {
+        let source = format!("video of {} decoded by ffmpeg to {}", self.size, self.format.name());
+        TripMetadata { source, ..TripMetadata::default() }
+    }
+
+    fn read_picture(&mut self) -> Result<Option<SharedBytes>, ImportError> {
+        let rows = if self.format == PixelFormat::Nv12 { self.size.height * 3 / 2 } else { self.size.height };
+        let len = self.format.row_bytes(self.size.width) * rows as usize;
+        let mut read = Ok(());
+        let picture = self.pool.fill(len, |bytes| read = self.pictures.read_exact(bytes));
+        match read {
+            Ok(()) => Ok(Some(picture)),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => self.check_end().map(|()| None),
+            Err(error) => Err(ImportError::io(&self.path, "decode", error)),
+        }
+    }
+
+    /// Whether ffmpeg ended well.
+    fn check_end(&mut self) -> Result<(), ImportError> {
+        self.ended = true;
+        let status = self.child.wait().map_err(|error| ImportError::io(&self.path, "decode", error))?;
+        let said = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        if !status.success() || self.next_id == 0 {
+            return Err(ImportError::recording(&self.path, format!("ffmpeg ended with {status}: {}", said.trim())));
+        }
+        if !said.trim().is_empty() {
+            tracing::warn!(path = %self.path.display(), said = said.trim(), "ffmpeg");
+        }
+        if self.next_id != self.times.len() as u64 {
+            let (frames, times) = (self.next_id, self.times.len());
+            tracing::warn!(frames, times, "the video's frames and times differ: frames without one follow the rate");
+        }
+        Ok(())
+    }
+
+    fn stamp(&self) -> Stamp {
+        let steady = self.last.map_or(Stamp::ZERO, |last| last.offset_ns(self.interval_ns));
+        let known = self.times.get(self.next_id as usize).copied().unwrap_or(steady);
+        self.last.map_or(known, |last| known.max(last))
+    }
+
+    fn read_frame(&mut self) -> Result<Option<Event>, ImportError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let Some(bytes) = self.read_picture()? else { return Ok(None) };
+        let image = Image::packed(self.format, self.size, bytes);
+        let image = image.map_err(|error| ImportError::recording(&self.path, error.to_string()))?;
+        let (id, stamp) = (FrameId(self.next_id), self.stamp());
+        self.next_id += 1;
+        self.last = Some(stamp);
+        Ok(Some(Event::Frame(Frame { id, stamp, arrival: stamp, image })))
+    }
+}
+
+impl Source for VideoFile {
+    fn next(&mut self) -> Result<Option<Event>, SourceError> {
+        self.read_frame().map_err(|error| SourceError::Stopped(Box::new(error)))
+    }
+
+    fn frames(&self) -> Option<u64> {
+        Some(self.times.len() as u64)
+    }
+}
+
+impl Drop for VideoFile {
+    fn drop(&mut self) {
+        if !self.ended {
+            // Both fail only if the child is gone already, which is what they are for.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Probe {
+    #[serde(default)]
+    streams: Vec<VideoStream>,
+}
+
+#[derive(Debug, Deserialize)]
+struct VideoStream {
+    width: u32,
+    height: u32,
+    avg_frame_rate: String,
+    r_frame_rate: String,
+}
+
+impl VideoStream {
+    fn rate_hz(&self) -> Option<f64> {
+        let parse = |text: &str| {
+            let (above, below) = text.split_once('/')?;
+            Some(above.parse::<f64>().ok()? / below.parse::<f64>().ok()?).filter(|rate| rate.is_finite() && *rate > 0.0)
+        };
+        parse(&self.avg_frame_rate).or_else(|| parse(&self.r_frame_rate))
+    }
+}
+
+fn probe_stream(path: &Path, tools: &VideoTools) -> Result<VideoStream, ImportError> {
+    let printed = probe(path, tools, &["stream=width,height,avg_frame_rate,r_frame_rate", "-of", "json"])?;
+    let found: Probe = serde_json::from_str(&printed)
+        .map_err(|error| ImportError::recording(path, format!("ffprobe's answer is not understood: {error}")))?;
+    found.streams.into_iter().next().ok_or_else(|| ImportError::recording(path, "there is no video in it"))
+}
+
+/// Presentation times in order, moved so that the first is `start`. Packets are read, not decoded: cheap.
+fn probe_times(path: &Path, start: Stamp, tools: &VideoTools) -> Result<Vec<Stamp>, ImportError> {
+    let printed = probe(path, tools, &["packet=pts_time,flags", "-of", "csv=p=0"])?;
+    let shown = printed.lines().filter_map(|line| line.split_once(',')).filter(|(_, flags)| !flags.contains('D'));
+    let mut seconds: Vec<f64> =
+        shown.filter_map(|(time, _)| time.parse().ok()).filter(|s: &f64| s.is_finite()).collect();
+    seconds.sort_by(f64::total_cmp);
+    let first = seconds.first().copied().unwrap_or(0.0);
+    Ok(seconds.iter().map(|time| start.offset_ns(((time - first) * 1e9).round() as i64)).collect())
+}
+
+fn probe(path: &Path, tools: &VideoTools, entries: &[&str]) -> Result<String, ImportError> {
+    let mut command = Command::new(&tools.ffprobe);
+    command.args(["-v", "error", "-select_streams", "v:0", "-show_entries"]).args(entries).arg(url(path));
+    let mut child = start(&mut command, &tools.ffprobe)?;
+    let complaints = child.stderr.take().map(|stderr| std::thread::spawn(move || printed(stderr, 1 << 16)));
+    let answer = child.stdout.take().map(|stdout| printed(stdout, MAX_PRINTED_BYTES)).unwrap_or_default();
+    let status = child.wait().map_err(|error| ImportError::io(path, "look into", error))?;
+    let said = complaints.and_then(|thread| thread.join().ok()).unwrap_or_default();
+    if status.success() { Ok(answer) } else { Err(ImportError::recording(path, format!("ffprobe: {}", said.trim()))) }
+}
+
+fn decode(path: &Path, format: PixelFormat, tools: &VideoTools) -> Result<Child, ImportError> {
+    let pixels = if format == PixelFormat::Nv12 { "nv12" } else { "rgb24" };
+    let mut command = Command::new(&tools.ffmpeg);
+    command.args(["-nostdin", "-v", "error", "-noautorotate", "-i"]).arg(url(path));
+    command.args(["-map", "0:v:0", "-fps_mode", "passthrough"]);
+    if format == PixelFormat::Nv12 {
+        command.args(["-vf", "scale=out_color_matrix=bt601:out_range=tv"]);
+    }
+    command.args(["-pix_fmt", pixels, "-f", "rawvideo", "pipe:1"]);
+    start(&mut command, &tools.ffmpeg)
+}
+
+fn start(command: &mut Command, program: &Path) -> Result<Child, ImportError> {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().map_err(|source| ImportError::Program { program: program.to_owned(), source })
+}
+
+/// A file and nothing else: without this, names with a colon would be taken for network addresses.
+fn url(path: &Path) -> std::ffi::OsString {
+    let mut url = std::ffi::OsString::from("file:");
+    url.push(path);
+    url
+}
+
+/// All that a child prints, `limit` bytes of it kept.
+fn printed(mut output: impl Read, limit: u64) -> String {
+    let mut text = Vec::new();
+    // A broken pipe ends the text early; the child's exit status tells the rest.
+    let _ = output.by_ref().take(limit).read_to_end(&mut text);
+    let _ = std::io::copy(&mut output, &mut std::io::sink());
+    String::from_utf8_lossy(&text).into_owned()
+}

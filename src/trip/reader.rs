@@ -1,0 +1,127 @@
+//! A recorded trip as a source: its events in order of arrival, as they were.
+//!
+//! Masks inside are answers, not events: [`super::Perceptions`] reads them.
+
+use super::file::TripFile;
+use super::message::{Kind, decode_event};
+use super::messages::{Messages, Wanted};
+use super::metadata::RECORD;
+use super::{TripError, TripMetadata};
+use crate::data::{Event, Stamp};
+use crate::source::{Source, SourceError};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A part of a trip, counted from its first message. Default: all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// Leaves out what arrived earlier.
+    pub from: Option<Duration>,
+    /// Leaves out what arrived later.
+    pub until: Option<Duration>,
+}
+
+impl Range {
+    pub(super) fn wanted(self, trip: &TripFile, kinds: fn(Kind) -> bool) -> Wanted {
+        let start = trip.contents.span().map_or(Stamp::ZERO, |(start, _)| start);
+        let at = |offset: Option<Duration>, open: Stamp| offset.map_or(open, |offset| start.after(offset));
+        Wanted { from: at(self.from, Stamp::ZERO), until: at(self.until, Stamp::MAX), kinds }
+    }
+}
+
+/// The events of a trip file.
+///
+/// ```no_run
+/// use segfuse::source::Source;
+/// use segfuse::trip::{Range, TripReader};
+/// let mut trip = TripReader::open("drive.mcap".as_ref(), Range::default())?;
+/// while let Some(event) = trip.next()? {
+///     println!("{}", event.arrival());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct TripReader {
+    messages: Messages,
+    metadata: TripMetadata,
+    whole: bool,
+}
+
+impl TripReader {
+    /// Opens `path`; an unfinished or damaged file as far as it is readable, with a warning.
+    pub fn open(path: &Path, range: Range) -> Result<Self, TripError> {
+        let trip = Arc::new(TripFile::open(path)?);
+        let (metadata, notes) = read_metadata(&trip);
+        for note in &notes {
+            tracing::warn!(path = %path.display(), %note, "trip metadata");
+        }
+        let wanted = range.wanted(&trip, is_event);
+        Ok(Self { messages: Messages::new(trip, wanted), metadata, whole: range == Range::default() })
+    }
+
+    /// What the trip says of itself.
+    pub fn metadata(&self) -> &TripMetadata {
+        &self.metadata
+    }
+
+    /// Whether its writer finished it and no damage was seen on opening.
+    pub fn is_complete(&self) -> bool {
+        let contents = &self.messages.trip.contents;
+        contents.finished && contents.damage.is_empty()
+    }
+
+    /// Arrival of the first and last message of the whole file; `None` if there is none.
+    pub fn span(&self) -> Option<(Stamp, Stamp)> {
+        self.messages.trip.contents.span()
+    }
+
+    /// Masks recorded in the whole file.
+    pub fn masks(&self) -> u64 {
+        self.messages.trip.contents.count(Kind::Mask)
+    }
+
+    /// Camera frames recorded in the whole file.
+    pub fn frame_count(&self) -> u64 {
+        let contents = &self.messages.trip.contents;
+        contents.count(Kind::Jpeg) + contents.count(Kind::Raw)
+    }
+
+    /// The next event. After an error that [`TripError::is_skippable`] more may follow.
+    pub fn next_event(&mut self) -> Result<Option<Event>, TripError> {
+        while let Some(message) = self.messages.next()? {
+            let event = decode_event(message.kind, message.head(), message.data.clone());
+            if let Some(event) = event.map_err(|reason| message.refuse(reason))? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Source for TripReader {
+    fn next(&mut self) -> Result<Option<Event>, SourceError> {
+        self.next_event().map_err(source_error)
+    }
+
+    fn frames(&self) -> Option<u64> {
+        self.whole.then(|| self.frame_count())
+    }
+}
+
+fn source_error(error: TripError) -> SourceError {
+    if error.is_skippable() { SourceError::Skipped(error.to_string()) } else { SourceError::Stopped(Box::new(error)) }
+}
+
+/// Whether messages of `kind` are events.
+pub(super) fn is_event(kind: Kind) -> bool {
+    !matches!(kind, Kind::Mask | Kind::Confidence | Kind::Age | Kind::Info)
+}
+
+/// The metadata of `trip`, and what could not be read of it.
+pub(super) fn read_metadata(trip: &TripFile) -> (TripMetadata, Vec<String>) {
+    match trip.contents.metadata_record(RECORD) {
+        Some(record) => TripMetadata::from_map(&record.metadata),
+        None => (TripMetadata::default(), vec!["it has no metadata record of segfuse".into()]),
+    }
+}

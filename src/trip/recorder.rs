@@ -1,0 +1,221 @@
+//! The sink that records: a bounded queue and a thread of its own before the disk.
+//!
+//! ```text
+//! pipeline ─clone (shared bytes)─▶ queue ─▶ recorder thread ─▶ TripWriter ─▶ disk
+//! ```
+//!
+//! With [`WhenFull::Drop`] the pipeline never waits for the disk: what does not fit, and everything
+//! after the disk failed, is dropped and counted by topic.
+
+use super::message::Kind;
+use super::queue::{Queue, Refused};
+use super::writer::{Config, TripSummary, TripWriter, WhenFull};
+use super::{TripError, TripMetadata};
+use crate::data::{AlignedFrame, Event, Image, Perception, Plane, Stamp};
+use crate::sink::{Sink, SinkError};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+const NAME: &str = "trip";
+/// What an item costs besides its pictures, about.
+const ITEM_BYTES: usize = 256;
+
+/// How a recording went, or goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RecordingReport {
+    /// What the file holds, once it is finished.
+    pub summary: Option<TripSummary>,
+    /// What could not be written, by topic.
+    pub dropped: BTreeMap<String, u64>,
+    /// Why writing stopped early.
+    pub failure: Option<String>,
+}
+
+/// Looks into a recording from outside, while it runs and afterwards.
+#[derive(Clone, Debug)]
+pub struct RecorderHandle(Arc<Shared>);
+
+impl RecorderHandle {
+    /// The report as it stands.
+    pub fn report(&self) -> RecordingReport {
+        self.0.lock().clone()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    report: Mutex<RecordingReport>,
+    failed: AtomicBool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, RecordingReport> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_dropped(&self, topic: &str) {
+        let mut report = self.lock();
+        match report.dropped.get_mut(topic) {
+            Some(count) => *count += 1,
+            None => drop(report.dropped.insert(topic.to_owned(), 1)),
+        }
+    }
+
+    fn fail(&self, error: &TripError) {
+        tracing::error!(%error, "recording stopped; the pipeline goes on");
+        self.failed.store(true, Ordering::Release);
+        self.lock().failure = Some(error.to_string());
+    }
+}
+
+enum Item {
+    Event(Event),
+    Perception { arrival: Stamp, perception: Perception },
+}
+
+impl Item {
+    fn topic(&self) -> &'static str {
+        let kind = match self {
+            Self::Event(Event::Frame(_)) => Kind::Raw,
+            Self::Event(Event::Truth(_)) => Kind::Truth,
+            Self::Event(Event::Can(_)) => Kind::Can,
+            Self::Event(Event::State(_)) => Kind::State,
+            Self::Event(Event::Lost { .. }) => Kind::Lost,
+            Self::Event(Event::Tick(_)) => Kind::Tick,
+            Self::Perception { .. } => Kind::Mask,
+        };
+        kind.topic()
+    }
+
+    fn bytes(&self) -> usize {
+        let plane = |plane: &Option<Plane>| plane.as_ref().map_or(0, |plane| plane.bytes().len());
+        let pictures = match self {
+            Self::Event(Event::Frame(frame)) => Image::bytes(&frame.image).len(),
+            Self::Event(Event::Truth(truth)) => truth.labels.bytes().len(),
+            Self::Event(_) => 0,
+            Self::Perception { perception, .. } => {
+                perception.mask.labels().len() + plane(&perception.age) + plane(&perception.confidence)
+            }
+        };
+        ITEM_BYTES + pictures
+    }
+}
+
+/// Records every event and perception of a run.
+pub struct Recorder {
+    queue: Arc<Queue<Item>>,
+    shared: Arc<Shared>,
+    config: Config,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Recorder {
+    /// Starts the trip `path`, and the thread that writes it.
+    pub fn start(path: &Path, metadata: &TripMetadata, config: &Config) -> Result<Self, TripError> {
+        let writer = TripWriter::create(path, metadata, config)?;
+        let queue = Arc::new(Queue::new(config.queue_items, config.queue_bytes));
+        let shared = Arc::new(Shared::default());
+        let (items, seen) = (Arc::clone(&queue), Arc::clone(&shared));
+        let thread = std::thread::Builder::new().name("trip-recorder".into());
+        let thread = thread.spawn(move || record(&items, writer, &seen));
+        let thread = thread.map_err(|error| TripError::io(path, "start a thread for", error))?;
+        Ok(Self { queue, shared, config: config.clone(), thread: Some(thread) })
+    }
+
+    /// Something to read the report through once the recorder itself is given away.
+    pub fn handle(&self) -> RecorderHandle {
+        RecorderHandle(Arc::clone(&self.shared))
+    }
+
+    fn offer(&self, item: Item) -> Result<(), SinkError> {
+        let (topic, bytes) = (item.topic(), item.bytes());
+        if self.shared.failed.load(Ordering::Acquire) {
+            return Err(self.dropped(topic, "recording has stopped"));
+        }
+        let wait = self.config.when_full == WhenFull::Wait;
+        self.queue.push(item, bytes, wait).map_err(|refused| self.dropped(topic, &reason(refused)))
+    }
+
+    fn dropped(&self, topic: &str, reason: &str) -> SinkError {
+        self.shared.count_dropped(topic);
+        SinkError::Dropped { sink: NAME, reason: format!("{topic}: {reason}") }
+    }
+
+    fn close(&mut self) {
+        self.queue.close();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            self.shared.lock().failure = Some("the recorder's thread panicked".into());
+        }
+    }
+}
+
+fn reason(refused: Refused) -> String {
+    match refused {
+        Refused::Full { items, bytes } => format!("{items} items with {bytes} bytes wait for the disk"),
+        Refused::Closed => "recording has ended".into(),
+    }
+}
+
+impl Sink for Recorder {
+    fn on_event(&mut self, event: &Event) -> Result<(), SinkError> {
+        if self.config.wants(event) { self.offer(Item::Event(event.clone())) } else { Ok(()) }
+    }
+
+    fn on_perception(&mut self, frame: &AlignedFrame, perception: &Perception) -> Result<(), SinkError> {
+        if !self.config.masks {
+            return Ok(());
+        }
+        self.offer(Item::Perception { arrival: frame.frame.arrival, perception: perception.clone() })
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.close();
+        let failure = self.shared.lock().failure.clone();
+        failure.map_or(Ok(()), |reason| Err(SinkError::Failed { sink: NAME, source: reason.into() }))
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The recorder's thread: until the queue is closed and empty.
+fn record(queue: &Queue<Item>, writer: TripWriter, shared: &Shared) {
+    let mut writer = Some(writer);
+    while let Some(item) = queue.pop() {
+        let Some(open) = &mut writer else {
+            shared.count_dropped(item.topic());
+            continue;
+        };
+        let _span = tracing::debug_span!("record").entered();
+        if let Err(error) = write(open, &item) {
+            shared.count_dropped(item.topic());
+            if matches!(error, TripError::Unstorable(_)) {
+                tracing::warn!(%error, "not recorded");
+            } else {
+                shared.fail(&error);
+                writer = None;
+            }
+        }
+    }
+    if let Some(mut writer) = writer {
+        writer.note_dropped(shared.lock().dropped.clone());
+        match writer.finish() {
+            Ok(summary) => shared.lock().summary = Some(summary),
+            Err(error) => shared.fail(&error),
+        }
+    }
+}
+
+fn write(writer: &mut TripWriter, item: &Item) -> Result<(), TripError> {
+    match item {
+        Item::Event(event) => writer.write_event(event),
+        Item::Perception { arrival, perception } => writer.write_perception(*arrival, perception),
+    }
+}

@@ -1,0 +1,202 @@
+//! What goes into a trip comes out of it, the same bytes and the same order.
+
+#[path = "support/sample_trip.rs"]
+mod sample_trip;
+
+use sample_trip::{config, metadata, step, write};
+use segfuse::data::{Event, Perception, Stamp};
+use segfuse::sink::{Sink, SinkError};
+use segfuse::source::Source;
+use segfuse::trip::{
+    Compression, Config, Lookup, Perceptions, Range, Recorder, TripReader, TripWriter, WhenFull, info,
+};
+use std::path::Path;
+use std::time::Duration;
+
+fn read(path: &Path, range: Range) -> Vec<Event> {
+    let mut reader = TripReader::open(path, range).expect("a whole trip");
+    std::iter::from_fn(|| reader.next().expect("a whole trip")).collect()
+}
+
+fn read_perceptions(path: &Path) -> Vec<Perception> {
+    let perceptions = Perceptions::open(path, Range::default()).expect("a whole trip");
+    perceptions.map(|perception| perception.expect("a whole trip")).collect()
+}
+
+#[test]
+fn every_event_and_perception_comes_back_under_every_compression() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+        let path = folder.path().join("trip.mcap");
+        let (events, perceptions) = write(&path, 30, &Config { compression, ..config() });
+        assert!(read(&path, Range::default()) == events, "{compression:?}");
+        assert!(read_perceptions(&path) == perceptions, "{compression:?}");
+    }
+}
+
+#[test]
+fn the_file_says_what_it_holds() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("trip.mcap");
+    write(&path, 30, &config());
+    let reader = TripReader::open(&path, Range::default()).expect("a whole trip");
+    assert_eq!(reader.metadata(), &metadata());
+    assert_eq!((reader.frames(), reader.frame_count(), reader.masks()), (Some(30), 30, 30));
+    assert!(reader.is_complete());
+    let info = info(&path).expect("a whole trip");
+    assert!(info.condition.complete, "{:?}", info.condition);
+    assert_eq!((info.frames, info.lost_frames, info.frame_gaps), (30, 6, 0));
+    assert_eq!(info.quantities.get("speed"), Some(&30));
+    let rate = info.images.as_ref().expect("it has a camera").rate_hz;
+    assert!((rate - 30.0).abs() < 1e-3, "{rate}");
+    assert!(info.to_string().contains("/vehicle/can"), "{info}");
+    serde_json::to_string(&info).expect("plain values");
+}
+
+#[test]
+fn a_range_leaves_out_what_arrived_outside_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("trip.mcap");
+    let (events, _) = write(&path, 60, &config());
+    let (from, until) = (Duration::from_millis(400), Duration::from_millis(900));
+    let start = events[0].arrival();
+    let expected: Vec<_> = events
+        .into_iter()
+        .filter(|event| event.arrival() >= start.after(from) && event.arrival() <= start.after(until))
+        .collect();
+    assert!(expected.len() > 50);
+    assert!(read(&path, Range { from: Some(from), until: Some(until) }) == expected);
+}
+
+#[test]
+fn messages_of_overlapping_chunks_come_in_order_of_log_time() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("trip.mcap");
+    let mut writer = TripWriter::create(&path, &metadata(), &config()).expect("writable");
+    let late_and_early = [5_u64, 9, 1, 7, 2, 8, 0, 3, 6, 4];
+    for &ms in &late_and_early {
+        writer.write_event(&Event::Tick(Stamp::from_ns(ms * 1_000_000))).expect("small");
+        if ms % 2 == 0 {
+            writer.flush().expect("room");
+        }
+    }
+    writer.finish().expect("room");
+    let order: Vec<_> = read(&path, Range::default()).iter().map(|event| event.arrival().ns() / 1_000_000).collect();
+    assert_eq!(order, (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn frames_and_truth_are_found_by_their_stamp() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("trip.mcap");
+    write(&path, 40, &config());
+    let mut lookup = Lookup::open(&path).expect("a whole trip");
+    assert_eq!(lookup.truth_stamps().count(), 40);
+    for number in [39, 0, 17, 16, 17] {
+        let (events, aligned, _) = step(number);
+        let Event::Truth(truth) = &events[0] else { panic!("a step begins with its truth") };
+        assert_eq!(lookup.frame(aligned.frame.stamp).expect("readable"), Some(aligned.frame.clone()));
+        assert_eq!(lookup.truth(truth.stamp).expect("readable").as_ref(), Some(truth));
+    }
+    assert_eq!(lookup.frame(Stamp::from_ns(1)).expect("readable"), None);
+}
+
+fn record(path: &Path, config: &Config, frames: u64) -> (segfuse::trip::RecordingReport, u64) {
+    let mut recorder = Recorder::start(path, &metadata(), config).expect("writable");
+    let handle = recorder.handle();
+    let mut refused = 0;
+    for (events, frame, perception) in (0..frames).map(step) {
+        let mut taken: Vec<_> = events.iter().map(|event| recorder.on_event(event)).collect();
+        taken.push(recorder.on_perception(&frame, &perception));
+        refused += taken.iter().filter(|taken| matches!(taken, Err(SinkError::Dropped { .. }))).count() as u64;
+    }
+    let _ = recorder.finish();
+    (handle.report(), refused)
+}
+
+#[test]
+fn a_recorder_that_waits_loses_nothing_even_with_the_smallest_queue() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("trip.mcap");
+    let narrow = Config { queue_items: 1, queue_bytes: 1, when_full: WhenFull::Wait, ..config() };
+    let (report, refused) = record(&path, &narrow, 30);
+    assert!(refused == 0 && report.dropped.is_empty() && report.failure.is_none(), "{report:?}");
+    let direct = folder.path().join("direct.mcap");
+    let (events, perceptions) = write(&direct, 30, &config());
+    assert!(read(&path, Range::default()) == events && read_perceptions(&path) == perceptions);
+    assert_eq!(std::fs::read(&path).expect("written"), std::fs::read(&direct).expect("written"), "bit for bit");
+}
+
+#[test]
+fn a_recorder_that_drops_counts_every_item() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("trip.mcap");
+    let narrow = Config { queue_items: 2, compression: Compression::Zstd, ..config() };
+    let (report, refused) = record(&path, &narrow, 200);
+    let (events, perceptions) = (read(&path, Range::default()).len(), read_perceptions(&path).len());
+    let offered = (0..200).map(|number| step(number).0.len() + 1).sum::<usize>();
+    assert_eq!(report.dropped.values().sum::<u64>(), refused);
+    assert_eq!(offered, events + perceptions + refused as usize);
+    assert_eq!(info(&path).expect("readable").dropped, report.dropped, "the file tells it too");
+}
+
+#[test]
+fn a_full_disk_is_told_and_counted_and_stops_nothing() {
+    let full = Path::new("/dev/full");
+    if !full.exists() {
+        eprintln!("SKIPPED: a_full_disk_is_told_and_counted_and_stops_nothing: no /dev/full");
+        return;
+    }
+    match Recorder::start(full, &metadata(), &config()) {
+        Err(error) => assert!(error.to_string().contains("/dev/full"), "{error}"),
+        Ok(recorder) => {
+            drop(recorder);
+            panic!("a full disk took the beginning of a trip");
+        }
+    }
+}
+
+/// Run by the next test in a process of its own, whose files may not grow past 256 KiB.
+#[test]
+#[ignore = "the other half of a_disk_that_fills_up_ends_the_recording_and_nothing_else"]
+fn child_that_records_onto_a_disk_that_fills_up() {
+    let Some(path) = std::env::var_os("SEGFUSE_TEST_TRIP") else { return };
+    let (report, refused) = record(path.as_ref(), &Config { when_full: WhenFull::Wait, ..config() }, 100);
+    let offered = (0..100).map(|number| step(number).0.len() as u64 + 1).sum::<u64>();
+    let dropped = report.dropped.values().sum::<u64>();
+    assert!(report.failure.is_some() && report.summary.is_none(), "{report:?}");
+    assert!(dropped > offered / 4 && dropped < offered && refused <= dropped, "{dropped} of {offered}");
+}
+
+#[test]
+fn a_disk_that_fills_up_ends_the_recording_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("trip.mcap");
+    let test = std::env::current_exe().expect("this test");
+    let child = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 512; exec \"$0\" --ignored --exact child_that_records_onto_a_disk_that_fills_up",
+        ])
+        .arg(test)
+        .env("SEGFUSE_TEST_TRIP", &path)
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
+    let mut reader = TripReader::open(&path, Range::default()).expect("what was written stays readable");
+    assert!(!reader.is_complete() && reader.next().is_ok_and(|event| event.is_some()));
+}
+
+#[test]
+fn the_mask_hash_of_a_trip_depends_on_every_mask_and_on_nothing_else() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let hash = |name: &str, frames: u64, compression| {
+        let path = folder.path().join(name);
+        write(&path, frames, &Config { compression, ..config() });
+        info(&path).expect("readable").mask_hash.expect("it has masks")
+    };
+    let reference = hash("a", 10, Compression::Zstd);
+    assert_eq!(hash("b", 10, Compression::None), reference);
+    assert_ne!(hash("c", 11, Compression::None), reference);
+}
