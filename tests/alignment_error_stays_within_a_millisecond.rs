@@ -59,7 +59,7 @@ fn steering(seconds: f64) -> f64 {
 
 fn frame(index: i64) -> Event {
     let stamp = 7 * MS + index * SECOND / 30;
-    let image = Image::packed(PixelFormat::Grey8, Size::new(1, 1), vec![0].into()).unwrap();
+    let image = Image::packed(PixelFormat::Grey, Size::new(1, 1), vec![0].into()).unwrap();
     let [stamp, arrival] = [stamp, stamp + 12 * MS].map(|ns| Stamp::from_ns(ns as u64));
     Event::Frame(Frame { id: FrameId(index as u64), stamp, arrival, image })
 }

@@ -10,7 +10,7 @@ use segfuse::data::{
 const MS: u64 = 1_000_000;
 
 fn frame(stamp_ms: u64, arrival_ms: u64) -> Event {
-    let image = Image::packed(PixelFormat::Grey8, Size::new(1, 1), vec![0].into()).unwrap();
+    let image = Image::packed(PixelFormat::Grey, Size::new(1, 1), vec![0].into()).unwrap();
     let [stamp, arrival] = [stamp_ms, arrival_ms].map(|ms| Stamp::from_ns(ms.saturating_mul(MS)));
     Event::Frame(Frame { id: FrameId(stamp_ms), stamp, arrival, image })
 }
@@ -50,7 +50,8 @@ fn a_frame_waits_for_a_sample_after_it_and_no_longer_than_it_may() {
     before.iter().for_each(|event| aligner.push(event));
     assert!(aligner.pop().is_none());
     aligner.push(&state(110, 110, Valid));
-    assert_eq!(aligner.pop().unwrap().state.speed_mps, Some(Reading::valid(0.105)));
+    let speed = aligner.pop().unwrap().state.speed_mps.unwrap();
+    assert!((speed.usable().unwrap() - 0.105).abs() < 1e-12, "{speed:?}");
 
     aligner.push(&frame(120, 121));
     aligner.push(&Event::Tick(Stamp::from_ns(139 * MS)));
@@ -136,12 +137,10 @@ proptest! {
     #[test]
     fn a_bad_bus_never_gives_a_valid_value_that_is_wrong(messages in prop::collection::vec(message(), 1..200)) {
         let mut events: Vec<Event> = (0..messages.len() as u64 / 3).map(|index| frame(index * 33, index * 33 + 5)).collect();
-        let mut invalid = Vec::new();
         for (tick, (comes, late, times, valid)) in (0..).zip(messages) {
             let validity = if valid { Validity::Valid } else { Validity::Faulty };
             let copies = (0..times as u64).filter(|_| comes);
             events.extend(copies.map(|copy| state(tick * 10, tick * 10 + late * (copy + 1), validity)));
-            invalid.extend((comes && !valid).then_some(tick * 10));
         }
         events.sort_by_key(Event::arrival);
         let (aligned, counts) = run(Config::default(), &events);

@@ -188,7 +188,9 @@ impl Line {
     fn through(pairs: &Deque<Pair, CONSENSUS>, drift: f64) -> Option<Self> {
         let (reference, last) = (*pairs.front()?, *pairs.back()?);
         let mut line = Self { reference, points: Deque::new(), bin_start_ns: 0.0, knots: Deque::new() };
-        pairs.iter().for_each(|pair| drop(line.keep(line.point(*pair), drift)));
+        for pair in pairs {
+            line.keep(line.point(*pair), drift);
+        }
         let source_ns = line.point(last).source_ns;
         let first = Point { source_ns, late_ns: line.least_late(source_ns, drift) };
         line.knots.push_back(first).ok()?;
@@ -344,7 +346,9 @@ mod tests {
     #[test]
     fn a_clock_that_stands_still_does_not_lock_the_mapping_up() {
         let mut mapping = locked(0);
-        (8..500).for_each(|tick| drop(mapping.observe(stamp(7, 0), arrival(tick, 0))));
+        for tick in 8..500 {
+            mapping.observe(stamp(7, 0), arrival(tick, 0));
+        }
         let seen: Vec<_> = (500..540).map(|tick| mapping.observe(stamp(tick, 0), arrival(tick, 0))).collect();
         assert_eq!(seen.last(), Some(&Observation::Fits));
         assert_eq!(mapping.map(stamp(540, 0)), Some(arrival(540, 0)));

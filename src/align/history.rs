@@ -212,7 +212,9 @@ mod tests {
         assert_eq!(insert(110, 2.5), Insertion::OutOfOrder);
         assert_eq!(insert(110, 2.0), Insertion::Duplicate);
         assert_eq!(insert(90, 0.0), Insertion::OutOfOrder);
-        (0..SAMPLES as u64).for_each(|tick| drop(insert(200 + tick, 9.0)));
+        for tick in 0..SAMPLES as u64 {
+            insert(200 + tick, 9.0);
+        }
         assert_eq!(insert(90, 0.0), Insertion::TooOld);
         assert_eq!(at(&history, 110), Some((9.0, Validity::Stale)));
         assert_eq!(at(&history, 200), Some((9.0, Validity::Valid)));
