@@ -115,6 +115,11 @@ impl Packed<'_> {
         self.plane_bytes().total()
     }
 
+    /// Length of the planes uncompressed.
+    pub fn raw_len(&self) -> usize {
+        self.raw.iter().map(|plane| plane.len()).sum()
+    }
+
     /// The labels alone, if they are the payload just as they are in memory: no copy is needed then.
     pub fn as_plain_labels(&self) -> Option<&SharedBytes> {
         let plain = !self.lz4 && self.raw[1].is_empty() && self.raw[2].is_empty();

@@ -47,7 +47,8 @@ fn a_header_comes_back_as_it_went() {
 #[test]
 fn the_documented_dump_is_what_the_encoder_writes() {
     let dump = include_str!("../../../docs/wire-format.md");
-    let lines = dump.lines().filter(|line| line.len() > 6 && line.as_bytes()[..4].iter().all(u8::is_ascii_hexdigit));
+    let is_dump = |line: &&str| line.get(..4).is_some_and(|offset| offset.bytes().all(|b| b.is_ascii_hexdigit()));
+    let lines = dump.lines().filter_map(|line| line.strip_prefix("    ")).filter(is_dump);
     let documented: Vec<u8> = lines
         .flat_map(|line| line[4..].split_whitespace().take_while(|word| *word != "|"))
         .map(|byte| u8::from_str_radix(byte, 16).expect("a dump has bytes in hexadecimal"))
