@@ -159,10 +159,8 @@ impl Received {
 
 /// Receives the masks of one camera. Dropping it closes its session.
 pub struct Subscriber {
-    // Dropped before the session.
-    _masks: zenoh::pubsub::Subscriber<()>,
-    _liveliness: zenoh::pubsub::Subscriber<()>,
-    session: Session,
+    /// `None` only while dropping.
+    link: Option<Link>,
     keys: Keys,
     inbox: Arc<Inbox>,
     publishers: Arc<AtomicUsize>,
@@ -170,7 +168,23 @@ pub struct Subscriber {
     now: Now,
 }
 
+/// What Zenoh holds for us; dropped in this order.
+struct Link {
+    _masks: zenoh::pubsub::Subscriber<()>,
+    _liveliness: zenoh::pubsub::Subscriber<()>,
+    session: Session,
+}
+
 type Now = Arc<dyn Fn() -> Stamp + Send + Sync>;
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let link = self.link.take();
+        if let Err(error) = outside(|| Ok(drop(link))) {
+            tracing::warn!("{error}");
+        }
+    }
+}
 
 impl Subscriber {
     /// Connects and listens. `now` reads this machine's monotonic clock, to say when masks arrived.
@@ -183,16 +197,16 @@ impl Subscriber {
         let now: Now = Arc::new(now);
         let inbox = Arc::new(Inbox::new(config.queue));
         let publishers = Arc::new(AtomicUsize::new(0));
-        Ok(Self {
+        let link = Link {
             _masks: listen(&session, &keys, receiver(&inbox, config.queue, Arc::clone(&now)))?,
             _liveliness: watch(&session, &keys, &publishers)?,
             session,
-            keys,
-            inbox,
-            publishers,
-            tracker: Tracker::default(),
-            now,
-        })
+        };
+        Ok(Self { link: Some(link), keys, inbox, publishers, tracker: Tracker::default(), now })
+    }
+
+    fn session(&self) -> &Session {
+        &self.link.as_ref().expect("taken by drop alone").session
     }
 
     /// The next mask, waiting at most `timeout`.
@@ -202,7 +216,7 @@ impl Subscriber {
                 return Ok(received_of(message, continuity, received));
             }
         }
-        if self.session.is_closed() {
+        if self.session().is_closed() {
             return Err(SubscribeError::Closed("by this process".into()));
         }
         Err(SubscribeError::Timeout { key: self.keys.mask(), waited: timeout, publishers: self.publishers() })
@@ -232,7 +246,7 @@ impl Subscriber {
     /// What the labels mean.
     pub fn classes(&self, timeout: Duration) -> Result<ClassTable, SubscribeError> {
         let key = self.keys.classes();
-        let answer = request::first_answer(&self.session, &key, timeout)?;
+        let answer = request::first_answer(self.session(), &key, timeout)?;
         ClassesNotice::table_from_json(&answer.payload().to_bytes())
             .map_err(|source| SubscribeError::Answer { key, source })
     }
@@ -240,14 +254,14 @@ impl Subscriber {
     /// How the publisher is doing.
     pub fn health(&self, timeout: Duration) -> Result<Health, SubscribeError> {
         let key = self.keys.health();
-        let answer = request::first_answer(&self.session, &key, timeout)?;
+        let answer = request::first_answer(self.session(), &key, timeout)?;
         Health::from_json(&answer.payload().to_bytes()).map_err(|source| SubscribeError::Answer { key, source })
     }
 
     /// The newest mask published so far: for who comes late. It does not count as received.
     pub fn newest(&self, timeout: Duration) -> Result<Received, SubscribeError> {
         let key = self.keys.mask();
-        let answer = request::first_answer(&self.session, &key, timeout)?;
+        let answer = request::first_answer(self.session(), &key, timeout)?;
         let received = (self.now)();
         let message = read(&answer, &mut BufferPool::new(0)).map_err(|source| SubscribeError::Answer { key, source })?;
         Ok(received_of(message, Continuity::First, received))

@@ -68,7 +68,20 @@ pub enum SessionError {
         /// Zenoh's words.
         reason: String,
     },
-    /// Anything else, such as a certificate that cannot be read.
+    /// A certificate or key that is missing or cannot be read.
+    #[error(
+        "zenoh cannot use TLS (listen {listen:?}, connect {connect:?}): {reason}; name readable PEM files under \
+         transport.link.tls in the zenoh config file"
+    )]
+    Tls {
+        /// Endpoints to listen on.
+        listen: Vec<String>,
+        /// Endpoints to connect to.
+        connect: Vec<String>,
+        /// Zenoh's words.
+        reason: String,
+    },
+    /// Anything else.
     #[error("zenoh does not start (listen {listen:?}, connect {connect:?}): {reason}")]
     Open {
         /// Endpoints to listen on.
@@ -93,7 +106,7 @@ pub fn open(config: &Config, shared_memory: bool) -> Result<Session, SessionErro
     let outcome = match spawned {
         Err(error) => Err(error.to_string()),
         Ok(_) => match receiver.recv_timeout(OPEN_TIMEOUT) {
-            Ok(opened) => opened.map_err(|error| error.to_string()),
+            Ok(opened) => opened.map_err(|error| words(&error.to_string())),
             Err(_) => Err(format!("nothing within {} s", OPEN_TIMEOUT.as_secs())),
         },
     };
@@ -118,7 +131,7 @@ pub fn zenoh_config(config: &Config, shared_memory: bool) -> Result<zenoh::Confi
 fn from_file(path: &Path) -> Result<zenoh::Config, SessionError> {
     let refuse = |reason: String| SessionError::File { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
-    zenoh::Config::from_json5(&text).map_err(|error| refuse(error.to_string()))
+    zenoh::Config::from_json5(&text).map_err(|error| refuse(words(&error.to_string())))
 }
 
 fn set_endpoints(
@@ -131,8 +144,20 @@ fn set_endpoints(
     config.insert_json5(&format!("{what}/endpoints"), &json).map_err(|error| SessionError::Endpoint {
         what,
         endpoints: endpoints.to_vec(),
-        reason: error.to_string(),
+        reason: words(&error.to_string()),
     })
+}
+
+/// Zenoh's message without the places in its source code.
+fn words(message: &str) -> String {
+    let is_place = |part: &str| part.contains(".rs:");
+    let mut kept = String::new();
+    for (index, part) in message.split(" at ").enumerate() {
+        let said = if is_place(part) { part.split_once(' ').map_or("", |(_, rest)| rest) } else { part };
+        let joint = if index == 0 || said.is_empty() { "" } else if is_place(part) { " " } else { " at " };
+        kept.extend([joint, said]);
+    }
+    kept
 }
 
 /// The endpoints configured, for messages.
@@ -151,7 +176,8 @@ fn explain(reason: String, listen: Vec<String>, connect: Vec<String>) -> Session
         let reason = if reason.contains("imeout") { "no answer in time".to_owned() } else { reason };
         return SessionError::Refused { connect, reason };
     }
-    SessionError::Open { listen, connect, reason }
+    let tls = ["TLS", "certificate", "private key"].iter().any(|word| reason.contains(word));
+    if tls { SessionError::Tls { listen, connect, reason } } else { SessionError::Open { listen, connect, reason } }
 }
 
 #[cfg(test)]
@@ -180,6 +206,18 @@ mod tests {
         for name in ["front", "wagen-ä", "front_left.2", "a!b", "x:y"] {
             let keys = Keys::new("segfuse", "car", name).expect(name);
             assert!(zenoh::key_expr::KeyExpr::try_from(keys.mask()).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn places_in_source_code_are_left_out_of_messages() {
+        for (message, expected) in [
+            ("No luck at /a/b.rs:12.", "No luck"),
+            ("Look at this: no at /c.rs:1. at /d/e.rs:7.", "Look at this: no"),
+            ("One at /a.rs:1. - Caused by two at /b.rs:2.", "One - Caused by two"),
+            ("Nothing to leave out", "Nothing to leave out"),
+        ] {
+            assert_eq!(words(message), expected);
         }
     }
 
