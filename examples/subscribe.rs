@@ -20,6 +20,9 @@ fn main() -> Result<(), SubscribeError> {
         let (header, age_ms) = (&mask.header, mask.age_ms().unwrap_or(f64::NAN));
         let size = mask.labels.size();
         let name = classes.name_of(centre).unwrap_or("unlabeled");
-        println!("{} {size} {:?} age {age_ms:.1} ms, middle: {name}, {:?}", header.frame.0, header.origin, mask.continuity);
+        println!(
+            "{} {size} {:?} age {age_ms:.1} ms, middle: {name}, {:?}",
+            header.frame.0, header.origin, mask.continuity
+        );
     }
 }

@@ -58,13 +58,15 @@ fn planes_and_compression_survive_the_way() {
 fn who_comes_late_asks_for_the_newest_mask_and_the_classes() {
     let mut sink = publisher(&config(true));
     let sent: Vec<_> = (0..3).map(perception).collect();
-    sent.iter().for_each(|perception| publish(&mut sink, perception));
+    for perception in &sent {
+        publish(&mut sink, perception);
+    }
     let subscriber = subscriber_of(&sink, subscribe::Config::default());
     let newest = subscriber.newest(SOON).expect("there are masks");
     assert_eq!((newest.labels, newest.header.sequence), (sent[2].mask.clone(), 2));
     let classes = subscriber.classes(SOON).expect("the publisher lives");
     assert_eq!((classes.hash(), classes.name_of(0)), (newest.header.classes_hash, Some("road")));
-    assert_eq!(subscriber.publishers(), 1);
+    wait_for("the publisher's token", || subscriber.publishers() == 1);
     assert_eq!(subscriber.health(SOON).expect("the publisher lives").sequence, Some(2));
 }
 

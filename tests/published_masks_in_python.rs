@@ -27,7 +27,9 @@ fn has_packages(python: &Path) -> bool {
 fn the_python_example_prints_rate_age_gaps_and_classes() {
     let python = python();
     if !has_packages(&python) {
-        println!("SKIPPED: the_python_example_prints_rate_age_gaps_and_classes: {python:?} has no eclipse-zenoh, numpy");
+        println!(
+            "SKIPPED: the_python_example_prints_rate_age_gaps_and_classes: {python:?} has no eclipse-zenoh, numpy"
+        );
         return;
     }
     for shared in [true, false] {

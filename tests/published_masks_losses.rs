@@ -10,6 +10,7 @@ use segfuse::sink::{Sink, SinkError};
 use segfuse::subscribe::{self, Continuity, SubscribeError, Subscriber};
 use segfuse::wire::session::{self, SessionError};
 use segfuse::wire::{Choice, Encoder, Envelope, Keys, StampClock};
+use std::io::BufRead;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -19,17 +20,6 @@ use zenoh::Wait;
 fn free_endpoint() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
     format!("tcp/{}", listener.local_addr().expect("bound"))
-}
-
-/// Waits until `done`, for at most ten seconds.
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..1000 {
-        if done() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("not within 10 s: {what}");
 }
 
 #[test]
@@ -104,6 +94,51 @@ fn envelope(sequence: u64) -> Envelope {
         latency_us: None,
         network_hash: 0,
         classes_hash: 0,
+    }
+}
+
+/// Not a test of its own: the process that the test below stops.
+#[test]
+fn subscriber_process() {
+    let Ok(endpoint) = std::env::var("SEGFUSE_TEST_SUBSCRIBE_TO") else { return };
+    let mut subscriber = subscriber_at(&endpoint, subscribe::Config::default());
+    while subscriber.recv_timeout(SOON).is_ok() {
+        eprintln!("received"); // tells the test that it may stop this process
+    }
+}
+
+#[test]
+fn a_subscriber_that_stops_reading_holds_no_publication_up() {
+    for shared in [true, false] {
+        let config = Config { congestion_control: CongestionControl::Drop, ..config(shared) };
+        let mut sink = publisher(&config);
+        let mut command = Command::new(std::env::current_exe().expect("this test"));
+        command.args(["--exact", "subscriber_process", "--nocapture"]);
+        command.env("SEGFUSE_TEST_SUBSCRIBE_TO", &sink.endpoints()[0]);
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("runs again");
+        let mut words = std::io::BufReader::new(process.stderr.take().expect("piped")).lines();
+        let hearing = std::thread::spawn(move || words.any(|line| line.is_ok_and(|line| line == "received")));
+        let mut numbers = 0..;
+        while !hearing.is_finished() {
+            publish(&mut sink, &perception(numbers.next().expect("endless")));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let stopped = Command::new("kill").args(["-STOP", &process.id().to_string()]).status();
+        assert!(stopped.is_ok_and(|status| status.success()) && hearing.join().expect("no panic"));
+        let mut longest_ms = (0..150)
+            .map(|_| {
+                let perception = perception(numbers.next().expect("endless"));
+                let start = now();
+                publish(&mut sink, &perception);
+                now().signed_ns_since(start) as f64 / 1e6
+            })
+            .collect::<Vec<f64>>();
+        longest_ms.sort_by(f64::total_cmp);
+        process.kill().expect("it is stopped, not gone");
+        process.wait().expect("it was killed");
+        println!("shared {shared}: median {:.2} ms, longest {:.2} ms", longest_ms[75], longest_ms[149]);
+        // 20 ms are stated; the machine that tests run on may be busy.
+        assert!(longest_ms[149] < 200.0 && longest_ms[75] < 20.0, "shared {shared}: {longest_ms:?}");
     }
 }
 

@@ -60,11 +60,10 @@ impl Inbox {
                 | WireError::PayloadLength { .. }
                 | WireError::Compression { .. }
         );
-        let (first, count) = match damaged {
-            true => (state.counts.damaged == 0, &mut state.counts.damaged),
-            false => (state.counts.foreign == 0, &mut state.counts.foreign),
-        };
+        let counts = &mut state.counts;
+        let count = if damaged { &mut counts.damaged } else { &mut counts.foreign };
         *count += 1;
+        let first = *count == 1;
         drop(state);
         if first {
             tracing::warn!("message skipped and counted, as will be others like it: {error}");

@@ -180,7 +180,10 @@ type Now = Arc<dyn Fn() -> Stamp + Send + Sync>;
 impl Drop for Subscriber {
     fn drop(&mut self) {
         let link = self.link.take();
-        if let Err(error) = outside(|| Ok(drop(link))) {
+        if let Err(error) = outside(|| {
+            drop(link);
+            Ok(())
+        }) {
             tracing::warn!("{error}");
         }
     }
@@ -222,7 +225,8 @@ impl Subscriber {
         Err(SubscribeError::Timeout { key: self.keys.mask(), waited: timeout, publishers: self.publishers() })
     }
 
-    /// The next mask, for any async runtime. Dropping the future loses nothing.
+    /// The next mask, for any async runtime. Dropping the future loses nothing, so it may be raced
+    /// against a timer; without one it waits for as long as nobody publishes.
     pub async fn recv_async(&mut self) -> Received {
         loop {
             let (message, received) = self.inbox.next().await;
@@ -263,7 +267,8 @@ impl Subscriber {
         let key = self.keys.mask();
         let answer = request::first_answer(self.session(), &key, timeout)?;
         let received = (self.now)();
-        let message = read(&answer, &mut BufferPool::new(0)).map_err(|source| SubscribeError::Answer { key, source })?;
+        let message =
+            read(&answer, &mut BufferPool::new(0)).map_err(|source| SubscribeError::Answer { key, source })?;
         Ok(received_of(message, Continuity::First, received))
     }
 }
@@ -287,9 +292,7 @@ fn closed(error: impl std::fmt::Display) -> SubscribeError {
 
 /// Runs `declare`, one of Zenoh's blocking calls, outside the caller's async runtime.
 fn outside<T: Send>(declare: impl FnOnce() -> zenoh::Result<T> + Send) -> Result<T, SubscribeError> {
-    std::thread::scope(|scope| scope.spawn(declare).join())
-        .map_err(|_| closed("zenoh panicked"))?
-        .map_err(closed)
+    std::thread::scope(|scope| scope.spawn(declare).join()).map_err(|_| closed("zenoh panicked"))?.map_err(closed)
 }
 
 fn listen(

@@ -16,14 +16,14 @@ pub(super) fn copy_hashed(from: &[u8], to: &mut [u8], hash: &mut Xxh3) {
 
 /// Reads a payload that comes in several pieces, as fragmented messages do, from front to back.
 pub(super) struct Pieces<'a, I> {
-    pieces: I,
+    more: I,
     rest: &'a [u8],
     read: usize,
 }
 
 impl<'a, I: Iterator<Item = &'a [u8]>> Pieces<'a, I> {
     pub(super) fn new(pieces: I) -> Self {
-        Self { pieces, rest: &[], read: 0 }
+        Self { more: pieces, rest: &[], read: 0 }
     }
 
     /// Fills `to` and hashes it; false if the pieces end before.
@@ -49,7 +49,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Pieces<'a, I> {
     /// Up to `most` bytes; none only at the end.
     fn take(&mut self, most: usize) -> &'a [u8] {
         while self.rest.is_empty() {
-            let Some(piece) = self.pieces.next() else { return &[] };
+            let Some(piece) = self.more.next() else { return &[] };
             self.rest = piece;
         }
         let (taken, rest) = self.rest.split_at(most.min(self.rest.len()));

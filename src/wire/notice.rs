@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn a_state_comes_back_with_its_validity_and_without_what_json_cannot_say() {
         let mut state = VehicleState {
-            speed_mps: Some(Reading::valid(13.888_888_888_888_889)),
+            speed_mps: Some(Reading::valid(0.1 + 0.2)),
             yaw_rate_radps: Some(Reading { value: -0.1, validity: Validity::Frozen }),
             ..VehicleState::default()
         };

@@ -140,12 +140,15 @@ fn set_endpoints(
     endpoints: Option<&[String]>,
 ) -> Result<(), SessionError> {
     let Some(endpoints) = endpoints else { return Ok(()) };
+    let refuse = |error: zenoh::Error| {
+        let reason = words(&error.to_string());
+        SessionError::Endpoint { what, endpoints: endpoints.to_vec(), reason }
+    };
+    for endpoint in endpoints {
+        endpoint.parse::<zenoh::config::EndPoint>().map_err(refuse)?;
+    }
     let json = serde_json::to_string(endpoints).expect("strings are JSON");
-    config.insert_json5(&format!("{what}/endpoints"), &json).map_err(|error| SessionError::Endpoint {
-        what,
-        endpoints: endpoints.to_vec(),
-        reason: words(&error.to_string()),
-    })
+    config.insert_json5(&format!("{what}/endpoints"), &json).map_err(refuse)
 }
 
 /// Zenoh's message without the places in its source code.
@@ -154,7 +157,13 @@ fn words(message: &str) -> String {
     let mut kept = String::new();
     for (index, part) in message.split(" at ").enumerate() {
         let said = if is_place(part) { part.split_once(' ').map_or("", |(_, rest)| rest) } else { part };
-        let joint = if index == 0 || said.is_empty() { "" } else if is_place(part) { " " } else { " at " };
+        let joint = if index == 0 || said.is_empty() {
+            ""
+        } else if is_place(part) {
+            " "
+        } else {
+            " at "
+        };
         kept.extend([joint, said]);
     }
     kept
@@ -224,7 +233,9 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_used_is_named() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        for (name, text) in [("unknown.json5", "{ lissten: {} }"), ("broken.json5", "{ mode: "), ("kind.json5", "{ mode: 3 }")] {
+        for (name, text) in
+            [("unknown.json5", "{ lissten: {} }"), ("broken.json5", "{ mode: "), ("kind.json5", "{ mode: 3 }")]
+        {
             let path = folder.path().join(name);
             std::fs::write(&path, text).expect("written");
             let config = Config { config_file: Some(path), ..Config::default() };

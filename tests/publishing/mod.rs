@@ -100,3 +100,14 @@ pub(crate) fn until_heard(sink: &mut ZenohSink, subscriber: &mut Subscriber) -> 
     }
     panic!("nothing heard in 10 s");
 }
+
+/// Waits until `done`, for at most ten seconds.
+pub(crate) fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("not within 10 s: {what}");
+}

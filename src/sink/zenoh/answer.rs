@@ -50,14 +50,14 @@ pub(super) struct Queryables {
 
 impl Queryables {
     pub(super) fn declare(session: &Session, keys: &Keys, answers: &Arc<Answers>) -> Result<Self, ZenohError> {
-        let mask = queryable(session, keys.mask(), answers, |query, key, answers| {
+        let mask = queryable(session, &keys.mask(), answers, |query, key, answers| {
             let Some((attachment, payload)) = answers.mask() else { return Ok(()) }; // none yet: no answer
             query.reply(key, payload).attachment(attachment).encoding(Encoding::APPLICATION_OCTET_STREAM).wait()
         });
-        let classes = queryable(session, keys.classes(), answers, |query, key, answers| {
+        let classes = queryable(session, &keys.classes(), answers, |query, key, answers| {
             query.reply(key, answers.classes.as_slice()).encoding(Encoding::APPLICATION_JSON).wait()
         });
-        let health = queryable(session, keys.health(), answers, |query, key, answers| {
+        let health = queryable(session, &keys.health(), answers, |query, key, answers| {
             query.reply(key, answers.health_json()).encoding(Encoding::APPLICATION_JSON).wait()
         });
         Ok(Self { _all: [mask?, classes?, health?] })
@@ -66,15 +66,15 @@ impl Queryables {
 
 fn queryable(
     session: &Session,
-    key: String,
+    key: &str,
     answers: &Arc<Answers>,
     answer: impl Fn(&Query, &str, &Answers) -> ::zenoh::Result<()> + Send + Sync + 'static,
 ) -> Result<Queryable<()>, ZenohError> {
-    let (answers, own_key) = (Arc::clone(answers), key.clone());
+    let (answers, own_key) = (Arc::clone(answers), key.to_owned());
     let callback = move |query: Query| {
         if let Err(error) = answer(&query, &own_key, &answers) {
             tracing::debug!("zenoh: no answer on {own_key}: {error}");
         }
     };
-    declared(&key, session.declare_queryable(key.clone()).complete(true).callback(callback).wait())
+    declared(key, session.declare_queryable(key.to_owned()).complete(true).callback(callback).wait())
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Options of the Zenoh sink.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches, each a key of the configuration")]
 pub struct Config {
     /// First part of every key.
     pub prefix: String,

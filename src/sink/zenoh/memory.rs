@@ -70,3 +70,33 @@ fn new_pool(slot: usize, masks: usize) -> Result<ShmProvider<PosixShmProviderBac
     let bytes = (slot + PAGE).saturating_mul(masks);
     ShmProviderBuilder::default_backend(bytes).wait().map_err(|error| format!("{bytes} bytes: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_given_back_make_room_and_a_pool_that_is_never_given_back_is_replaced() {
+        let mut memory = MaskMemory::new(SharedMemory { enabled: true, pool_masks: 3 });
+        let mut allocate = |len| memory.allocate(len, 10_000);
+        for round in 0..10 {
+            let held: Vec<_> = (1..=3).map(|len| allocate(len * 1000).map(|buffer| buffer.len())).collect();
+            assert_eq!(held, [Some(1000), Some(2000), Some(3000)], "round {round}");
+        }
+        let held: Vec<_> = (0..3).filter_map(|_| allocate(10_000)).collect();
+        assert_eq!(held.len(), 3);
+        let misses = (0..1000).take_while(|_| allocate(10_000).is_none()).count();
+        assert_eq!(misses, RENEW_AFTER as usize);
+    }
+
+    #[test]
+    fn masks_that_grow_get_a_larger_pool_and_impossible_ones_none() {
+        let mut memory = MaskMemory::new(SharedMemory { enabled: true, pool_masks: 2 });
+        for len in [100, 100_000, 1_000_000] {
+            assert_eq!(memory.allocate(len, len).map(|buffer| buffer.len()), Some(len));
+        }
+        assert!(memory.allocate(1 << 50, 1 << 50).is_none());
+        let mut off = MaskMemory::new(SharedMemory { enabled: false, pool_masks: 2 });
+        assert!(off.allocate(1, 1).is_none());
+    }
+}

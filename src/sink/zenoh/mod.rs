@@ -5,8 +5,8 @@
 //!            state ─────────────────────────put─▶ …/state        once a second ─put─▶ …/health
 //! ```
 //!
-//! A publication never blocks longer than Zenoh's file allows (10 ms as shipped; up to 5 s with
-//! `congestion_control = "block"`) and never fails the pipeline: what could not go out is counted.
+//! A call never blocks longer than Zenoh's file allows (as shipped 10 ms for a mask and 5 ms each for
+//! state and health; up to 5 s each with `congestion_control = "block"`) and never fails the pipeline: what could not go out is counted.
 //! Not here: the format ([`crate::wire`]), receiving ([`crate::subscribe`]).
 
 mod answer;
@@ -152,7 +152,8 @@ impl Pace {
         let early = self.next_mask.offset_ns(-((self.min_period_ns / 8) as i64));
         let takes = stamp >= early;
         if takes {
-            let base = if stamp.signed_ns_since(self.next_mask) > self.min_period_ns as i64 { stamp } else { self.next_mask };
+            let base =
+                if stamp.signed_ns_since(self.next_mask) > self.min_period_ns as i64 { stamp } else { self.next_mask };
             self.next_mask = base.offset_ns(self.min_period_ns as i64);
         }
         takes
@@ -169,7 +170,11 @@ impl Pace {
 
 impl ZenohSink {
     /// Opens the session and declares everything. `now` reads the monotonic clock; it only measures.
-    pub fn open(config: &Config, run: Run, now: impl Fn() -> Stamp + Send + Sync + 'static) -> Result<Self, ZenohError> {
+    pub fn open(
+        config: &Config,
+        run: Run,
+        now: impl Fn() -> Stamp + Send + Sync + 'static,
+    ) -> Result<Self, ZenohError> {
         let keys = config.check()?;
         let session = session::open(&config.session, config.shared_memory.enabled)?;
         let envelope = first_envelope(&session, &run);
