@@ -4,11 +4,14 @@
 mod publishing;
 
 use publishing::*;
-use segfuse::data::ClassTable;
+use segfuse::data::{ClassTable, Reading};
 use segfuse::sink::Sink;
 use segfuse::sink::zenoh::Config;
 use segfuse::subscribe::{self, Continuity, SubscribeError};
+use segfuse::wire::{Health, Keys, StateNotice, session};
 use std::time::Duration;
+use zenoh::Wait;
+use zenoh::sample::Sample;
 
 #[test]
 fn every_mask_arrives_equal_and_in_order_with_its_header() {
@@ -68,6 +71,31 @@ fn who_comes_late_asks_for_the_newest_mask_and_the_classes() {
     assert_eq!((classes.hash(), classes.name_of(0)), (newest.header.classes_hash, Some("road")));
     wait_for("the publisher's token", || subscriber.publishers() == 1);
     assert_eq!(subscriber.health(SOON).expect("the publisher lives").sequence, Some(2));
+}
+
+#[test]
+fn state_and_health_are_published_beside_the_mask() {
+    let mut sink = publisher(&Config { health_period_ms: 100, ..config(true) });
+    let connecting = session::Config { connect: Some(sink.endpoints()), ..listening("tcp/127.0.0.1:0") };
+    let other = session::open(&connecting, true).expect("the publisher listens");
+    let keys = Keys::new("segfuse", "vehicle", "front").expect("sound");
+    let [states, healths] =
+        [keys.state(), keys.health()].map(|key| other.declare_subscriber(key).wait().expect("open"));
+    let (mut state, mut health) = (None, None);
+    for number in 0..200 {
+        publish(&mut sink, &perception(number));
+        let text = |sample: Option<Sample>| sample.map(|sample| sample.payload().to_bytes().into_owned());
+        state = state.or(text(states.recv_timeout(Duration::from_millis(25)).expect("open")));
+        health = health.or(text(healths.try_recv().expect("open")));
+        if state.is_some() && health.is_some() {
+            break;
+        }
+    }
+    let state = StateNotice::from_json(&state.expect("one with every mask")).expect("sound");
+    assert_eq!(state.state.speed_mps, Some(Reading::valid(13.9)));
+    let health = Health::from_json(&health.expect("one in 100 ms")).expect("sound");
+    assert_eq!((health.engine.as_str(), health.session), ("test 1.0", state.session));
+    assert_eq!(health.captured, health.published + health.dropped + health.pending);
 }
 
 #[test]
