@@ -1,0 +1,80 @@
+//! What is answered to who asks: the newest mask, the classes, the health.
+
+use super::health::{Counts, Publisher};
+use super::{Now, ZenohError, declared};
+use crate::wire::Keys;
+use ::zenoh::bytes::{Encoding, ZBytes};
+use ::zenoh::query::{Query, Queryable};
+use ::zenoh::{Session, Wait};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Shared with Zenoh's threads. Locks are held for a copy of a few references at most.
+pub(super) struct Answers {
+    who: Publisher,
+    classes: Vec<u8>,
+    counts: Mutex<Counts>,
+    mask: Mutex<Option<(ZBytes, ZBytes)>>,
+    now: Now,
+}
+
+impl Answers {
+    pub(super) fn new(who: Publisher, classes: Vec<u8>, now: Now) -> Self {
+        Self { who, classes, counts: Mutex::new(Counts::new()), mask: Mutex::new(None), now }
+    }
+
+    pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn keep_mask(&self, attachment: ZBytes, payload: ZBytes) {
+        let newest = Some((attachment, payload));
+        *self.mask.lock().unwrap_or_else(PoisonError::into_inner) = newest;
+    }
+
+    pub(super) fn health_json(&self) -> Vec<u8> {
+        self.counts().health(&self.who, (self.now)()).to_json()
+    }
+
+    /// The newest mask, out of shared memory: an answer may wait longer than shared memory is kept for it.
+    fn mask(&self) -> Option<(ZBytes, ZBytes)> {
+        let (attachment, payload) = self.mask.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let private = if payload.as_shm().is_some() { ZBytes::from(payload.to_bytes().into_owned()) } else { payload };
+        Some((attachment, private))
+    }
+}
+
+/// Declared until dropped.
+pub(super) struct Queryables {
+    _all: [Queryable<()>; 3],
+}
+
+impl Queryables {
+    pub(super) fn declare(session: &Session, keys: &Keys, answers: &Arc<Answers>) -> Result<Self, ZenohError> {
+        let mask = queryable(session, &keys.mask(), answers, |query, key, answers| {
+            let Some((attachment, payload)) = answers.mask() else { return Ok(()) }; // none yet: no answer
+            query.reply(key, payload).attachment(attachment).encoding(Encoding::APPLICATION_OCTET_STREAM).wait()
+        });
+        let classes = queryable(session, &keys.classes(), answers, |query, key, answers| {
+            query.reply(key, answers.classes.as_slice()).encoding(Encoding::APPLICATION_JSON).wait()
+        });
+        let health = queryable(session, &keys.health(), answers, |query, key, answers| {
+            query.reply(key, answers.health_json()).encoding(Encoding::APPLICATION_JSON).wait()
+        });
+        Ok(Self { _all: [mask?, classes?, health?] })
+    }
+}
+
+fn queryable(
+    session: &Session,
+    key: &str,
+    answers: &Arc<Answers>,
+    answer: impl Fn(&Query, &str, &Answers) -> ::zenoh::Result<()> + Send + Sync + 'static,
+) -> Result<Queryable<()>, ZenohError> {
+    let (answers, own_key) = (Arc::clone(answers), key.to_owned());
+    let callback = move |query: Query| {
+        if let Err(error) = answer(&query, &own_key, &answers) {
+            tracing::debug!("zenoh: no answer on {own_key}: {error}");
+        }
+    };
+    declared(key, session.declare_queryable(key.to_owned()).complete(true).callback(callback).wait())
+}

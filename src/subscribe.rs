@@ -1,1 +1,0 @@
-//! The consumer's side: masks of another process, with gaps told.

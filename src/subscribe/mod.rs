@@ -1,0 +1,343 @@
+//! Receiving masks in another process: newest first, verified, with every loss told.
+//!
+//! ```no_run
+//! use segfuse::clock::{MeasuringClock, MonotonicClock};
+//! use segfuse::subscribe::{Config, Subscriber};
+//! use std::time::Duration;
+//!
+//! let config = Config { vehicle: "car7".into(), ..Config::default() };
+//! let mut subscriber = Subscriber::open(&config, || MonotonicClock.now())?;
+//! let classes = subscriber.classes(Duration::from_secs(1))?;
+//! let received = subscriber.recv_timeout(Duration::from_secs(1))?;
+//! println!("{:?} {:?} of {}", received.continuity, received.labels.size(), classes.name);
+//! # Ok::<(), segfuse::subscribe::SubscribeError>(())
+//! ```
+
+mod continuity;
+mod inbox;
+mod request;
+
+pub use continuity::Continuity;
+
+use self::continuity::Tracker;
+use self::inbox::Inbox;
+use crate::data::{BufferPool, ClassTable, LabelMask, Plane, Stamp};
+use crate::wire::session::{self, SessionError};
+use crate::wire::{ClassesNotice, Header, Health, Keys, KeysError, MaskMessage, WireError, decode};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use zenoh::Session;
+use zenoh::bytes::ZBytes;
+use zenoh::sample::{Sample, SampleKind};
+
+/// The longest queue: a second of a fast camera. A longer one would only make masks older.
+const MAX_QUEUE: usize = 120;
+
+/// What to listen to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// First part of the publisher's keys.
+    pub prefix: String,
+    /// Second part: which vehicle.
+    pub vehicle: String,
+    /// Third part: which camera.
+    pub camera: String,
+    /// Endpoints to connect to.
+    pub connect: Vec<String>,
+    /// Zenoh's own configuration file instead of the built-in one; its `listen` is not used.
+    pub config_file: Option<std::path::PathBuf>,
+    /// Read masks in shared memory where the publisher is on this computer.
+    pub shared_memory: bool,
+    /// Masks that may wait, 1 to 120. When one more comes the oldest is dropped and counted.
+    pub queue: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            prefix: "segfuse".into(),
+            vehicle: "vehicle".into(),
+            camera: "front".into(),
+            connect: vec!["tcp/127.0.0.1:7447".into()],
+            config_file: None,
+            shared_memory: true,
+            queue: 4,
+        }
+    }
+}
+
+/// Why there is no mask, or no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SubscribeError {
+    /// No session: mend the configuration or start the publisher, then open again.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// A name that cannot be in a key: mend the configuration.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// An option out of range: mend the configuration.
+    #[error("queue of {0} masks: expected 1 to {MAX_QUEUE}")]
+    Queue(usize),
+    /// Nothing came in time: try again; see [`Subscriber::publishers`].
+    #[error("no mask on '{key}' within {waited:?}: {publishers} publishers are alive there")]
+    Timeout {
+        /// The key listened to.
+        key: String,
+        /// How long.
+        waited: Duration,
+        /// Publishers alive.
+        publishers: usize,
+    },
+    /// Nobody answered a request in time: try again.
+    #[error("no answer from '{key}' within {waited:?}")]
+    NoAnswer {
+        /// The key asked.
+        key: String,
+        /// How long.
+        waited: Duration,
+    },
+    /// The answer cannot be read: skip it.
+    #[error("answer from '{key}': {source}")]
+    Answer {
+        /// The key asked.
+        key: String,
+        /// What is wrong with it.
+        source: WireError,
+    },
+    /// The session is closed: open again.
+    #[error("zenoh session closed: {0}")]
+    Closed(String),
+}
+
+/// What became of everything that was heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Masks handed out.
+    pub received: u64,
+    /// Masks published but never handed out: lost on the way, overflowed or damaged.
+    pub missed: u64,
+    /// Of those: dropped here because nobody fetched them in time.
+    pub overflowed: u64,
+    /// Messages that were damaged on the way.
+    pub damaged: u64,
+    /// Messages that are no masks of ours, or of a version that this program does not read.
+    pub foreign: u64,
+    /// Times that another session took over.
+    pub restarts: u64,
+    /// Masks heard twice or out of order, not handed out.
+    pub repeated: u64,
+}
+
+/// A mask, verified against its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// What is known of the mask.
+    pub header: Header,
+    /// A class for every pixel.
+    pub labels: LabelMask,
+    /// Frames since a pixel's evidence was seen by the network, if it is published.
+    pub age: Option<Plane>,
+    /// Margin between the two best classes of a pixel, if it is published.
+    pub confidence: Option<Plane>,
+    /// How it follows the one before.
+    pub continuity: Continuity,
+    /// When it arrived, on this machine's monotonic clock.
+    pub received: Stamp,
+}
+
+impl Received {
+    /// From exposure to arrival, in ms; `None` in a replay at full speed.
+    /// Right on the publisher's own machine only: monotonic clocks of two machines differ.
+    pub fn age_ms(&self) -> Option<f64> {
+        let latency_ns = i64::from(self.header.latency_us?) * 1000;
+        Some((latency_ns + self.received.signed_ns_since(self.header.published)) as f64 / 1e6)
+    }
+}
+
+/// Receives the masks of one camera. Dropping it closes its session.
+pub struct Subscriber {
+    /// `None` only while dropping.
+    link: Option<Link>,
+    keys: Keys,
+    inbox: Arc<Inbox>,
+    publishers: Arc<AtomicUsize>,
+    tracker: Tracker,
+    now: Now,
+}
+
+/// What Zenoh holds for us; dropped in this order.
+struct Link {
+    _masks: zenoh::pubsub::Subscriber<()>,
+    _liveliness: zenoh::pubsub::Subscriber<()>,
+    session: Session,
+}
+
+type Now = Arc<dyn Fn() -> Stamp + Send + Sync>;
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let link = self.link.take();
+        if let Err(error) = outside(|| {
+            drop(link);
+            Ok(())
+        }) {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+impl Subscriber {
+    /// Connects and listens. `now` reads this machine's monotonic clock, to say when masks arrived.
+    pub fn open(config: &Config, now: impl Fn() -> Stamp + Send + Sync + 'static) -> Result<Self, SubscribeError> {
+        let keys = Keys::new(&config.prefix, &config.vehicle, &config.camera)?;
+        if !(1..=MAX_QUEUE).contains(&config.queue) {
+            return Err(SubscribeError::Queue(config.queue));
+        }
+        let session = session::open(&session_config(config), config.shared_memory)?;
+        let now: Now = Arc::new(now);
+        let inbox = Arc::new(Inbox::new(config.queue));
+        let publishers = Arc::new(AtomicUsize::new(0));
+        let link = Link {
+            _masks: listen(&session, &keys, receiver(&inbox, config.queue, Arc::clone(&now)))?,
+            _liveliness: watch(&session, &keys, &publishers)?,
+            session,
+        };
+        Ok(Self { link: Some(link), keys, inbox, publishers, tracker: Tracker::default(), now })
+    }
+
+    fn session(&self) -> &Session {
+        &self.link.as_ref().expect("taken by drop alone").session
+    }
+
+    /// The next mask, waiting at most `timeout`.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Received, SubscribeError> {
+        while let Some((message, received)) = self.inbox.wait(timeout) {
+            if let Some(continuity) = self.tracker.follow(&message.header) {
+                return Ok(received_of(message, continuity, received));
+            }
+        }
+        if self.session().is_closed() {
+            return Err(SubscribeError::Closed("by this process".into()));
+        }
+        Err(SubscribeError::Timeout { key: self.keys.mask(), waited: timeout, publishers: self.publishers() })
+    }
+
+    /// The next mask, for any async runtime. Dropping the future loses nothing, so it may be raced
+    /// against a timer; without one it waits for as long as nobody publishes.
+    pub async fn recv_async(&mut self) -> Received {
+        loop {
+            let (message, received) = self.inbox.next().await;
+            if let Some(continuity) = self.tracker.follow(&message.header) {
+                return received_of(message, continuity, received);
+            }
+        }
+    }
+
+    /// What became of everything heard so far.
+    pub fn counts(&self) -> Counts {
+        let heard = self.inbox.counts();
+        Counts { overflowed: heard.overflowed, damaged: heard.damaged, foreign: heard.foreign, ..self.tracker.counts() }
+    }
+
+    /// How many publishers of this camera are alive: 0 none, 1 as it should be, 2 somebody's mistake.
+    pub fn publishers(&self) -> usize {
+        self.publishers.load(Ordering::Relaxed)
+    }
+
+    /// What the labels mean.
+    pub fn classes(&self, timeout: Duration) -> Result<ClassTable, SubscribeError> {
+        let key = self.keys.classes();
+        let answer = request::first_answer(self.session(), &key, timeout)?;
+        ClassesNotice::table_from_json(&answer.payload().to_bytes())
+            .map_err(|source| SubscribeError::Answer { key, source })
+    }
+
+    /// How the publisher is doing.
+    pub fn health(&self, timeout: Duration) -> Result<Health, SubscribeError> {
+        let key = self.keys.health();
+        let answer = request::first_answer(self.session(), &key, timeout)?;
+        Health::from_json(&answer.payload().to_bytes()).map_err(|source| SubscribeError::Answer { key, source })
+    }
+
+    /// The newest mask published so far: for who comes late. It does not count as received.
+    pub fn newest(&self, timeout: Duration) -> Result<Received, SubscribeError> {
+        let key = self.keys.mask();
+        let answer = request::first_answer(self.session(), &key, timeout)?;
+        let received = (self.now)();
+        let message =
+            read(&answer, &mut BufferPool::new(0)).map_err(|source| SubscribeError::Answer { key, source })?;
+        Ok(received_of(message, Continuity::First, received))
+    }
+}
+
+fn received_of(message: MaskMessage, continuity: Continuity, received: Stamp) -> Received {
+    let MaskMessage { header, labels, age, confidence } = message;
+    Received { header, labels, age, confidence, continuity, received }
+}
+
+fn session_config(config: &Config) -> session::Config {
+    session::Config {
+        config_file: config.config_file.clone(),
+        listen: Some(Vec::new()),
+        connect: Some(config.connect.clone()),
+    }
+}
+
+fn closed(error: impl std::fmt::Display) -> SubscribeError {
+    SubscribeError::Closed(error.to_string())
+}
+
+/// Runs `declare`, one of Zenoh's blocking calls, outside the caller's async runtime.
+fn outside<T: Send>(declare: impl FnOnce() -> zenoh::Result<T> + Send) -> Result<T, SubscribeError> {
+    std::thread::scope(|scope| scope.spawn(declare).join()).map_err(|_| closed("zenoh panicked"))?.map_err(closed)
+}
+
+fn listen(
+    session: &Session,
+    keys: &Keys,
+    receive: impl Fn(Sample) + Send + Sync + 'static,
+) -> Result<zenoh::pubsub::Subscriber<()>, SubscribeError> {
+    use zenoh::Wait;
+    outside(|| session.declare_subscriber(keys.mask()).callback(receive).wait())
+}
+
+fn watch(
+    session: &Session,
+    keys: &Keys,
+    publishers: &Arc<AtomicUsize>,
+) -> Result<zenoh::pubsub::Subscriber<()>, SubscribeError> {
+    use zenoh::Wait;
+    let publishers = Arc::clone(publishers);
+    let count = move |sample: Sample| {
+        let change = |alive: usize| match sample.kind() {
+            SampleKind::Put => Some(alive.saturating_add(1)),
+            SampleKind::Delete => Some(alive.saturating_sub(1)),
+        };
+        let _ = publishers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change); // `change` never refuses
+    };
+    outside(|| session.liveliness().declare_subscriber(keys.alive()).history(true).callback(count).wait())
+}
+
+/// What Zenoh calls with every mask: copies, verifies and queues it, so that shared memory is given
+/// back at once and a mask in the queue cannot change.
+fn receiver(inbox: &Arc<Inbox>, queue: usize, now: Now) -> impl Fn(Sample) + Send + Sync + 'static {
+    let inbox = Arc::clone(inbox);
+    // Those in the queue and two in the consumer's hands, each of up to three planes.
+    let pool = Mutex::new(BufferPool::new((queue + 2) * 3));
+    move |sample| {
+        let message = read(&sample, &mut pool.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(sample);
+        match message {
+            Ok(message) => inbox.push((message, now())),
+            Err(error) => inbox.refuse(&error),
+        }
+    }
+}
+
+fn read(sample: &Sample, pool: &mut BufferPool) -> Result<MaskMessage, WireError> {
+    let attachment = sample.attachment().map(ZBytes::to_bytes).unwrap_or_default();
+    decode(&attachment, sample.payload().slices(), pool)
+}
