@@ -7,10 +7,16 @@
 //! Its own buffers are pooled: after the first frames only the ONNX runtimes allocate. Masks are
 //! the same, bit for bit, at any number of threads (`docs/engines.md` says how far that holds).
 
+pub mod decode;
 mod features;
+pub mod jpeg;
 mod onnxruntime;
+pub mod preprocess;
+pub mod reference;
 mod rten;
 mod runtime;
+mod taps;
+pub mod warp;
 
 pub use features::{FeatureMap, Pooled};
 
