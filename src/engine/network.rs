@@ -13,6 +13,7 @@ mod plain;
 
 pub use manifest::Channels;
 pub use plain::PlainOptions;
+pub(crate) use plain::class_count;
 
 use super::EngineError;
 use super::onnx::OnnxGraph;
@@ -54,10 +55,7 @@ pub struct Network {
 #[derive(Clone, Debug)]
 pub(crate) enum Graphs {
     /// Features in between are what is propagated.
-    Split {
-        backbone: Graph,
-        head: Graph,
-    },
+    Split { backbone: Graph, head: Graph },
     /// The logits themselves are propagated.
     Plain(Graph),
 }
@@ -207,10 +205,15 @@ fn check_signature(onnx: &OnnxGraph) -> Result<(), String> {
 }
 
 fn differs(side: &str, expected: [usize; 4], got: &str) -> String {
-    format!("{side}: expected {expected:?} float from model.toml, got {got}: mend model.toml or export the network again")
+    format!(
+        "{side}: expected {expected:?} float from model.toml, got {got}: mend model.toml or export the network again"
+    )
 }
 
-fn class_table(manifest: &Manifest, read: &impl Fn(&str) -> Result<Vec<u8>, EngineError>) -> Result<ClassTable, String> {
+fn class_table(
+    manifest: &Manifest,
+    read: &impl Fn(&str) -> Result<Vec<u8>, EngineError>,
+) -> Result<ClassTable, String> {
     let name = &manifest.classes;
     if !Path::new(name).extension().is_some_and(|extension| extension == "toml") {
         return ClassTable::builtin(name).map_err(|error| error.to_string());
@@ -225,7 +228,10 @@ fn read_file(path: &Path) -> Result<Vec<u8>, EngineError> {
     let cannot = |error: std::io::Error| refuse(&shown, &format!("cannot be read: {error}"));
     let metadata = std::fs::metadata(path).map_err(cannot)?;
     if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
-        return Err(refuse(&shown, &format!("not a file of at most {MAX_FILE_BYTES} bytes (it has {})", metadata.len())));
+        return Err(refuse(
+            &shown,
+            &format!("not a file of at most {MAX_FILE_BYTES} bytes (it has {})", metadata.len()),
+        ));
     }
     std::fs::read(path).map_err(cannot)
 }

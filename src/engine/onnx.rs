@@ -50,7 +50,8 @@ pub(crate) struct Operator {
 impl OnnxGraph {
     /// Reads the bytes of an `.onnx` file; the error says what is wrong with them.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let not_onnx = |fault: String| format!("not an ONNX file ({fault}): export the network again, or check the path");
+        let not_onnx =
+            |fault: String| format!("not an ONNX file ({fault}): export the network again, or check the path");
         let model = ModelProto::parse_buf(bytes).map_err(|error| not_onnx(error.to_string()))?;
         let graph = model.graph.ok_or_else(|| not_onnx("it holds no graph".into()))?;
         let is_weight = |info: &&ValueInfoProto| graph.initializer.iter().any(|weight| weight.name == info.name);

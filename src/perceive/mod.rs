@@ -36,7 +36,6 @@ pub struct Config {
 }
 
 /// Perceives with one engine.
-#[derive(Debug)]
 pub struct Perceiver<E: Engine> {
     engine: E,
     schedule: Schedule,
@@ -46,7 +45,6 @@ pub struct Perceiver<E: Engine> {
 }
 
 /// The frame before, as far as the next one needs it.
-#[derive(Debug)]
 struct Previous<E: Engine> {
     view: E::View,
     features: E::Features,
@@ -105,7 +103,14 @@ impl<E: Engine> Perceive for Perceiver<E> {
         let Decoded { mask, confidence } = self.engine.decode(&current.features, size)?;
         let (origin, age) = (current.origin(), self.age(size, current.distance));
         self.previous = Some(current);
-        Ok(Perception { frame: frame.id, stamp: frame.stamp, origin, mask, age: Some(age), confidence: Some(confidence) })
+        Ok(Perception {
+            frame: frame.id,
+            stamp: frame.stamp,
+            origin,
+            mask,
+            age: Some(age),
+            confidence: Some(confidence),
+        })
     }
 }
 

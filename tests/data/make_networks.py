@@ -97,8 +97,10 @@ def main():
     one_node("four_channels", "Conv", [("image", [1, 4, 8, 8])], [("logits", logits)],
              [np.full((CLASSES, 4, 1, 1), 0.1, dtype=np.float32)])
     one_node("classification", "Flatten", [("image", small)], [("logits", [1, 192])])
-    one_node("unknown_operator", "LpPool", [("image", small)], [("logits", [1, 3, 8, 8])],
-             kernel_shape=[1, 1])
+
+    graph = Builder()
+    graph.node("LpPool", [graph.conv("image", 3, CLASSES, 1, 1)], "logits", kernel_shape=[1, 1])
+    graph.write("unknown_operator", [("image", small)], [("logits", logits)])
 
     graph = Builder()
     quantized = graph.node("Cast", [graph.node("Abs", ["image"])], to=TensorProto.UINT8)

@@ -322,7 +322,8 @@ mod tests {
 
     /// Logits with ties, big steps, smooth parts and, now and then, values that are no numbers.
     fn value(kind: u8, smooth: f32) -> impl Strategy<Value = f32> {
-        let strange = prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), Just(3e38), Just(-3e38)];
+        let strange =
+            prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), Just(3e38), Just(-3e38)];
         prop_oneof![
             8 => -9.0..9.0_f32,
             4 => (-3..3_i8).prop_map(f32::from),
@@ -334,10 +335,12 @@ mod tests {
     }
 
     fn logits() -> impl Strategy<Value = FeatureMap> {
-        (0..3_u8, 1..24_usize, 1..8_usize, 1..12_usize, -4.0..4.0_f32).prop_flat_map(|(kind, channels, rows, cols, smooth)| {
-            let values = proptest::collection::vec(value(kind, smooth), channels * rows * cols);
-            values.prop_map(move |values| FeatureMap { channels, rows, cols, values })
-        })
+        (0..3_u8, 1..24_usize, 1..8_usize, 1..12_usize, -4.0..4.0_f32).prop_flat_map(
+            |(kind, channels, rows, cols, smooth)| {
+                let values = proptest::collection::vec(value(kind, smooth), channels * rows * cols);
+                values.prop_map(move |values| FeatureMap { channels, rows, cols, values })
+            },
+        )
     }
 
     proptest! {

@@ -170,8 +170,7 @@ impl CpuEngine {
         };
         let mut confidence = None;
         let labels = masks.fill(size.pixels(), |labels| {
-            confidence =
-                Some(confidences.fill(size.pixels(), |margin| decoder.run(logits, size, labels, margin)));
+            confidence = Some(confidences.fill(size.pixels(), |margin| decoder.run(logits, size, labels, margin)));
         });
         let confidence = confidence.expect("fill calls its writer once");
         let planes = || Ok(Decoded { mask: LabelMask::new(size, labels)?, confidence: Plane::new(size, confidence)? });
@@ -201,7 +200,7 @@ impl Engine for CpuEngine {
         };
         let _span = tracing::debug_span!("flow").entered();
         let mut grey = self.pyramids.take();
-        grey.rebuild(&image)?;
+        grey.rebuild(&image).map_err(|error| EngineError::Frame(error.to_string()))?;
         Ok(View { image, grey })
     }
 

@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 const NAME: &str = "onnxruntime";
-const REMEDY: &str = "install onnxruntime 1.17 or newer and name its libonnxruntime.so as `onnxruntime_library`, or choose rten";
+const REMEDY: &str =
+    "install onnxruntime 1.17 or newer and name its libonnxruntime.so as `onnxruntime_library`, or choose rten";
 
 /// What the library's own one-per-process rule forces on its users: it is loaded once, its
 /// environment can be made once, and both stay for the life of the process.
@@ -148,9 +149,16 @@ fn make_environment(builder: EnvironmentBuilder, library: &Path) -> Result<Loade
     Ok(Loaded { library: library.to_owned(), environment })
 }
 
-/// The version out of the library's own words, `… git-branch=rel-1.32.0, …`.
+/// The version, out of the library's own words (`… git-branch=rel-1.32.0, …`) or its file's name.
 fn version() -> String {
     let info = ort::info();
-    let branch = info.split("git-branch=").nth(1).and_then(|rest| rest.split(',').next());
-    branch.map_or_else(|| info.to_owned(), |branch| branch.trim_start_matches("rel-").to_owned())
+    let released = info.split("git-branch=rel-").nth(1).and_then(|rest| rest.split(',').next());
+    released.map(str::to_owned).or_else(mapped_version).unwrap_or_else(|| info.to_owned())
+}
+
+/// The ending of the library's file name in this process's memory map: `libonnxruntime.so.1.32.0` is 1.32.0.
+fn mapped_version() -> Option<String> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let version = maps.lines().find_map(|line| line.split_once("/libonnxruntime.so."))?.1;
+    Some(version.trim_end().to_owned())
 }

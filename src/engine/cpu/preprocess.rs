@@ -400,7 +400,10 @@ mod tests {
         let image = Image::packed(PixelFormat::Yuyv, size, bytes.into()).expect("rows of 256 pixels");
         let rows = size.height as usize;
         let plain = reference::preprocess(&image, rows, 256, &how).expect("not a JPEG");
-        let same = run(&image, rows, 256, how).iter().zip(&plain).all(|(fast, plain)| f64::from(fast.round()) == plain.round());
+        let same = run(&image, rows, 256, how)
+            .iter()
+            .zip(&plain)
+            .all(|(fast, plain)| f64::from(fast.round()) == plain.round());
         assert!(same);
     }
 
