@@ -96,7 +96,7 @@ impl Decoder {
         }
         self.refit(logits, size);
         let ordered = logits.values.iter().fold(true, |all, value| all & (value.abs() <= LARGEST_ORDERED));
-        rten_simd::dispatch(Pass { logits, ordered, decoder: self, labels, confidence });
+        Pass { logits, ordered, decoder: self, labels, confidence }.dispatch();
     }
 
     fn refit(&mut self, logits: &FeatureMap, size: Size) {
@@ -285,15 +285,16 @@ impl Corners {
     }
 }
 
-/// One instruction each, unlike `f32::min` and `f32::max`; what they make of NaN does not matter here.
+/// One instruction each, unlike `f32::min` and `f32::max`. A NaN in `b` is passed over: columns past the
+/// width hold what an earlier frame left there, and may only make a range wider.
 #[inline(always)]
 fn smaller(a: f32, b: f32) -> f32 {
-    if a < b { a } else { b }
+    if b < a { b } else { a }
 }
 
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
-    if a > b { a } else { b }
+    if b > a { b } else { a }
 }
 
 #[inline(always)]

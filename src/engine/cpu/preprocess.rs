@@ -89,7 +89,7 @@ impl Preprocessor {
             self.plan.refit(image, self.cols);
             self.lines.refit(image.size().height as usize, self.rows);
             self.scratch.forget();
-            rten_simd::dispatch(Pass { image, preprocessor: self, out });
+            Pass { image, preprocessor: self, out }.dispatch();
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ pub fn warp(features: &FeatureMap, flow: &FlowField, out: &mut FeatureMap) {
     assert_eq!((flow.rows, flow.cols), (rows, cols), "a flow on another grid than the features");
     out.reshape(channels, rows, cols);
     if !features.values.is_empty() {
-        rten_simd::dispatch(Pass { features, flow, out });
+        Pass { features, flow, out }.dispatch();
     }
 }
 
