@@ -96,7 +96,7 @@ impl Decoder {
         }
         self.refit(logits, size);
         let ordered = logits.values.iter().fold(true, |all, value| all & (value.abs() <= LARGEST_ORDERED));
-        rten_simd::dispatch(Pass { logits, ordered, decoder: self, labels, confidence });
+        Pass { logits, ordered, decoder: self, labels, confidence }.dispatch();
     }
 
     fn refit(&mut self, logits: &FeatureMap, size: Size) {
@@ -285,15 +285,16 @@ impl Corners {
     }
 }
 
-/// One instruction each, unlike `f32::min` and `f32::max`; what they make of NaN does not matter here.
+/// One instruction each, unlike `f32::min` and `f32::max`. A NaN in `b` is passed over: columns past the
+/// width hold what an earlier frame left there, and may only make a range wider.
 #[inline(always)]
 fn smaller(a: f32, b: f32) -> f32 {
-    if a < b { a } else { b }
+    if b < a { b } else { a }
 }
 
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
-    if a > b { a } else { b }
+    if b > a { b } else { a }
 }
 
 #[inline(always)]
@@ -322,8 +323,7 @@ mod tests {
 
     /// Logits with ties, big steps, smooth parts and, now and then, values that are no numbers.
     fn value(kind: u8, smooth: f32) -> impl Strategy<Value = f32> {
-        let strange =
-            prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), Just(3e38), Just(-3e38)];
+        let strange = prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), Just(3e38), Just(-3e38)];
         prop_oneof![
             8 => -9.0..9.0_f32,
             4 => (-3..3_i8).prop_map(f32::from),
@@ -335,12 +335,10 @@ mod tests {
     }
 
     fn logits() -> impl Strategy<Value = FeatureMap> {
-        (0..3_u8, 1..24_usize, 1..8_usize, 1..12_usize, -4.0..4.0_f32).prop_flat_map(
-            |(kind, channels, rows, cols, smooth)| {
-                let values = proptest::collection::vec(value(kind, smooth), channels * rows * cols);
-                values.prop_map(move |values| FeatureMap { channels, rows, cols, values })
-            },
-        )
+        (0..3_u8, 1..24_usize, 1..8_usize, 1..12_usize, -4.0..4.0_f32).prop_flat_map(|(kind, channels, rows, cols, smooth)| {
+            let values = proptest::collection::vec(value(kind, smooth), channels * rows * cols);
+            values.prop_map(move |values| FeatureMap { channels, rows, cols, values })
+        })
     }
 
     proptest! {

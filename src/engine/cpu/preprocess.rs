@@ -89,7 +89,7 @@ impl Preprocessor {
             self.plan.refit(image, self.cols);
             self.lines.refit(image.size().height as usize, self.rows);
             self.scratch.forget();
-            rten_simd::dispatch(Pass { image, preprocessor: self, out });
+            Pass { image, preprocessor: self, out }.dispatch();
         }
         Ok(())
     }
@@ -400,10 +400,7 @@ mod tests {
         let image = Image::packed(PixelFormat::Yuyv, size, bytes.into()).expect("rows of 256 pixels");
         let rows = size.height as usize;
         let plain = reference::preprocess(&image, rows, 256, &how).expect("not a JPEG");
-        let same = run(&image, rows, 256, how)
-            .iter()
-            .zip(&plain)
-            .all(|(fast, plain)| f64::from(fast.round()) == plain.round());
+        let same = run(&image, rows, 256, how).iter().zip(&plain).all(|(fast, plain)| f64::from(fast.round()) == plain.round());
         assert!(same);
     }
 

@@ -25,7 +25,7 @@ pub fn warp(features: &FeatureMap, flow: &FlowField, out: &mut FeatureMap) {
     assert_eq!((flow.rows, flow.cols), (rows, cols), "a flow on another grid than the features");
     out.reshape(channels, rows, cols);
     if !features.values.is_empty() {
-        rten_simd::dispatch(Pass { features, flow, out });
+        Pass { features, flow, out }.dispatch();
     }
 }
 
@@ -137,8 +137,7 @@ mod tests {
     fn map_and_flow() -> impl Strategy<Value = (FeatureMap, FlowField)> {
         (1..6_usize, 1..9_usize, 1..160_usize, -3.0..3.0_f32).prop_flat_map(|(channels, rows, cols, drift)| {
             let values = proptest::collection::vec(-9.0..9.0_f32, channels * rows * cols);
-            let special =
-                prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), Just(1e30), Just(-2.0)];
+            let special = prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), Just(1e30), Just(-2.0)];
             let step = prop_oneof![6 => Just(drift), 3 => -4.0..4.0_f32, 1 => special];
             let steps = proptest::collection::vec(step, 2 * rows * cols);
             (values, steps).prop_map(move |(values, steps)| {
