@@ -3,7 +3,7 @@
 use segfuse::data::Size;
 use segfuse::engine::Engine;
 use segfuse::engine::cpu::RuntimeChoice::{Onnxruntime, Rten};
-use segfuse::engine::network::{Network, PlainOptions};
+use segfuse::engine::network::{Chain, Network, PlainOptions};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,10 +19,11 @@ fn plain() -> Network {
 }
 
 /// The small real network, where it is.
-fn espnet(test: &str) -> Option<(Network, Vec<PathBuf>)> {
+fn espnet(test: &str, chain: Chain) -> Option<(Network, Vec<PathBuf>)> {
     let data = support::shared_data(test)?;
     let file = data.join("networks/espnetv2_s0.5_city_384x512.onnx");
-    let network = Network::from_onnx(&file, &PlainOptions::default()).expect("a right network");
+    let network =
+        Network::from_onnx(&file, &PlainOptions { chain, ..PlainOptions::default() }).expect("a right network");
     let frames = ["07959", "08019", "08079"];
     let path = |frame: &str| data.join(format!("camvid/sequence_15hz/image/0016E5_{frame}.png"));
     Some((network, frames.map(path).to_vec()))
@@ -60,7 +61,7 @@ fn the_number_of_threads_never_changes_a_mask() {
 #[test]
 fn rten_and_onnxruntime_agree_on_a_real_network_at_any_number_of_threads() {
     let test = "rten_and_onnxruntime_agree_on_a_real_network";
-    let Some((network, frames)) = espnet(test) else { return };
+    let Some((network, frames)) = espnet(test, Chain::Common) else { return };
     let Some(mut reference) = engine(&network, Onnxruntime, 1, test) else { return };
     let mut others = [(Onnxruntime, 2), (Onnxruntime, 4), (Rten, 1), (Rten, 2), (Rten, 4)]
         .map(|(runtime, threads)| (runtime, threads, engine(&network, runtime, threads, test).expect("it is there")));
@@ -85,23 +86,26 @@ fn rten_and_onnxruntime_agree_on_a_real_network_at_any_number_of_threads() {
 #[test]
 fn masks_equal_those_of_an_independent_chain_in_python() {
     let test = "masks_equal_those_of_an_independent_chain_in_python";
-    let Some((network, frames)) = espnet(test) else { return };
-    let Some(expected) = python_masks(&network, &frames, test) else { return };
-    let mut rten = engine(&network, Rten, 2, test).expect("rten is built in");
-    let mut found = Vec::new();
-    for path in &frames {
-        found.extend_from_slice(key_mask(&mut rten, &read_picture(path)).mask.labels());
+    for (chain, name) in [(Chain::Common, "common"), (Chain::Fine, "fine")] {
+        let Some((network, frames)) = espnet(test, chain) else { return };
+        let Some(expected) = python_masks(name, &network, &frames, test) else { return };
+        let mut rten = engine(&network, Rten, 2, test).expect("rten is built in");
+        let mut found = Vec::new();
+        for path in &frames {
+            found.extend_from_slice(key_mask(&mut rten, &read_picture(path)).mask.labels());
+        }
+        let equal = agreement(&expected, &found);
+        println!("{name}: labels equal to the Python chain: {:.3} %", equal * 100.0);
+        // OpenCV weighs bytes with 11 bits when it resizes them, so that one in some hundreds is rounded otherwise.
+        assert!(equal >= if chain == Chain::Fine { 0.995 } else { 0.99 }, "{name}: {equal}");
     }
-    let equal = agreement(&expected, &found);
-    println!("labels equal to the Python chain: {:.3} %", equal * 100.0);
-    assert!(equal >= 0.995, "{equal}");
 }
 
-/// Labels of all frames from tests/reference_masks.py; `None`, said loudly, without Python's onnxruntime.
-fn python_masks(network: &Network, frames: &[PathBuf], test: &str) -> Option<Vec<u8>> {
+/// Labels of all frames from tests/data/reference_masks.py; `None`, said loudly, without Python's onnxruntime.
+fn python_masks(chain: &str, network: &Network, frames: &[PathBuf], test: &str) -> Option<Vec<u8>> {
     let python = std::env::var_os("SEGFUSE_PYTHON").unwrap_or_else(|| "python3".into());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/reference_masks.py");
-    let output = Command::new(python).arg(script).arg(network.path()).args(frames).output();
+    let output = Command::new(python).arg(script).arg(chain).arg(network.path()).args(frames).output();
     match output {
         Ok(output) if output.status.success() => Some(output.stdout),
         Ok(output) if String::from_utf8_lossy(&output.stderr).contains("ModuleNotFoundError") => {

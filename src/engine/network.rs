@@ -19,6 +19,7 @@ use super::EngineError;
 use super::onnx::OnnxGraph;
 use crate::data::ClassTable;
 use manifest::Manifest;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -38,6 +39,20 @@ pub struct InputSpec {
     pub mean: [f32; 3],
     /// Divides what is left.
     pub std: [f32; 3],
+    /// How pictures are brought to the network's grid, and labels back.
+    pub chain: Chain,
+}
+
+/// How pictures are brought to the network's grid, and labels back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Chain {
+    /// Nothing is rounded on the way in; logits are interpolated on the way out. The better masks.
+    #[default]
+    Fine,
+    /// The resized picture is rounded to bytes; key frames at the input's resolution take the label of the
+    /// nearest cell. As scripts around OpenCV and PyTorch do, so that figures can be compared with theirs.
+    Common,
 }
 
 /// A checked network.

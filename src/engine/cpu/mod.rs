@@ -10,6 +10,7 @@
 pub mod decode;
 mod features;
 pub mod jpeg;
+mod nearest;
 mod onnxruntime;
 pub mod preprocess;
 pub mod reference;
@@ -20,13 +21,14 @@ pub mod warp;
 
 pub use features::{FeatureMap, Pooled};
 
-use super::network::{Channels, Graphs, InputSpec, Network};
+use super::network::{Chain, Channels, Graphs, InputSpec, Network};
 use super::{Decoded, Engine, EngineError, EngineInfo};
 use crate::data::{BufferPool, Image, LabelMask, MaskError, PixelFormat, Plane, Size};
 use crate::flow::{DenseFlow, FlowField, GreyPyramid};
 use decode::Decoder;
 use features::Pool;
 use jpeg::JpegDecoder;
+use nearest::NearestDecoder;
 use preprocess::{ChannelOrder, Normalization, Preprocessor};
 use runtime::{LoadedGraph, Runtime};
 use serde::{Deserialize, Serialize};
@@ -86,6 +88,7 @@ pub struct CpuEngine {
     backbone: LoadedGraph,
     head: Option<LoadedGraph>,
     carried: Carried,
+    input: InputSpec,
     jpeg: JpegDecoder,
     preprocessor: Preprocessor,
     /// `[3, rows, cols] f32`, the network's input.
@@ -94,6 +97,7 @@ pub struct CpuEngine {
     /// `[classes, rows, cols] f32`, the head's output.
     logits: FeatureMap,
     decoder: Decoder,
+    nearest: NearestDecoder,
     maps: Pool<FeatureMap>,
     pyramids: Pool<GreyPyramid>,
     masks: BufferPool,
@@ -142,17 +146,27 @@ impl CpuEngine {
             carried: Carried::choose(&backbone, head.is_some()),
             backbone,
             head,
+            input: *input,
             jpeg: JpegDecoder::new(),
             preprocessor: Preprocessor::new(input.rows, input.cols, normalization(input)),
             tensor: vec![0.0; 3 * input.rows * input.cols],
             flow: DenseFlow::new(),
             logits: FeatureMap::default(),
             decoder: Decoder::new(),
+            nearest: NearestDecoder::default(),
             maps: Pool::new(),
             pyramids: Pool::new(),
             masks: BufferPool::new(MASKS_IN_USE),
             confidences: BufferPool::new(MASKS_IN_USE),
         })
+    }
+
+    fn preprocess(&mut self, image: &Image) -> Result<(), EngineError> {
+        self.preprocessor.run(image, &mut self.tensor)?;
+        if self.input.chain == Chain::Common {
+            round_to_bytes(&mut self.tensor, &self.input);
+        }
+        Ok(())
     }
 
     fn reduce(&self, detailed: &FeatureMap) -> Pooled<FeatureMap> {
@@ -161,16 +175,17 @@ impl CpuEngine {
         carried
     }
 
-    fn decoded(&mut self, logits: Source<'_>, size: Size) -> Result<Decoded, EngineError> {
+    fn decoded(&mut self, logits: &Logits<'_>, size: Size) -> Result<Decoded, EngineError> {
         let _span = tracing::debug_span!("decode").entered();
-        let Self { masks, confidences, decoder, logits: from_head, .. } = self;
-        let logits = match logits {
-            Source::Head => &*from_head,
-            Source::Features(map) => map,
-        };
+        let Self { masks, confidences, decoder, nearest, logits: from_head, .. } = self;
         let mut confidence = None;
         let labels = masks.fill(size.pixels(), |labels| {
-            confidence = Some(confidences.fill(size.pixels(), |margin| decoder.run(logits, size, labels, margin)));
+            let write = |margin: &mut [u8]| match logits {
+                Logits::FromHead => decoder.run(from_head, size, labels, margin),
+                Logits::Carried(map) => decoder.run(map, size, labels, margin),
+                Logits::Picked(map) => nearest.run(map, size, labels, margin),
+            };
+            confidence = Some(confidences.fill(size.pixels(), write));
         });
         let confidence = confidence.expect("fill calls its writer once");
         let planes = || Ok(Decoded { mask: LabelMask::new(size, labels)?, confidence: Plane::new(size, confidence)? });
@@ -178,10 +193,14 @@ impl CpuEngine {
     }
 }
 
-/// Where the logits to be decoded lie.
-enum Source<'a> {
-    Head,
-    Features(&'a FeatureMap),
+/// Where the logits of a mask lie, and how they become labels.
+enum Logits<'a> {
+    /// In the engine's own buffer; interpolated.
+    FromHead,
+    /// Interpolated.
+    Carried(&'a FeatureMap),
+    /// The nearest cell's label.
+    Picked(&'a FeatureMap),
 }
 
 impl Engine for CpuEngine {
@@ -205,7 +224,7 @@ impl Engine for CpuEngine {
     }
 
     fn extract(&mut self, view: &View) -> Result<Features, EngineError> {
-        tracing::debug_span!("preprocess").in_scope(|| self.preprocessor.run(&view.image, &mut self.tensor))?;
+        tracing::debug_span!("preprocess").in_scope(|| self.preprocess(&view.image))?;
         let _span = tracing::debug_span!("backbone").entered();
         let mut map = self.maps.take();
         self.backbone.run(&self.tensor, &mut map)?;
@@ -228,12 +247,16 @@ impl Engine for CpuEngine {
     }
 
     fn decode(&mut self, features: &Features, size: Size) -> Result<Decoded, EngineError> {
-        let Some(head) = &mut self.head else {
-            let best = features.detailed.as_ref().unwrap_or(&features.carried);
-            return self.decoded(Source::Features(best), size);
+        if let Some(head) = &mut self.head {
+            tracing::debug_span!("head").in_scope(|| head.run(&features.carried.values, &mut self.logits))?;
+            return self.decoded(&Logits::FromHead, size);
+        }
+        let logits = match &features.detailed {
+            Some(map) if self.input.chain == Chain::Common => Logits::Picked(map),
+            Some(map) => Logits::Carried(map),
+            None => Logits::Carried(&features.carried),
         };
-        tracing::debug_span!("head").in_scope(|| head.run(&features.carried.values, &mut self.logits))?;
-        self.decoded(Source::Head, size)
+        self.decoded(&logits, size)
     }
 }
 
@@ -280,6 +303,19 @@ impl Carried {
         let fits = |factor: &usize| rows.is_multiple_of(*factor) && cols.is_multiple_of(*factor);
         let reduction = (1..=wanted).rev().find(fits).unwrap_or(1);
         Self { rows: rows / reduction, cols: cols / reduction, reduction }
+    }
+}
+
+/// Rounds prepared colours `[3, rows, cols]` to what they would be had the resized picture been one of bytes.
+fn round_to_bytes(tensor: &mut [f32], input: &InputSpec) {
+    /// 1.5 * 2^23: adding it leaves no bits below 1, so that the sum is rounded to a whole number.
+    const WHOLE: f32 = 12_582_912.0;
+    let cells = input.rows * input.cols;
+    for ((plane, mean), std) in tensor.chunks_exact_mut(cells).zip(input.mean).zip(input.std) {
+        for value in plane {
+            let byte = (*value * std + mean) * 255.0 + WHOLE - WHOLE;
+            *value = (byte / 255.0 - mean) / std;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `model.toml`: what a network folder says of its network.
 
-use super::InputSpec;
+use super::{Chain, InputSpec};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -104,7 +104,7 @@ impl Manifest {
 
     pub(super) fn input_spec(&self) -> InputSpec {
         let Input { rows, cols, channels, mean, std } = self.input;
-        InputSpec { rows, cols, channels, mean, std }
+        InputSpec { rows, cols, channels, mean, std, chain: Chain::Fine }
     }
 }
 

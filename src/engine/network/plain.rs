@@ -1,7 +1,7 @@
 //! A segmentation network in one ONNX file, as most tools export it.
 
 use super::manifest::check_colors;
-use super::{Channels, Graph, InputSpec, check_signature};
+use super::{Chain, Channels, Graph, InputSpec, check_signature};
 use crate::data::ClassTable;
 use crate::engine::onnx::OnnxGraph;
 use serde::{Deserialize, Serialize};
@@ -18,18 +18,21 @@ pub struct PlainOptions {
     pub mean: [f32; 3],
     /// Divides what is left.
     pub std: [f32; 3],
+    /// `common`: pictures in and labels out as scripts around OpenCV and PyTorch do it; `fine`: better masks.
+    pub chain: Chain,
     /// The class table of the outputs: a built-in name, or the path of a TOML file.
     pub classes: String,
 }
 
 impl Default for PlainOptions {
-    /// RGB, /255, ImageNet's mean and standard deviation, Cityscapes train ids.
+    /// RGB, /255, ImageNet's mean and standard deviation, the common chain, Cityscapes train ids.
     fn default() -> Self {
         Self {
             channels: Channels::Rgb,
             scale: 1.0 / 255.0,
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
+            chain: Chain::Common,
             classes: "cityscapes".into(),
         }
     }
@@ -57,12 +60,12 @@ impl PlainOptions {
         let white = if (white - 1.0).abs() < 1e-6 { 1.0 } else { white };
         let (mean, std) = (self.mean.map(|value| value / white), self.std.map(|value| value / white));
         check_colors(mean, std)?;
-        Ok(InputSpec { rows, cols, channels: self.channels, mean, std })
+        Ok(InputSpec { rows, cols, channels: self.channels, mean, std, chain: self.chain })
     }
 
     /// All that decides the input's values, as text to be hashed.
     pub(super) fn fingerprint(&self) -> String {
-        format!("{:?} {:?} {:?} {:?}", self.channels, self.scale, self.mean, self.std)
+        format!("{:?} {:?} {:?} {:?} {:?}", self.channels, self.scale, self.mean, self.std, self.chain)
     }
 }
 
