@@ -1,4 +1,20 @@
-//! Optical flow between two grey images.
+//! Optical flow between two grey images: where the content of each cell was in an earlier frame.
+//!
+//! ```text
+//! image ─GreyPyramid─▶ coarse … fine ┐
+//!                                    ├─DenseFlow─▶ FlowField [2, rows, cols], any grid
+//! earlier image ─GreyPyramid─▶ … ────┘
+//! ```
+//!
+//! Plain patch matching from coarse to fine, on one core and the same on every machine. It knows
+//! nothing of the vehicle's motion and does not say where content came into view only now.
+
+mod inverse_search;
+mod patch;
+mod pyramid;
+
+pub use inverse_search::DenseFlow;
+pub use pyramid::GreyPyramid;
 
 /// Motion on a grid of cells.
 #[derive(Clone, Debug, Default, PartialEq)]

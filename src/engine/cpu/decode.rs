@@ -15,12 +15,13 @@
 use super::FeatureMap;
 use super::taps::Taps;
 use crate::data::{Size, UNLABELED};
+use rten_simd::ops::{BitOps, FloatOps, MaskOps, NumOps};
 use rten_simd::{Isa, SimdOp};
 use std::ops::Range;
 
 /// Columns for which classes are dropped together.
 const BLOCK: usize = 32;
-/// Columns worked on at once; a divisor of `BLOCK`.
+/// The longest vector of any instruction set, in `f32`; a divisor of `BLOCK`.
 const LANES: usize = 16;
 /// Steps of confidence to one unit of logit.
 const STEPS: f32 = 16.0;
@@ -58,13 +59,15 @@ struct WideRow {
     values: Vec<f32>,
 }
 
-/// One block of one band: what the remaining classes hold at its upper edge and how much they rise to its lower.
-#[derive(Debug, Default)]
+/// One block of one band: what each class holds at its upper edge and how much it rises to its lower.
+#[derive(Debug)]
 struct Corners {
     top: Vec<[f32; BLOCK]>,
     rise: Vec<[f32; BLOCK]>,
-    /// Smallest and largest value of every class.
-    range: Vec<(f32, f32)>,
+    /// The larger of each class's values at the two edges.
+    most: Vec<[f32; BLOCK]>,
+    /// Every column's second largest of the smaller values at the two edges.
+    floor: [f32; BLOCK],
     active: Vec<u8>,
 }
 
@@ -120,11 +123,18 @@ impl Decoder {
     }
 }
 
+impl Default for Corners {
+    fn default() -> Self {
+        let floor = [f32::NEG_INFINITY; BLOCK];
+        Self { top: Vec::new(), rise: Vec::new(), most: Vec::new(), floor, active: Vec::new() }
+    }
+}
+
 impl Corners {
     fn resize(&mut self, classes: usize) {
-        self.top.resize(classes, [0.0; BLOCK]);
-        self.rise.resize(classes, [0.0; BLOCK]);
-        self.range.resize(classes, (0.0, 0.0));
+        for values in [&mut self.top, &mut self.rise, &mut self.most] {
+            values.resize(classes, [0.0; BLOCK]);
+        }
         self.active.reserve(classes);
     }
 }
@@ -143,19 +153,18 @@ impl SimdOp for Pass<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn eval<I: Isa>(mut self, _isa: I) {
+    fn eval<I: Isa>(mut self, isa: I) {
         let height = self.decoder.lines.len();
         let mut start = 0;
         while start < height {
             let band = self.decoder.lines.band(start);
             start = band.end;
-            self.widen_lines(band.start);
-            let width = self.decoder.columns.len();
-            for block in (0..width).step_by(BLOCK) {
+            self.widen_lines(isa, band.start);
+            for block in (0..self.decoder.columns.len()).step_by(BLOCK) {
                 let Decoder { wide, corners, stride, .. } = &mut *self.decoder;
-                corners.measure(wide, *stride, block);
-                corners.drop_hopeless(self.ordered);
-                self.decode_block(&band, block);
+                corners.measure(isa, wide, *stride, block);
+                corners.drop_hopeless(isa, self.ordered);
+                self.decode_block(isa, &band, block);
             }
         }
     }
@@ -164,7 +173,7 @@ impl SimdOp for Pass<'_> {
 impl Pass<'_> {
     /// Makes the two wide rows those around output row `y`.
     #[inline(always)]
-    fn widen_lines(&mut self, y: usize) {
+    fn widen_lines<I: Isa>(&mut self, isa: I, y: usize) {
         let Decoder { columns, lines, cells, stride, wide, .. } = &mut *self.decoder;
         if wide[1].line == Some(lines.first[y]) {
             wide.swap(0, 1);
@@ -179,26 +188,31 @@ impl Pass<'_> {
                 if cells.is_empty() {
                     widen_by_pixel(narrow, columns, out);
                 } else {
-                    widen_by_cell(narrow, columns, cells, out);
+                    widen_by_cell(isa, narrow, (columns, cells), out);
                 }
             }
         }
     }
 
     #[inline(always)]
-    fn decode_block(&mut self, band: &Range<usize>, block: usize) {
+    fn decode_block<I: Isa>(&mut self, isa: I, band: &Range<usize>, block: usize) {
         let Decoder { columns, lines, corners, .. } = &*self.decoder;
-        let width = columns.len();
+        let count = BLOCK.min(columns.len() - block);
+        let (mut labels, mut confidence) = ([0; BLOCK], [0; BLOCK]);
         for y in band.clone() {
-            for lane in (0..BLOCK.min(width - block)).step_by(LANES) {
-                let (labels, confidence) = corners.best_two(lines.weight[y], lane);
-                let count = LANES.min(width - block - lane);
-                let start = y * width + block + lane;
-                self.labels[start..start + count].copy_from_slice(&labels[..count]);
-                self.confidence[start..start + count].copy_from_slice(&confidence[..count]);
-            }
+            corners.best_two(isa, lines.weight[y], &mut labels, &mut confidence);
+            let start = y * columns.len() + block;
+            narrow(&labels, &mut self.labels[start..start + count]);
+            narrow(&confidence, &mut self.confidence[start..start + count]);
         }
     }
+}
+
+/// The low bytes of what are bytes already.
+#[inline(always)]
+fn narrow(from: &[i32; BLOCK], to: &mut [u8]) {
+    let bytes = from.map(|value| value as u8);
+    to.copy_from_slice(&bytes[..to.len()]);
 }
 
 #[inline(always)]
@@ -212,16 +226,16 @@ fn widen_by_pixel(narrow: &[f32], columns: &Taps, out: &mut [f32]) {
 
 /// Writes each cell as whole vectors; what is written past its end the next cell overwrites.
 #[inline(always)]
-fn widen_by_cell(narrow: &[f32], columns: &Taps, cells: &[(u32, u32)], out: &mut [f32]) {
+fn widen_by_cell<I: Isa>(isa: I, narrow: &[f32], (columns, cells): (&Taps, &[(u32, u32)]), out: &mut [f32]) {
+    let ops = isa.f32();
     let ends = cells.iter().skip(1).map(|cell| cell.1 as usize).chain([columns.len()]);
     for (&(first, start), end) in cells.iter().zip(ends) {
-        let left = narrow[first as usize];
-        let rise = narrow[(first as usize + 1).min(narrow.len() - 1)] - left;
-        for at in (start as usize..end).step_by(LANES) {
-            let weights = &columns.weight[at..at + LANES];
-            for (out, weight) in out[at..at + LANES].iter_mut().zip(weights) {
-                *out = left + rise * weight;
-            }
+        let value = narrow[first as usize];
+        let rise = ops.splat(narrow[(first as usize + 1).min(narrow.len() - 1)] - value);
+        let left = ops.splat(value);
+        for at in (start as usize..end).step_by(ops.len()) {
+            let weight = ops.load(&columns.weight[at..]);
+            ops.store(ops.add(left, ops.mul(rise, weight)), &mut out[at..]);
         }
     }
 }
@@ -229,84 +243,79 @@ fn widen_by_cell(narrow: &[f32], columns: &Taps, cells: &[(u32, u32)], out: &mut
 impl Corners {
     /// Reads the block that starts at output column `block`.
     #[inline(always)]
-    fn measure(&mut self, wide: &[WideRow; 2], stride: usize, block: usize) {
+    fn measure<I: Isa>(&mut self, isa: I, wide: &[WideRow; 2], stride: usize, block: usize) {
+        let ops = isa.f32();
+        let mut best = [f32::NEG_INFINITY; BLOCK];
+        self.floor = best;
         let rows = wide[0].values.chunks_exact(stride).zip(wide[1].values.chunks_exact(stride));
-        let slots = self.top.iter_mut().zip(&mut self.rise).zip(&mut self.range);
-        for ((upper, lower), ((top, rise), range)) in rows.zip(slots) {
-            top.copy_from_slice(&upper[block..block + BLOCK]);
-            let lower = &lower[block..block + BLOCK];
-            let (mut least, mut most) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-            for lane in 0..BLOCK {
-                rise[lane] = lower[lane] - top[lane];
-                let end = top[lane] + rise[lane];
-                let slot = lane % LANES;
-                least[slot] = smaller(least[slot], smaller(top[lane], end));
-                most[slot] = larger(most[slot], larger(top[lane], end));
+        let slots = self.top.iter_mut().zip(&mut self.rise).zip(&mut self.most);
+        for ((upper, lower), ((top, rise), most)) in rows.zip(slots) {
+            for lane in (0..BLOCK).step_by(ops.len()) {
+                let start = ops.load(&upper[block + lane..]);
+                let step = ops.sub(ops.load(&lower[block + lane..]), start);
+                let end = ops.add(start, step);
+                let falls = ops.lt(end, start);
+                let (least, largest) = (ops.select(end, start, falls), ops.select(start, end, falls));
+                ops.store(start, &mut top[lane..]);
+                ops.store(step, &mut rise[lane..]);
+                ops.store(largest, &mut most[lane..]);
+                let (first, second) = (ops.load(&best[lane..]), ops.load(&self.floor[lane..]));
+                let wins = ops.gt(least, first);
+                let runner_up = ops.select(least, second, ops.gt(least, second));
+                ops.store(ops.select(first, runner_up, wins), &mut self.floor[lane..]);
+                ops.store(ops.select(least, first, wins), &mut best[lane..]);
             }
-            *range = (fold(least, smaller), fold(most, larger));
         }
     }
 
     /// Keeps the classes that can be among the two best; all of them where the values are not ordered.
+    ///
+    /// Columns past the width hold what an earlier frame left there: they may only keep a class more.
     #[inline(always)]
-    fn drop_hopeless(&mut self, ordered: bool) {
-        let (mut best, mut second) = (f32::NEG_INFINITY, f32::NEG_INFINITY);
-        for &(least, _) in &self.range {
-            second = larger(second, smaller(best, least));
-            best = larger(best, least);
-        }
+    fn drop_hopeless<I: Isa>(&mut self, isa: I, ordered: bool) {
+        let (ops, masks) = (isa.f32(), isa.m32());
         self.active.clear();
-        let classes = self.range.iter().zip(0..=u8::MAX);
-        self.active.extend(classes.filter(|((_, most), _)| !ordered || *most >= second).map(|(_, class)| class));
-    }
-
-    /// Labels and confidence of `LANES` pixels at share `weight` of the way down.
-    #[inline(always)]
-    fn best_two(&self, weight: f32, lane: usize) -> ([u8; LANES], [u8; LANES]) {
-        let (mut best, mut second) = ([f32::NEG_INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-        let mut label = [u32::from(UNLABELED); LANES];
-        for &class in &self.active {
-            let top = &self.top[usize::from(class)][lane..lane + LANES];
-            let rise = &self.rise[usize::from(class)][lane..lane + LANES];
-            for i in 0..LANES {
-                let value = top[i] + rise[i] * weight;
-                let wins = value > best[i];
-                let runner_up = if value > second[i] { value } else { second[i] };
-                second[i] = if wins { best[i] } else { runner_up };
-                label[i] = if wins { u32::from(class) } else { label[i] };
-                best[i] = if wins { value } else { best[i] };
+        for (most, class) in self.most.iter().zip(0..=u8::MAX) {
+            let mut lanes = (0..BLOCK).step_by(ops.len());
+            let hopes = |lane: usize| masks.any(ops.ge(ops.load(&most[lane..]), ops.load(&self.floor[lane..])));
+            if !ordered || lanes.any(hopes) {
+                self.active.push(class);
             }
         }
-        let mut confidence = [0; LANES];
-        for i in 0..LANES {
-            confidence[i] = ((best[i] - second[i]) * STEPS) as u8;
+    }
+
+    /// Labels and confidence of the block's pixels at share `weight` of the way down.
+    #[inline(always)]
+    fn best_two<I: Isa>(&self, isa: I, weight: f32, labels: &mut [i32; BLOCK], confidence: &mut [i32; BLOCK]) {
+        let (ops, ints) = (isa.f32(), isa.i32());
+        let lowest = ops.splat(f32::NEG_INFINITY);
+        let weight = ops.splat(weight);
+        for lane in (0..BLOCK).step_by(ops.len()) {
+            let (mut best, mut second) = (lowest, lowest);
+            let mut label = ints.splat(i32::from(UNLABELED));
+            for &class in &self.active {
+                let top = ops.load(&self.top[usize::from(class)][lane..]);
+                let rise = ops.load(&self.rise[usize::from(class)][lane..]);
+                let value = ops.add(top, ops.mul(rise, weight));
+                let wins = ops.gt(value, best);
+                let runner_up = ops.select(value, second, ops.gt(value, second));
+                second = ops.select(best, runner_up, wins);
+                label = ints.select(ints.splat(i32::from(class)), label, wins);
+                best = ops.select(value, best, wins);
+            }
+            ints.store(label, &mut labels[lane..]);
+            ints.store(steps_of_margin(isa, best, second), &mut confidence[lane..]);
         }
-        (label.map(|label| label as u8), confidence)
     }
 }
 
-/// One instruction each, unlike `f32::min` and `f32::max`. A NaN in `b` is passed over: columns past the
-/// width hold what an earlier frame left there, and may only make a range wider.
+/// `16 * (best - second)` rounded down, 0 to 255; 0 where the difference is no number.
 #[inline(always)]
-fn smaller(a: f32, b: f32) -> f32 {
-    if b < a { b } else { a }
-}
-
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if b > a { b } else { a }
-}
-
-#[inline(always)]
-fn fold(mut values: [f32; LANES], pick: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            values[lane] = pick(values[lane], values[lane + half]);
-        }
-        half /= 2;
-    }
-    values[0]
+fn steps_of_margin<I: Isa>(isa: I, best: I::F32, second: I::F32) -> I::I32 {
+    let (ops, most) = (isa.f32(), isa.f32().splat(255.0));
+    let steps = ops.mul(ops.sub(best, second), ops.splat(STEPS));
+    let steps = ops.select(steps, ops.zero(), ops.gt(steps, ops.zero()));
+    ops.to_int_trunc(ops.select(steps, most, ops.lt(steps, most)))
 }
 
 #[cfg(test)]
@@ -370,13 +379,27 @@ mod tests {
         assert_eq!(run(&mut Decoder::new(), &logits, Size::new(1, 1)), (vec![1], vec![0]));
     }
 
+    /// One block in which class `i` goes from `edges[i].0` down to `edges[i].1` everywhere.
+    struct Active<'a>(&'a [(f32, f32)]);
+
+    impl SimdOp for Active<'_> {
+        type Output = Vec<u8>;
+        fn eval<I: Isa>(self, isa: I) -> Vec<u8> {
+            let row = |pick: fn(&(f32, f32)) -> f32| WideRow {
+                line: None,
+                values: self.0.iter().flat_map(|edges| [pick(edges); BLOCK]).collect(),
+            };
+            let mut corners = Corners::default();
+            corners.resize(self.0.len());
+            corners.measure(isa, &[row(|edges| edges.0), row(|edges| edges.1)], BLOCK, 0);
+            corners.drop_hopeless(isa, true);
+            corners.active
+        }
+    }
+
     #[test]
     fn hopeless_classes_are_dropped_and_the_runner_up_never_is() {
-        let mut corners = Corners::default();
-        corners.range = vec![(0.0, 1.0), (5.0, 6.0), (-1.0, 4.9), (2.0, 3.0), (1.0, 1.9)];
-        corners.drop_hopeless(true);
-        assert_eq!(corners.active, [1, 2, 3]);
-        corners.drop_hopeless(false);
-        assert_eq!(corners.active, [0, 1, 2, 3, 4]);
+        let edges = [(0.0, 1.0), (6.0, 5.0), (-1.0, 4.0), (3.0, 2.0), (1.0, 1.75), (2.0, 2.0)];
+        assert_eq!(Active(&edges).dispatch(), [1, 2, 3, 5]);
     }
 }

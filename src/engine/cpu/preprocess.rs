@@ -1,9 +1,9 @@
 //! From a camera's bytes to the network's tensor in one pass: colour, size, normalisation.
 //!
 //! ```text
-//! camera row ─unpack─▶ words ─pick──▶ two words a column ─mix──▶ RGB row ─┐
-//!            Y0 U Y1 V or R G B 0    left and right tap    [3, cols] f32  ├─blend─▶ [3, rows, cols] f32
-//!                                              the row below, kept ───────┘
+//! camera row ─pick──▶ two words a column ─mix──▶ RGB row ─┐
+//!                     left and right tap    [3, cols] f32  ├─blend─▶ [3, rows, cols] f32
+//!                               the row below, kept ───────┘
 //! ```
 //!
 //! Every camera row is read once and every intermediate row stays in the first-level cache. What it
@@ -12,8 +12,12 @@
 use super::super::EngineError;
 use super::taps::Taps;
 use crate::data::{Image, PixelFormat};
+use rten_simd::ops::{BitOps, IntOps, NumOps, ToFloat};
 use rten_simd::{Isa, SimdOp};
 use serde::{Deserialize, Serialize};
+
+/// The longest vector of any instruction set, in `f32`.
+const LANES: usize = 16;
 
 /// The order of a network's input planes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,9 +105,11 @@ struct Plan {
     columns: Taps,
     format: Option<PixelFormat>,
     pairwise: bool,
-    /// For each column the word that holds its left and its right tap, and how far down its luma lies.
-    words: [Vec<u32>; 2],
-    shifts: [Vec<u32>; 2],
+    /// For each column where its left and its right tap are: a pair of pixels (YUV) or a byte.
+    places: [Vec<u32>; 2],
+    /// 1 where the tap is the second pixel of its pair; rounded up to whole vectors, as `weights`.
+    odd: [Vec<i32>; 2],
+    weights: Vec<f32>,
     scale: [f32; 3],
     offset: [f32; 3],
     order: ChannelOrder,
@@ -111,10 +117,17 @@ struct Plan {
 
 impl Plan {
     fn new(how: &Normalization) -> Self {
-        let scale = [0, 1, 2].map(|plane| (1.0 / (255.0 * f64::from(how.std[plane]))) as f32);
-        let offset = [0, 1, 2].map(|plane| (-f64::from(how.mean[plane]) / f64::from(how.std[plane])) as f32);
-        let (columns, words, shifts) = (Taps::default(), Default::default(), Default::default());
-        Self { columns, format: None, pairwise: false, words, shifts, scale, offset, order: how.order }
+        Self {
+            columns: Taps::default(),
+            format: None,
+            pairwise: false,
+            places: Default::default(),
+            odd: Default::default(),
+            weights: Vec::new(),
+            scale: [0, 1, 2].map(|plane| (1.0 / (255.0 * f64::from(how.std[plane]))) as f32),
+            offset: [0, 1, 2].map(|plane| (-f64::from(how.mean[plane]) / f64::from(how.std[plane])) as f32),
+            order: how.order,
+        }
     }
 
     fn refit(&mut self, image: &Image, cols: usize) {
@@ -124,42 +137,62 @@ impl Plan {
         }
         self.format = Some(image.format());
         self.pairwise = self.columns.pairwise();
-        let pairs = is_yuv(image.format());
+        let padded = cols.next_multiple_of(LANES);
+        self.weights.clone_from(&self.columns.weight);
+        self.weights.resize(padded, 0.0);
         for (side, taps) in [&self.columns.first, &self.columns.second].into_iter().enumerate() {
-            self.words[side].clear();
-            self.words[side].extend(taps.iter().map(|&x| if pairs { x / 2 } else { x }));
-            self.shifts[side].clear();
-            self.shifts[side].extend(taps.iter().map(|&x| if pairs { x % 2 * 16 } else { 0 }));
+            self.places[side].clear();
+            self.places[side].extend(taps.iter().map(|&x| place(image.format(), x)));
+            self.odd[side].clear();
+            self.odd[side].extend(taps.iter().map(|&x| (x % 2) as i32));
+            self.odd[side].resize(padded, 0);
+        }
+    }
+
+    /// The plane of a resized row that output plane `plane` is made from.
+    fn channel(&self, plane: usize) -> usize {
+        match (self.format, self.order) {
+            (Some(PixelFormat::Grey), _) => 0,
+            (_, ChannelOrder::Rgb) => plane,
+            (_, ChannelOrder::Bgr) => 2 - plane,
         }
     }
 }
 
-fn is_yuv(format: PixelFormat) -> bool {
-    matches!(format, PixelFormat::Yuyv | PixelFormat::Uyvy | PixelFormat::Nv12)
+fn place(format: PixelFormat, x: u32) -> u32 {
+    match format {
+        PixelFormat::Yuyv | PixelFormat::Uyvy | PixelFormat::Nv12 => x / 2,
+        PixelFormat::Rgb8 => x * 3,
+        PixelFormat::Grey | PixelFormat::Jpeg => x,
+    }
 }
 
 /// Rows in the making.
 #[derive(Debug)]
 struct Scratch {
-    /// The camera row: a word for each pair of pixels (`Y0 U Y1 V`) or for each pixel (`R G B 0`).
-    words: Vec<u32>,
-    /// Left and right word of each column.
-    picked: [Vec<u32>; 2],
+    /// The camera row, a word for each pair of pixels (YUV).
+    pairs: Vec<i32>,
+    /// The camera row with room to read four bytes of its last pixel (RGB).
+    bytes: Vec<u8>,
+    /// Left and right tap of each column.
+    picked: [Vec<i32>; 2],
     /// The two resized camera rows that the output row lies between.
     resized: [ResizedRow; 2],
 }
 
-/// `[3, cols] f32`: red, green, blue in `[0, 255]` of camera row `line`.
+/// `[3, cols rounded up] f32`: red, green, blue in `[0, 255]` of camera row `line`.
 #[derive(Clone, Debug)]
 struct ResizedRow {
     line: Option<u32>,
-    planes: Vec<f32>,
+    planes: [Vec<f32>; 3],
 }
 
 impl Scratch {
     fn new(cols: usize) -> Self {
-        let row = ResizedRow { line: None, planes: vec![0.0; 3 * cols] };
-        Self { words: Vec::new(), picked: [vec![0; cols], vec![0; cols]], resized: [row.clone(), row] }
+        let padded = cols.next_multiple_of(LANES);
+        let row = ResizedRow { line: None, planes: [(); 3].map(|()| vec![0.0; padded]) };
+        let picked = [vec![0; padded], vec![0; padded]];
+        Self { pairs: Vec::new(), bytes: Vec::new(), picked, resized: [row.clone(), row] }
     }
 
     fn forget(&mut self) {
@@ -178,7 +211,7 @@ impl SimdOp for Pass<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn eval<I: Isa>(self, _isa: I) {
+    fn eval<I: Isa>(self, isa: I) {
         let Preprocessor { rows, cols, plan, lines, scratch } = self.preprocessor;
         for row in 0..*rows {
             let (first, weight) = (lines.first[row], lines.weight[row]);
@@ -186,16 +219,14 @@ impl SimdOp for Pass<'_> {
             if scratch.resized[1].line == Some(first) {
                 scratch.resized.swap(0, 1);
             }
-            resize_line(self.image, first, plan, scratch, 0);
-            resize_line(self.image, second, plan, scratch, usize::from(second != first));
+            resize_line(isa, (self.image, first), plan, scratch, 0);
+            resize_line(isa, (self.image, second), plan, scratch, usize::from(second != first));
             let [upper, lower] = &scratch.resized;
             let lower = if second == first { upper } else { lower };
             for plane in 0..3 {
-                let channel = if plan.order == ChannelOrder::Rgb { plane } else { 2 - plane };
-                let source = channel * *cols..(channel + 1) * *cols;
+                let source = [upper, lower].map(|row| &*row.planes[plan.channel(plane)]);
                 let target = (plane * *rows + row) * *cols;
-                let rows = [&upper.planes[source.clone()], &lower.planes[source]];
-                blend(rows, weight, (plan.scale[plane], plan.offset[plane]), &mut self.out[target..target + *cols]);
+                blend(source, weight, (plan.scale[plane], plan.offset[plane]), &mut self.out[target..target + *cols]);
             }
         }
     }
@@ -203,108 +234,220 @@ impl SimdOp for Pass<'_> {
 
 /// Makes `scratch.resized[slot]` camera row `line`, unless it already is.
 #[inline(always)]
-fn resize_line(image: &Image, line: u32, plan: &Plan, scratch: &mut Scratch, slot: usize) {
-    let Scratch { words, picked, resized } = scratch;
-    if resized[slot].line == Some(line) {
+fn resize_line<I: Isa>(isa: I, (image, line): (&Image, u32), plan: &Plan, scratch: &mut Scratch, slot: usize) {
+    if scratch.resized[slot].line == Some(line) {
         return;
     }
-    resized[slot].line = Some(line);
-    unpack(image, line, words);
-    let weights = &plan.columns.weight;
-    let planes = &mut resized[slot].planes;
-    if is_yuv(image.format()) && plan.pairwise {
-        mix_pairs(words, weights, planes);
-        return;
-    }
-    pick(words, plan, picked);
-    let taps = [(&*picked[0], &*plan.shifts[0]), (&*picked[1], &*plan.shifts[1])];
-    if is_yuv(image.format()) {
-        mix(taps, weights, yuv, planes);
-    } else {
-        mix(taps, weights, rgb, planes);
-    }
-}
-
-#[inline(always)]
-fn unpack(image: &Image, line: u32, words: &mut Vec<u32>) {
+    scratch.resized[slot].line = Some(line);
     let row = image.row(line);
-    words.clear();
     match image.format() {
-        PixelFormat::Yuyv => words.extend(row.chunks_exact(4).map(|p| u32::from_le_bytes([p[0], p[1], p[2], p[3]]))),
-        PixelFormat::Uyvy => words.extend(row.chunks_exact(4).map(|p| u32::from_le_bytes([p[1], p[0], p[3], p[2]]))),
+        PixelFormat::Yuyv => resize_pairs(isa, Yuv::<0, 16, 8, 24>, packed(row), plan, (scratch, slot)),
+        PixelFormat::Uyvy => resize_pairs(isa, Yuv::<8, 24, 0, 16>, packed(row), plan, (scratch, slot)),
         PixelFormat::Nv12 => {
-            let pairs = row.chunks_exact(2).zip(image.chroma_row(line).chunks_exact(2));
-            words.extend(pairs.map(|(y, uv)| u32::from_le_bytes([y[0], uv[0], y[1], uv[1]])));
+            let pairs = planar(row, image.chroma_row(line));
+            resize_pairs(isa, Yuv::<0, 8, 16, 24>, pairs, plan, (scratch, slot));
         }
-        PixelFormat::Rgb8 => words.extend(row.chunks_exact(3).map(|p| u32::from_le_bytes([p[0], p[1], p[2], 0]))),
-        PixelFormat::Grey => words.extend(row.iter().map(|&grey| u32::from(grey) * 0x01_01_01)),
+        PixelFormat::Rgb8 => {
+            let Scratch { bytes, picked, resized, .. } = scratch;
+            pick_rgb(row, plan, bytes, picked);
+            mix(isa, &Rgb, plan, picked, &mut resized[slot].planes);
+        }
+        PixelFormat::Grey => {
+            pick_grey(row, plan, &mut scratch.picked);
+            mix(isa, &Grey, plan, &scratch.picked, &mut scratch.resized[slot].planes);
+        }
         PixelFormat::Jpeg => unreachable!("run refuses a JPEG before its rows are asked for"),
     }
 }
 
-/// The words of every column's two taps.
+/// YUYV or UYVY: a word a pair.
 #[inline(always)]
-fn pick(words: &[u32], plan: &Plan, picked: &mut [Vec<u32>; 2]) {
-    let [left, right] = picked;
+fn packed(row: &[u8]) -> impl Iterator<Item = i32> {
+    row.chunks_exact(4).map(|pair| i32::from_le_bytes([pair[0], pair[1], pair[2], pair[3]]))
+}
+
+/// NV12: `Y0 Y1 U V`, a word a pair.
+#[inline(always)]
+fn planar(luma: &[u8], chroma: &[u8]) -> impl Iterator<Item = i32> {
+    let pairs = luma.chunks_exact(2).zip(chroma.chunks_exact(2));
+    pairs.map(|(y, uv)| {
+        i32::from(u16::from_le_bytes([y[0], y[1]])) | i32::from(u16::from_le_bytes([uv[0], uv[1]])) << 16
+    })
+}
+
+#[inline(always)]
+fn resize_pairs<I: Isa, const Y0: i32, const Y1: i32, const U: i32, const V: i32>(
+    isa: I,
+    layout: Yuv<Y0, Y1, U, V>,
+    pairs: impl Iterator<Item = i32>,
+    plan: &Plan,
+    (scratch, slot): (&mut Scratch, usize),
+) {
+    let Scratch { pairs: words, picked, resized, .. } = scratch;
+    words.clear();
+    words.extend(pairs);
     if plan.pairwise {
-        for ((pair, left), right) in words.chunks_exact(2).zip(left).zip(right) {
-            (*left, *right) = (pair[0], pair[1]);
+        words.resize(plan.weights.len(), 0);
+        layout.mix_pairs(isa, words, &plan.weights, &mut resized[slot].planes);
+        return;
+    }
+    for (places, picked) in plan.places.iter().zip(picked.iter_mut()) {
+        for (&place, word) in places.iter().zip(picked) {
+            *word = words[place as usize];
+        }
+    }
+    mix(isa, &layout, plan, picked, &mut resized[slot].planes);
+}
+
+#[inline(always)]
+fn pick_rgb(row: &[u8], plan: &Plan, bytes: &mut Vec<u8>, [left, right]: &mut [Vec<i32>; 2]) {
+    bytes.clear();
+    bytes.extend_from_slice(row);
+    bytes.extend([0; 2]);
+    let four = |at: usize| bytes[at..at + 4].first_chunk().map_or(0, |four| i32::from_le_bytes(*four));
+    if plan.pairwise {
+        for ((pair, left), right) in bytes.windows(8).step_by(6).zip(&mut *left).zip(&mut *right) {
+            *left = i32::from_le_bytes([pair[0], pair[1], pair[2], pair[3]]);
+            *right = i32::from_le_bytes([pair[3], pair[4], pair[5], pair[6]]);
         }
         return;
     }
-    for ((&index, left), (&next, right)) in plan.words[0].iter().zip(left).zip(plan.words[1].iter().zip(right)) {
-        (*left, *right) = (words[index as usize], words[next as usize]);
+    for ((&from, left), (&to, right)) in plan.places[0].iter().zip(left).zip(plan.places[1].iter().zip(right)) {
+        (*left, *right) = (four(from as usize), four(to as usize));
+    }
+}
+
+#[inline(always)]
+fn pick_grey(row: &[u8], plan: &Plan, [left, right]: &mut [Vec<i32>; 2]) {
+    if plan.pairwise {
+        for ((pair, left), right) in row.chunks_exact(2).zip(left).zip(right) {
+            (*left, *right) = (i32::from(pair[0]), i32::from(pair[1]));
+        }
+        return;
+    }
+    for ((&from, left), (&to, right)) in plan.places[0].iter().zip(left).zip(plan.places[1].iter().zip(right)) {
+        (*left, *right) = (i32::from(row[from as usize]), i32::from(row[to as usize]));
+    }
+}
+
+/// How a word says a colour.
+trait Layout {
+    /// Planes that differ.
+    const CHANNELS: usize = 3;
+
+    /// Red, green and blue in `[0, 255]`; where `odd` is 1, of the second pixel of a pair.
+    fn colour<I: Isa>(&self, isa: I, word: I::I32, odd: I::I32) -> [I::F32; 3];
+}
+
+/// Two lumas and one chroma, each so many bits up the word.
+struct Yuv<const Y0: i32, const Y1: i32, const U: i32, const V: i32>;
+
+/// `R G B` from the lowest byte up; the highest byte is anything.
+struct Rgb;
+
+/// One byte for all three.
+struct Grey;
+
+#[inline(always)]
+fn byte<I: Isa, const SHIFT: i32>(isa: I, word: I::I32) -> I::I32 {
+    let ops = isa.i32();
+    ops.and(ops.shift_right::<SHIFT>(word), ops.splat(255))
+}
+
+/// A 16-bit fixed-point value, rounded by its offset, as the byte nearest to it.
+#[inline(always)]
+fn to_u8<I: Isa>(isa: I, value: I::I32) -> I::F32 {
+    let ops = isa.i32();
+    ops.to_float(ops.min(ops.max(ops.shift_right::<16>(value), ops.zero()), ops.splat(255)))
+}
+
+impl<const Y0: i32, const Y1: i32, const U: i32, const V: i32> Yuv<Y0, Y1, U, V> {
+    /// What the chroma adds to red, green and blue: `data::yuv_to_rgb` with its offsets in one constant.
+    #[inline(always)]
+    fn chroma<I: Isa>(isa: I, word: I::I32) -> [I::I32; 3] {
+        const BLACK: i32 = 32_768 - 16 * 76_309;
+        let ops = isa.i32();
+        let (u, v) = (byte::<I, U>(isa, word), byte::<I, V>(isa, word));
+        let times = |value, factor| ops.mul(value, ops.splat(factor));
+        let red = ops.add(times(v, 104_597), ops.splat(BLACK - 128 * 104_597));
+        let green = ops.add(times(u, -25_675), times(v, -53_279));
+        let green = ops.add(green, ops.splat(BLACK + 128 * (25_675 + 53_279)));
+        [red, green, ops.add(times(u, 132_201), ops.splat(BLACK - 128 * 132_201))]
+    }
+
+    #[inline(always)]
+    fn shade<I: Isa>(isa: I, luma: I::I32, chroma: [I::I32; 3]) -> [I::F32; 3] {
+        let ops = isa.i32();
+        let luma = ops.mul(luma, ops.splat(76_309));
+        let [red, green, blue] = chroma;
+        [to_u8(isa, ops.add(luma, red)), to_u8(isa, ops.add(luma, green)), to_u8(isa, ops.add(luma, blue))]
+    }
+
+    /// [`mix`] where both taps of a column are the two pixels of one word.
+    #[inline(always)]
+    fn mix_pairs<I: Isa>(&self, isa: I, words: &[i32], weights: &[f32], planes: &mut [Vec<f32>; 3]) {
+        for at in (0..weights.len()).step_by(isa.f32().len()) {
+            let word = isa.i32().load(&words[at..]);
+            let chroma = Self::chroma(isa, word);
+            let left = Self::shade(isa, byte::<I, Y0>(isa, word), chroma);
+            let right = Self::shade(isa, byte::<I, Y1>(isa, word), chroma);
+            store_between(isa, [left, right], (weights, at), &mut planes[..]);
+        }
+    }
+}
+
+impl<const Y0: i32, const Y1: i32, const U: i32, const V: i32> Layout for Yuv<Y0, Y1, U, V> {
+    #[inline(always)]
+    fn colour<I: Isa>(&self, isa: I, word: I::I32, odd: I::I32) -> [I::F32; 3] {
+        let ops = isa.i32();
+        let second = ops.gt(odd, ops.zero());
+        let luma = ops.select(byte::<I, Y1>(isa, word), byte::<I, Y0>(isa, word), second);
+        Self::shade(isa, luma, Self::chroma(isa, word))
+    }
+}
+
+impl Layout for Rgb {
+    #[inline(always)]
+    fn colour<I: Isa>(&self, isa: I, word: I::I32, _odd: I::I32) -> [I::F32; 3] {
+        let ops = isa.i32();
+        let (red, green, blue) = (byte::<I, 0>(isa, word), byte::<I, 8>(isa, word), byte::<I, 16>(isa, word));
+        [ops.to_float(red), ops.to_float(green), ops.to_float(blue)]
+    }
+}
+
+impl Layout for Grey {
+    const CHANNELS: usize = 1;
+
+    #[inline(always)]
+    fn colour<I: Isa>(&self, isa: I, word: I::I32, _odd: I::I32) -> [I::F32; 3] {
+        [isa.i32().to_float(word); 3]
     }
 }
 
 /// Each column's colour between its two taps.
 #[inline(always)]
-fn mix(
-    [(left, left_shift), (right, right_shift)]: [(&[u32], &[u32]); 2],
-    weights: &[f32],
-    colour: impl Fn(u32, u32) -> [f32; 3],
-    planes: &mut [f32],
+fn mix<I: Isa, L: Layout>(isa: I, layout: &L, plan: &Plan, picked: &[Vec<i32>; 2], planes: &mut [Vec<f32>; 3]) {
+    let ops = isa.i32();
+    for at in (0..plan.weights.len()).step_by(ops.len()) {
+        let left = layout.colour(isa, ops.load(&picked[0][at..]), ops.load(&plan.odd[0][at..]));
+        let right = layout.colour(isa, ops.load(&picked[1][at..]), ops.load(&plan.odd[1][at..]));
+        store_between(isa, [left, right], (&plan.weights, at), &mut planes[..L::CHANNELS]);
+    }
+}
+
+#[inline(always)]
+fn store_between<I: Isa>(
+    isa: I,
+    [left, right]: [[I::F32; 3]; 2],
+    (weights, at): (&[f32], usize),
+    planes: &mut [Vec<f32>],
 ) {
-    let cols = weights.len();
-    let (red, rest) = planes.split_at_mut(cols);
-    let (green, blue) = rest.split_at_mut(cols);
-    let (left, right) = (&left[..cols], &right[..cols]);
-    let (left_shift, right_shift) = (&left_shift[..cols], &right_shift[..cols]);
-    let blue = &mut blue[..cols];
-    for col in 0..cols {
-        let (from, to) = (colour(left[col], left_shift[col]), colour(right[col], right_shift[col]));
-        [red[col], green[col], blue[col]] = [0, 1, 2].map(|c| from[c] + (to[c] - from[c]) * weights[col]);
+    let ops = isa.f32();
+    let weight = ops.load(&weights[at..]);
+    for (c, plane) in planes.iter_mut().enumerate() {
+        let value = ops.add(left[c], ops.mul(ops.sub(right[c], left[c]), weight));
+        ops.store(value, &mut plane[at..]);
     }
-}
-
-/// [`mix`] where both taps of a column are the two pixels of one `Y0 U Y1 V` word.
-#[inline(always)]
-fn mix_pairs(words: &[u32], weights: &[f32], planes: &mut [f32]) {
-    let cols = weights.len();
-    let (red, rest) = planes.split_at_mut(cols);
-    let (green, blue) = rest.split_at_mut(cols);
-    let (words, blue) = (&words[..cols], &mut blue[..cols]);
-    for col in 0..cols {
-        let (from, to) = (yuv(words[col], 0), yuv(words[col], 16));
-        [red[col], green[col], blue[col]] = [0, 1, 2].map(|c| from[c] + (to[c] - from[c]) * weights[col]);
-    }
-}
-
-/// `data::yuv_to_rgb` with its offsets folded into one constant a channel.
-#[inline(always)]
-fn yuv(word: u32, shift: u32) -> [f32; 3] {
-    const BLACK: i32 = 32_768 - 16 * 76_309;
-    let byte = |shift: u32| (word >> shift & 255) as i32;
-    let (luma, u, v) = (76_309 * byte(shift), byte(8), byte(24));
-    let red = 104_597 * v + (BLACK - 128 * 104_597);
-    let green = -25_675 * u - 53_279 * v + (BLACK + 128 * (25_675 + 53_279));
-    let blue = 132_201 * u + (BLACK - 128 * 132_201);
-    [red, green, blue].map(|chroma| ((luma + chroma) >> 16).clamp(0, 255) as f32)
-}
-
-#[inline(always)]
-fn rgb(word: u32, _shift: u32) -> [f32; 3] {
-    [0, 8, 16].map(|shift| (word >> shift & 255) as i32 as f32)
 }
 
 /// The output row between two resized rows, normalised.

@@ -6,6 +6,7 @@
 
 use super::FeatureMap;
 use crate::flow::FlowField;
+use rten_simd::ops::{BitOps, NumOps};
 use rten_simd::{Isa, SimdOp};
 use std::ops::Range;
 
@@ -39,7 +40,7 @@ impl SimdOp for Pass<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn eval<I: Isa>(self, _isa: I) {
+    fn eval<I: Isa>(self, isa: I) {
         let (rows, cols) = (self.features.rows, self.features.cols);
         let mut strip = Strip::default();
         for row in 0..rows {
@@ -47,12 +48,15 @@ impl SimdOp for Pass<'_> {
                 strip.locate(self.flow, row, start..(start + STRIP).min(cols));
                 for channel in 0..self.features.channels {
                     let plane = &mut self.out.values[channel * rows * cols..][row * cols + start..];
-                    strip.fetch(self.features.plane(channel), plane);
+                    strip.fetch(isa, self.features.plane(channel), plane);
                 }
             }
         }
     }
 }
+
+/// Runs shorter than this on average are fetched cell by cell.
+const SHORT_RUN: usize = 6;
 
 /// Where up to `STRIP` cells of one row come from.
 struct Strip {
@@ -97,24 +101,42 @@ impl Strip {
     }
 
     #[inline(always)]
-    fn fetch(&self, plane: &[f32], out: &mut [f32]) {
+    fn fetch<I: Isa>(&self, isa: I, plane: &[f32], out: &mut [f32]) {
+        if self.runs.len() * SHORT_RUN > self.count {
+            self.fetch_cells(plane, 0..self.count, out);
+            return;
+        }
         let ends = self.runs.iter().skip(1).map(|&start| usize::from(start)).chain([self.count]);
         for (start, end) in self.runs.iter().map(|&start| usize::from(start)).zip(ends) {
-            self.fetch_run(plane, start..end, &mut out[start..end]);
+            let whole = end - (end - start) % isa.f32().len();
+            self.fetch_run(isa, plane, start..whole, out);
+            self.fetch_cells(plane, whole..end, out);
         }
     }
 
     #[inline(always)]
-    fn fetch_run(&self, plane: &[f32], run: Range<usize>, out: &mut [f32]) {
+    fn fetch_run<I: Isa>(&self, isa: I, plane: &[f32], run: Range<usize>, out: &mut [f32]) {
+        let ops = isa.f32();
         let (right, down) = self.steps;
-        let from = self.upper_left[run.start] as usize;
-        let count = run.len();
-        let inputs = [0, right, down, down + right].map(|step| &plane[from + step..from + step + count]);
-        let [a, b, c, d] = inputs;
-        let [p, q, r, s] = [0, 1, 2, 3].map(|corner| &self.shares[corner][run.clone()]);
-        let out = &mut out[..count];
-        for i in 0..count {
-            out[i] = (a[i] * p[i] + b[i] * q[i]) + (c[i] * r[i] + d[i] * s[i]);
+        let [p, q, r, s] = &self.shares;
+        for at in run.step_by(ops.len()) {
+            let upper = &plane[self.upper_left[at] as usize..];
+            let lower = &upper[down..];
+            let corner = |inputs: &[f32], shares: &[f32]| ops.mul(ops.load(inputs), ops.load(&shares[at..]));
+            let upper = ops.add(corner(upper, p), corner(&upper[right..], q));
+            let lower = ops.add(corner(lower, r), corner(&lower[right..], s));
+            ops.store(ops.add(upper, lower), &mut out[at..]);
+        }
+    }
+
+    #[inline(always)]
+    fn fetch_cells(&self, plane: &[f32], cells: Range<usize>, out: &mut [f32]) {
+        let (right, down) = self.steps;
+        let [p, q, r, s] = &self.shares;
+        for i in cells {
+            let upper = &plane[self.upper_left[i] as usize..];
+            let lower = &upper[down..];
+            out[i] = (upper[0] * p[i] + upper[right] * q[i]) + (lower[0] * r[i] + lower[right] * s[i]);
         }
     }
 }
