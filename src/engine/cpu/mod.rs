@@ -100,6 +100,7 @@ pub struct CpuEngine {
     nearest: NearestDecoder,
     maps: Pool<FeatureMap>,
     pyramids: Pool<GreyPyramid>,
+    fields: Pool<FlowField>,
     masks: BufferPool,
     confidences: BufferPool,
 }
@@ -156,6 +157,7 @@ impl CpuEngine {
             nearest: NearestDecoder::default(),
             maps: Pool::new(),
             pyramids: Pool::new(),
+            fields: Pool::new(),
             masks: BufferPool::new(MASKS_IN_USE),
             confidences: BufferPool::new(MASKS_IN_USE),
         })
@@ -206,7 +208,7 @@ enum Logits<'a> {
 impl Engine for CpuEngine {
     type Features = Features;
     type View = View;
-    type Flow = FlowField;
+    type Flow = Pooled<FlowField>;
 
     fn info(&self) -> &EngineInfo {
         &self.info
@@ -219,7 +221,7 @@ impl Engine for CpuEngine {
         };
         let _span = tracing::debug_span!("flow").entered();
         let mut grey = self.pyramids.take();
-        grey.rebuild(&image).map_err(|error| EngineError::Frame(error.to_string()))?;
+        grey.fill(&image).map_err(|error| EngineError::Frame(error.to_string()))?;
         Ok(View { image, grey })
     }
 
@@ -234,12 +236,15 @@ impl Engine for CpuEngine {
         Ok(Features { carried: self.reduce(&map), detailed: Some(map) })
     }
 
-    fn flow(&mut self, earlier: &View, current: &View) -> Result<FlowField, EngineError> {
+    fn flow(&mut self, earlier: &View, current: &View) -> Result<Pooled<FlowField>, EngineError> {
         let _span = tracing::debug_span!("flow").entered();
-        Ok(self.flow.estimate(&earlier.grey, &current.grey, self.carried.rows, self.carried.cols))
+        let mut field = self.fields.take();
+        let Carried { rows, cols, .. } = self.carried;
+        self.flow.estimate_into(&earlier.grey, &current.grey, (rows, cols), &mut field);
+        Ok(field)
     }
 
-    fn propagate(&mut self, features: &Features, flow: &FlowField) -> Result<Features, EngineError> {
+    fn propagate(&mut self, features: &Features, flow: &Pooled<FlowField>) -> Result<Features, EngineError> {
         let _span = tracing::debug_span!("propagate").entered();
         let mut carried = self.maps.take();
         warp::warp(&features.carried, flow, &mut carried);
