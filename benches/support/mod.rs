@@ -9,6 +9,10 @@
 //! as many bytes would have taken, and the peer's time.
 
 #![allow(dead_code, reason = "every bench takes what it needs of the harness")]
+<<<<<<< HEAD
+=======
+#![allow(unreachable_pub, reason = "a bench program exports nothing, its harness is written like a library")]
+>>>>>>> engine
 
 use segfuse::clock::{MeasuringClock, MonotonicClock};
 use std::collections::BTreeMap;

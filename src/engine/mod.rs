@@ -10,6 +10,9 @@
 //! memory) the caller cannot tell. All are returned to the engine's pools when dropped.
 
 pub mod cpu;
+pub mod fake;
+pub mod network;
+mod onnx;
 
 use crate::data::{Image, LabelMask, Plane, Size};
 

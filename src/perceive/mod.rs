@@ -1,7 +1,23 @@
 //! From aligned frames to masks: which frames are key frames, and what happens to the others.
+//!
+//! ```text
+//! every:3   key ──flow──▶ propagated ──flow──▶ propagated    key ──flow──▶ …
+//! ```
+//!
+//! Features travel from frame to frame, each step along the flow between the two neighbours.
+//! A frame that cannot be carried to (the first one, another size, one after a failure) becomes a
+//! key frame. No clock is read: the same frames give the same masks.
 
-use crate::data::{AlignedFrame, Perception};
-use crate::engine::EngineError;
+mod schedule;
+
+pub use schedule::Schedule;
+
+use crate::data::{AlignedFrame, BufferPool, FrameId, Origin, Perception, Plane, Size};
+use crate::engine::{Decoded, Engine, EngineError};
+use serde::{Deserialize, Serialize};
+
+/// Age planes that may be in use at a time without a new allocation: as many as masks.
+const AGES_IN_USE: usize = 16;
 
 /// Turns aligned frames into perceptions, one for one.
 ///
@@ -9,4 +25,100 @@ use crate::engine::EngineError;
 pub trait Perceive {
     /// The mask of the next frame. Frames come in order of their stamps.
     fn perceive(&mut self, frame: &AlignedFrame) -> Result<Perception, EngineError>;
+}
+
+/// How frames are perceived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Which frames the whole network runs on, such as `every:5`.
+    pub schedule: Schedule,
+}
+
+/// Perceives with one engine.
+pub struct Perceiver<E: Engine> {
+    engine: E,
+    schedule: Schedule,
+    /// What the next frame can be carried from; nothing before the first frame and after a failure.
+    previous: Option<Previous<E>>,
+    ages: BufferPool,
+}
+
+/// The frame before, as far as the next one needs it.
+struct Previous<E: Engine> {
+    view: E::View,
+    features: E::Features,
+    size: Size,
+    key: FrameId,
+    distance: u32,
+}
+
+impl<E: Engine> Perceiver<E> {
+    /// A perceiver that has seen nothing yet.
+    pub fn new(engine: E, config: Config) -> Self {
+        Self { engine, schedule: config.schedule, previous: None, ages: BufferPool::new(AGES_IN_USE) }
+    }
+
+    /// The engine, for what it says of itself.
+    pub fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    /// The frame before, if features are to be carried from it to a frame of `size`.
+    fn carrier(&mut self, size: Size) -> Option<Previous<E>> {
+        // Taken, not borrowed: if any step fails, the next frame finds nothing and becomes a key frame.
+        let previous = self.previous.take()?;
+        let carries = previous.size == size && !self.schedule.is_key(previous.distance.saturating_add(1));
+        carries.then_some(previous)
+    }
+
+    fn key(&mut self, view: E::View, frame: FrameId, size: Size) -> Result<Previous<E>, EngineError> {
+        let features = self.engine.extract(&view)?;
+        Ok(Previous { view, features, size, key: frame, distance: 0 })
+    }
+
+    fn carried(&mut self, previous: &Previous<E>, view: E::View) -> Result<Previous<E>, EngineError> {
+        let flow = self.engine.flow(&previous.view, &view)?;
+        let features = self.engine.propagate(&previous.features, &flow)?;
+        let distance = previous.distance.saturating_add(1);
+        Ok(Previous { view, features, size: previous.size, key: previous.key, distance })
+    }
+
+    fn age(&mut self, size: Size, distance: u32) -> Plane {
+        let age = u8::try_from(distance).unwrap_or(u8::MAX);
+        let bytes = self.ages.fill(size.pixels(), |ages| ages.fill(age));
+        Plane::new(size, bytes).expect("one byte was filled in for each pixel")
+    }
+}
+
+impl<E: Engine> Perceive for Perceiver<E> {
+    fn perceive(&mut self, frame: &AlignedFrame) -> Result<Perception, EngineError> {
+        let (frame, size) = (&frame.frame, frame.frame.image.size());
+        let previous = self.carrier(size);
+        let view = self.engine.observe(&frame.image)?;
+        let current = match previous {
+            Some(previous) => self.carried(&previous, view)?,
+            None => self.key(view, frame.id, size)?,
+        };
+        let Decoded { mask, confidence } = self.engine.decode(&current.features, size)?;
+        let (origin, age) = (current.origin(), self.age(size, current.distance));
+        self.previous = Some(current);
+        Ok(Perception {
+            frame: frame.id,
+            stamp: frame.stamp,
+            origin,
+            mask,
+            age: Some(age),
+            confidence: Some(confidence),
+        })
+    }
+}
+
+impl<E: Engine> Previous<E> {
+    fn origin(&self) -> Origin {
+        match self.distance {
+            0 => Origin::Key,
+            distance => Origin::Propagated { from: self.key, distance },
+        }
+    }
 }

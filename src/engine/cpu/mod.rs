@@ -1,1 +1,355 @@
-//! The engine for machines without a GPU.
+//! The engine for machines without a GPU: ONNX by `rten` or onnxruntime, the rest in plain Rust.
+//!
+//! ```text
+//! image ─JPEG decoding, grey pyramid─▶ View ─preprocess, backbone─▶ Features ─head, decode─▶ labels
+//! ```
+//!
+//! Its own buffers are pooled: after the first frames only the ONNX runtimes allocate. Masks are
+//! the same, bit for bit, at any number of threads (`docs/engines.md` says how far that holds).
+
+pub mod decode;
+mod features;
+pub mod jpeg;
+mod nearest;
+mod onnxruntime;
+pub mod preprocess;
+pub mod reference;
+mod rten;
+mod runtime;
+mod taps;
+pub mod warp;
+
+pub use features::{FeatureMap, Pooled};
+
+use super::network::{Chain, Channels, Graphs, InputSpec, Network};
+use super::{Decoded, Engine, EngineError, EngineInfo};
+use crate::data::{BufferPool, Image, LabelMask, MaskError, PixelFormat, Plane, Size};
+use crate::flow::{DenseFlow, FlowField, GreyPyramid};
+use decode::Decoder;
+use features::Pool;
+use jpeg::JpegDecoder;
+use nearest::NearestDecoder;
+use preprocess::{ChannelOrder, Normalization, Preprocessor};
+use runtime::{LoadedGraph, Runtime};
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+/// Masks that may be in use at a time without a new allocation: the queues of all sinks and one being made.
+const MASKS_IN_USE: usize = 16;
+
+/// A plain network's logits are carried at this fraction of its input's grid, or coarser.
+///
+/// Finer costs more for every frame and gains nothing that flow of that grid could keep.
+const CARRIED_STRIDE: usize = 4;
+
+/// Which runtime computes the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuntimeChoice {
+    /// onnxruntime where its library is found, else rten; which it is shows in the summary and the log.
+    #[default]
+    Auto,
+    /// The runtime built in.
+    Rten,
+    /// The library, or an error.
+    Onnxruntime,
+}
+
+impl std::str::FromStr for RuntimeChoice {
+    type Err = String;
+    /// Reads `auto`, `rten` or `onnxruntime`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "rten" => Ok(Self::Rten),
+            "onnxruntime" => Ok(Self::Onnxruntime),
+            _ => Err(format!("'{text}' is no runtime: write auto, rten or onnxruntime")),
+        }
+    }
+}
+
+/// How networks run on the CPU.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `auto`, `rten` or `onnxruntime`.
+    pub runtime: RuntimeChoice,
+    /// `libonnxruntime.so`, or the folder that holds it; else `ORT_DYLIB_PATH`, else the system's.
+    pub onnxruntime_library: Option<PathBuf>,
+    /// Threads of the runtime; all cores if absent. Masks do not depend on it.
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// The engine.
+pub struct CpuEngine {
+    info: EngineInfo,
+    /// What turns a picture into features: a split network's backbone, or a whole plain network.
+    backbone: LoadedGraph,
+    head: Option<LoadedGraph>,
+    carried: Carried,
+    input: InputSpec,
+    jpeg: JpegDecoder,
+    preprocessor: Preprocessor,
+    /// `[3, rows, cols] f32`, the network's input.
+    tensor: Vec<f32>,
+    flow: DenseFlow,
+    /// `[classes, rows, cols] f32`, the head's output.
+    logits: FeatureMap,
+    decoder: Decoder,
+    nearest: NearestDecoder,
+    maps: Pool<FeatureMap>,
+    pyramids: Pool<GreyPyramid>,
+    fields: Pool<FlowField>,
+    masks: BufferPool,
+    confidences: BufferPool,
+}
+
+/// The grid on which features are carried from frame to frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Carried {
+    rows: usize,
+    cols: usize,
+    /// Cells of the backbone's output in one carried cell, along each axis.
+    reduction: usize,
+}
+
+/// A decoded frame and its brightness at several scales.
+#[derive(Debug)]
+pub struct View {
+    image: Image,
+    grey: Pooled<GreyPyramid>,
+}
+
+/// What the network knows of a frame.
+#[derive(Debug)]
+pub struct Features {
+    /// On the grid that is carried along.
+    carried: Pooled<FeatureMap>,
+    /// A key frame's logits at full detail, where the carried ones are coarser.
+    detailed: Option<Pooled<FeatureMap>>,
+}
+
+impl CpuEngine {
+    /// Loads `network` and runs it once, so that whatever is wrong with it is told now.
+    pub fn new(network: &Network, config: &Config) -> Result<Self, EngineError> {
+        let runtime = Runtime::choose(config)?;
+        let (backbone, head) = load_graphs(&runtime, network)?;
+        let info = EngineInfo {
+            runtime: runtime.describe(),
+            network: network.name().to_owned(),
+            network_hash: network.hash(),
+        };
+        tracing::info!(runtime = info.runtime, network = info.network, "engine ready");
+        let input = network.input();
+        Ok(Self {
+            info,
+            carried: Carried::choose(&backbone, head.is_some()),
+            backbone,
+            head,
+            input: *input,
+            jpeg: JpegDecoder::new(),
+            preprocessor: Preprocessor::new(input.rows, input.cols, normalization(input)),
+            tensor: vec![0.0; 3 * input.rows * input.cols],
+            flow: DenseFlow::new(),
+            logits: FeatureMap::default(),
+            decoder: Decoder::new(),
+            nearest: NearestDecoder::default(),
+            maps: Pool::new(),
+            pyramids: Pool::new(),
+            fields: Pool::new(),
+            masks: BufferPool::new(MASKS_IN_USE),
+            confidences: BufferPool::new(MASKS_IN_USE),
+        })
+    }
+
+    fn preprocess(&mut self, image: &Image) -> Result<(), EngineError> {
+        self.preprocessor.run(image, &mut self.tensor)?;
+        if self.input.chain == Chain::Common {
+            round_to_bytes(&mut self.tensor, &self.input);
+        }
+        Ok(())
+    }
+
+    fn reduce(&self, detailed: &FeatureMap) -> Pooled<FeatureMap> {
+        let mut carried = self.maps.take();
+        average_blocks(detailed, self.carried.reduction, &mut carried);
+        carried
+    }
+
+    fn decoded(&mut self, logits: &Logits<'_>, size: Size) -> Result<Decoded, EngineError> {
+        let _span = tracing::debug_span!("decode").entered();
+        let Self { masks, confidences, decoder, nearest, logits: from_head, .. } = self;
+        let mut confidence = None;
+        let labels = masks.fill(size.pixels(), |labels| {
+            let write = |margin: &mut [u8]| match logits {
+                Logits::FromHead => decoder.run(from_head, size, labels, margin),
+                Logits::Carried(map) => decoder.run(map, size, labels, margin),
+                Logits::Picked(map) => nearest.run(map, size, labels, margin),
+            };
+            confidence = Some(confidences.fill(size.pixels(), write));
+        });
+        let confidence = confidence.expect("fill calls its writer once");
+        let planes = || Ok(Decoded { mask: LabelMask::new(size, labels)?, confidence: Plane::new(size, confidence)? });
+        planes().map_err(|error: MaskError| EngineError::Frame(error.to_string()))
+    }
+}
+
+/// Where the logits of a mask lie, and how they become labels.
+enum Logits<'a> {
+    /// In the engine's own buffer; interpolated.
+    FromHead,
+    /// Interpolated.
+    Carried(&'a FeatureMap),
+    /// The nearest cell's label.
+    Picked(&'a FeatureMap),
+}
+
+impl Engine for CpuEngine {
+    type Features = Features;
+    type View = View;
+    type Flow = Pooled<FlowField>;
+
+    fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    fn observe(&mut self, image: &Image) -> Result<View, EngineError> {
+        let image = match image.format() {
+            PixelFormat::Jpeg => tracing::debug_span!("jpeg").in_scope(|| self.jpeg.decode(image))?,
+            _ => image.clone(),
+        };
+        let _span = tracing::debug_span!("flow").entered();
+        let mut grey = self.pyramids.take();
+        grey.fill(&image).map_err(|error| EngineError::Frame(error.to_string()))?;
+        Ok(View { image, grey })
+    }
+
+    fn extract(&mut self, view: &View) -> Result<Features, EngineError> {
+        tracing::debug_span!("preprocess").in_scope(|| self.preprocess(&view.image))?;
+        let _span = tracing::debug_span!("backbone").entered();
+        let mut map = self.maps.take();
+        self.backbone.run(&self.tensor, &mut map)?;
+        if self.carried.reduction == 1 {
+            return Ok(Features { carried: map, detailed: None });
+        }
+        Ok(Features { carried: self.reduce(&map), detailed: Some(map) })
+    }
+
+    fn flow(&mut self, earlier: &View, current: &View) -> Result<Pooled<FlowField>, EngineError> {
+        let _span = tracing::debug_span!("flow").entered();
+        let mut field = self.fields.take();
+        let Carried { rows, cols, .. } = self.carried;
+        self.flow.estimate_into(&earlier.grey, &current.grey, (rows, cols), &mut field);
+        Ok(field)
+    }
+
+    fn propagate(&mut self, features: &Features, flow: &Pooled<FlowField>) -> Result<Features, EngineError> {
+        let _span = tracing::debug_span!("propagate").entered();
+        let mut carried = self.maps.take();
+        warp::warp(&features.carried, flow, &mut carried);
+        Ok(Features { carried, detailed: None })
+    }
+
+    fn decode(&mut self, features: &Features, size: Size) -> Result<Decoded, EngineError> {
+        if let Some(head) = &mut self.head {
+            tracing::debug_span!("head").in_scope(|| head.run(&features.carried.values, &mut self.logits))?;
+            return self.decoded(&Logits::FromHead, size);
+        }
+        let logits = match &features.detailed {
+            Some(map) if self.input.chain == Chain::Common => Logits::Picked(map),
+            Some(map) => Logits::Carried(map),
+            None => Logits::Carried(&features.carried),
+        };
+        self.decoded(&logits, size)
+    }
+}
+
+fn load_graphs(runtime: &Runtime, network: &Network) -> Result<(LoadedGraph, Option<LoadedGraph>), EngineError> {
+    match network.graphs() {
+        Graphs::Split { backbone, head } => Ok((runtime.load(backbone)?, Some(runtime.load(head)?))),
+        Graphs::Plain(graph) => {
+            let loaded = runtime.load(graph)?;
+            check_logits(&loaded, network)?;
+            Ok((loaded, None))
+        }
+    }
+}
+
+/// A plain network's logits: one for each class, on a grid that divides the input evenly.
+fn check_logits(graph: &LoadedGraph, network: &Network) -> Result<(), EngineError> {
+    let ([_, _, in_rows, in_cols], [_, channels, rows, cols]) = (graph.input, graph.output);
+    let classes = network.classes().classes().len();
+    let refuse = |reason: String| EngineError::Network { path: network.path().to_owned(), reason };
+    if channels != classes {
+        return Err(refuse(super::network::class_count(channels, classes)));
+    }
+    let divides = in_rows.is_multiple_of(rows) && in_cols.is_multiple_of(cols) && in_rows / rows == in_cols / cols;
+    if divides {
+        return Ok(());
+    }
+    let what = format!("output grid {rows}x{cols} does not divide its input {in_rows}x{in_cols} evenly");
+    Err(refuse(format!("{what}: export it with logits at a whole fraction of the input")))
+}
+
+fn normalization(input: &InputSpec) -> Normalization {
+    let order = match input.channels {
+        Channels::Rgb => ChannelOrder::Rgb,
+        Channels::Bgr => ChannelOrder::Bgr,
+    };
+    Normalization { mean: input.mean, std: input.std, order }
+}
+
+impl Carried {
+    /// A split network's features as they are; plain logits averaged down to the carried stride.
+    fn choose(backbone: &LoadedGraph, split: bool) -> Self {
+        let [_, _, rows, cols] = backbone.output;
+        let wanted = if split { 1 } else { CARRIED_STRIDE * rows / backbone.input[2] };
+        let fits = |factor: &usize| rows.is_multiple_of(*factor) && cols.is_multiple_of(*factor);
+        let reduction = (1..=wanted).rev().find(fits).unwrap_or(1);
+        Self { rows: rows / reduction, cols: cols / reduction, reduction }
+    }
+}
+
+/// Rounds prepared colours `[3, rows, cols]` to what they would be had the resized picture been one of bytes.
+fn round_to_bytes(tensor: &mut [f32], input: &InputSpec) {
+    /// 1.5 * 2^23: adding it leaves no bits below 1, so that the sum is rounded to a whole number.
+    const WHOLE: f32 = 12_582_912.0;
+    let cells = input.rows * input.cols;
+    for ((plane, mean), std) in tensor.chunks_exact_mut(cells).zip(input.mean).zip(input.std) {
+        for value in plane {
+            let byte = (*value * std + mean) * 255.0 + WHOLE - WHOLE;
+            *value = (byte / 255.0 - mean) / std;
+        }
+    }
+}
+
+/// Averages blocks of `side` by `side` cells: `[C, rows, cols]` to `[C, rows / side, cols / side]`.
+fn average_blocks(map: &FeatureMap, side: usize, out: &mut FeatureMap) {
+    let (rows, cols) = (map.rows / side, map.cols / side);
+    out.reshape(map.channels, rows, cols);
+    let share = 1.0 / (side * side) as f32;
+    let out_rows = out.values.chunks_exact_mut(cols.max(1));
+    for (out_row, block_rows) in out_rows.zip(map.values.chunks_exact((map.cols * side).max(1))) {
+        out_row.fill(0.0);
+        for row in block_rows.chunks_exact(map.cols) {
+            for (sum, block) in out_row.iter_mut().zip(row.chunks_exact(side)) {
+                *sum += block.iter().sum::<f32>();
+            }
+        }
+        out_row.iter_mut().for_each(|sum| *sum *= share);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn averaging_takes_blocks_of_every_plane() {
+        let map = FeatureMap { channels: 2, rows: 2, cols: 4, values: (0..16_u8).map(f32::from).collect() };
+        let mut out = FeatureMap::zeros(7, 7, 7);
+        average_blocks(&map, 2, &mut out);
+        assert_eq!(out, FeatureMap { channels: 2, rows: 1, cols: 2, values: vec![2.5, 4.5, 10.5, 12.5] });
+    }
+}

@@ -1,0 +1,558 @@
+//! From a camera's bytes to the network's tensor in one pass: colour, size, normalisation.
+//!
+//! ```text
+//! camera row ─pick──▶ two words a column ─mix──▶ RGB row ─┐
+//!                     left and right tap    [3, cols] f32  ├─blend─▶ [3, rows, cols] f32
+//!                               the row below, kept ───────┘
+//! ```
+//!
+//! Every camera row is read once and every intermediate row stays in the first-level cache. What it
+//! computes is [`reference::preprocess`](super::reference::preprocess), within 2e-6 of 1/std.
+
+use super::super::EngineError;
+use super::taps::Taps;
+use crate::data::{Image, PixelFormat};
+use rten_simd::ops::{BitOps, IntOps, NumOps, ToFloat};
+use rten_simd::{Isa, SimdOp};
+use serde::{Deserialize, Serialize};
+
+/// The longest vector of any instruction set, in `f32`.
+const LANES: usize = 16;
+
+/// The order of a network's input planes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelOrder {
+    /// Red, green, blue.
+    #[default]
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
+/// What a network expects of its input: `(value / 255 - mean) / std`, plane by plane.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Normalization {
+    /// Mean of each plane, of 1, in the order of the planes.
+    pub mean: [f32; 3],
+    /// Standard deviation of each plane, of 1, in the order of the planes; not 0.
+    pub std: [f32; 3],
+    /// The order of the planes.
+    pub order: ChannelOrder,
+}
+
+impl Default for Normalization {
+    /// ImageNet's, in RGB: what most published networks were trained with.
+    fn default() -> Self {
+        Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], order: ChannelOrder::Rgb }
+    }
+}
+
+/// Turns camera images of any uncompressed format and size into one network's input.
+///
+/// ```
+/// use segfuse::data::{Image, PixelFormat, Size};
+/// use segfuse::engine::cpu::preprocess::{Normalization, Preprocessor};
+/// let white = Image::packed(PixelFormat::Grey, Size::new(4, 4), vec![255; 16].into())?;
+/// let mut tensor = vec![0.0; 3 * 2 * 2];
+/// let plain = Normalization { mean: [0.0; 3], std: [1.0; 3], ..Normalization::default() };
+/// Preprocessor::new(2, 2, plain).run(&white, &mut tensor)?;
+/// assert_eq!(tensor, [1.0; 12]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Preprocessor {
+    rows: usize,
+    cols: usize,
+    plan: Plan,
+    lines: Taps,
+    scratch: Scratch,
+}
+
+impl Preprocessor {
+    /// For a network whose input is `[3, rows, cols]`.
+    pub fn new(rows: usize, cols: usize, normalization: Normalization) -> Self {
+        let plan = Plan::new(&normalization);
+        Self { rows, cols, plan, lines: Taps::default(), scratch: Scratch::new(cols) }
+    }
+
+    /// Writes `image` into `out`, `[3, rows, cols] f32`.
+    ///
+    /// # Errors
+    /// [`EngineError::Frame`] if the image is a JPEG (decode it first) or `out` has another length.
+    pub fn run(&mut self, image: &Image, out: &mut [f32]) -> Result<(), EngineError> {
+        let expected = 3 * self.rows * self.cols;
+        if out.len() != expected {
+            return Err(EngineError::Frame(format!("the input tensor has {} values, expected {expected}", out.len())));
+        }
+        if image.format() == PixelFormat::Jpeg {
+            return Err(EngineError::Frame("a JPEG must be decoded before it is preprocessed".into()));
+        }
+        if expected > 0 {
+            self.plan.refit(image, self.cols);
+            self.lines.refit(image.size().height as usize, self.rows);
+            self.scratch.forget();
+            Pass { image, preprocessor: self, out }.dispatch();
+        }
+        Ok(())
+    }
+}
+
+/// How columns are picked and values scaled; depends on the width and the format only.
+#[derive(Debug)]
+struct Plan {
+    columns: Taps,
+    format: Option<PixelFormat>,
+    pairwise: bool,
+    /// For each column where its left and its right tap are: a pair of pixels (YUV) or a byte.
+    places: [Vec<u32>; 2],
+    /// 1 where the tap is the second pixel of its pair; rounded up to whole vectors, as `weights`.
+    odd: [Vec<i32>; 2],
+    weights: Vec<f32>,
+    scale: [f32; 3],
+    offset: [f32; 3],
+    order: ChannelOrder,
+}
+
+impl Plan {
+    fn new(how: &Normalization) -> Self {
+        Self {
+            columns: Taps::default(),
+            format: None,
+            pairwise: false,
+            places: Default::default(),
+            odd: Default::default(),
+            weights: Vec::new(),
+            scale: [0, 1, 2].map(|plane| (1.0 / (255.0 * f64::from(how.std[plane]))) as f32),
+            offset: [0, 1, 2].map(|plane| (-f64::from(how.mean[plane]) / f64::from(how.std[plane])) as f32),
+            order: how.order,
+        }
+    }
+
+    fn refit(&mut self, image: &Image, cols: usize) {
+        let resized = self.columns.refit(image.size().width as usize, cols);
+        if !resized && self.format == Some(image.format()) {
+            return;
+        }
+        self.format = Some(image.format());
+        self.pairwise = self.columns.pairwise();
+        let padded = cols.next_multiple_of(LANES);
+        self.weights.clone_from(&self.columns.weight);
+        self.weights.resize(padded, 0.0);
+        for (side, taps) in [&self.columns.first, &self.columns.second].into_iter().enumerate() {
+            self.places[side].clear();
+            self.places[side].extend(taps.iter().map(|&x| place(image.format(), x)));
+            self.odd[side].clear();
+            self.odd[side].extend(taps.iter().map(|&x| (x % 2) as i32));
+            self.odd[side].resize(padded, 0);
+        }
+    }
+
+    /// The plane of a resized row that output plane `plane` is made from.
+    fn channel(&self, plane: usize) -> usize {
+        match (self.format, self.order) {
+            (Some(PixelFormat::Grey), _) => 0,
+            (_, ChannelOrder::Rgb) => plane,
+            (_, ChannelOrder::Bgr) => 2 - plane,
+        }
+    }
+}
+
+fn place(format: PixelFormat, x: u32) -> u32 {
+    match format {
+        PixelFormat::Yuyv | PixelFormat::Uyvy | PixelFormat::Nv12 => x / 2,
+        PixelFormat::Rgb8 => x * 3,
+        PixelFormat::Grey | PixelFormat::Jpeg => x,
+    }
+}
+
+/// Rows in the making.
+#[derive(Debug)]
+struct Scratch {
+    /// The camera row, a word for each pair of pixels (YUV).
+    pairs: Vec<i32>,
+    /// The camera row with room to read four bytes of its last pixel (RGB).
+    bytes: Vec<u8>,
+    /// Left and right tap of each column.
+    picked: [Vec<i32>; 2],
+    /// The two resized camera rows that the output row lies between.
+    resized: [ResizedRow; 2],
+}
+
+/// `[3, cols rounded up] f32`: red, green, blue in `[0, 255]` of camera row `line`.
+#[derive(Clone, Debug)]
+struct ResizedRow {
+    line: Option<u32>,
+    planes: [Vec<f32>; 3],
+}
+
+impl Scratch {
+    fn new(cols: usize) -> Self {
+        let padded = cols.next_multiple_of(LANES);
+        let row = ResizedRow { line: None, planes: [(); 3].map(|()| vec![0.0; padded]) };
+        let picked = [vec![0; padded], vec![0; padded]];
+        Self { pairs: Vec::new(), bytes: Vec::new(), picked, resized: [row.clone(), row] }
+    }
+
+    fn forget(&mut self) {
+        self.resized.iter_mut().for_each(|row| row.line = None);
+    }
+}
+
+/// One image's way through; compiled once for every instruction set and chosen when it runs.
+struct Pass<'a> {
+    image: &'a Image,
+    preprocessor: &'a mut Preprocessor,
+    out: &'a mut [f32],
+}
+
+impl SimdOp for Pass<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let Preprocessor { rows, cols, plan, lines, scratch } = self.preprocessor;
+        for row in 0..*rows {
+            let (first, weight) = (lines.first[row], lines.weight[row]);
+            let second = if weight > 0.0 { lines.second[row] } else { first };
+            if scratch.resized[1].line == Some(first) {
+                scratch.resized.swap(0, 1);
+            }
+            resize_line(isa, (self.image, first), plan, scratch, 0);
+            resize_line(isa, (self.image, second), plan, scratch, usize::from(second != first));
+            let [upper, lower] = &scratch.resized;
+            let lower = if second == first { upper } else { lower };
+            for plane in 0..3 {
+                let source = [upper, lower].map(|row| &*row.planes[plan.channel(plane)]);
+                let target = (plane * *rows + row) * *cols;
+                blend(source, weight, (plan.scale[plane], plan.offset[plane]), &mut self.out[target..target + *cols]);
+            }
+        }
+    }
+}
+
+/// Makes `scratch.resized[slot]` camera row `line`, unless it already is.
+#[inline(always)]
+fn resize_line<I: Isa>(isa: I, (image, line): (&Image, u32), plan: &Plan, scratch: &mut Scratch, slot: usize) {
+    if scratch.resized[slot].line == Some(line) {
+        return;
+    }
+    scratch.resized[slot].line = Some(line);
+    let row = image.row(line);
+    match image.format() {
+        PixelFormat::Yuyv => resize_pairs(isa, Yuv::<0, 16, 8, 24>, packed(row), plan, (scratch, slot)),
+        PixelFormat::Uyvy => resize_pairs(isa, Yuv::<8, 24, 0, 16>, packed(row), plan, (scratch, slot)),
+        PixelFormat::Nv12 => {
+            let pairs = planar(row, image.chroma_row(line));
+            resize_pairs(isa, Yuv::<0, 8, 16, 24>, pairs, plan, (scratch, slot));
+        }
+        PixelFormat::Rgb8 => {
+            let Scratch { bytes, picked, resized, .. } = scratch;
+            pick_rgb(row, plan, bytes, picked);
+            mix(isa, &Rgb, plan, picked, &mut resized[slot].planes);
+        }
+        PixelFormat::Grey => {
+            pick_grey(row, plan, &mut scratch.picked);
+            mix(isa, &Grey, plan, &scratch.picked, &mut scratch.resized[slot].planes);
+        }
+        PixelFormat::Jpeg => unreachable!("run refuses a JPEG before its rows are asked for"),
+    }
+}
+
+/// YUYV or UYVY: a word a pair.
+#[inline(always)]
+fn packed(row: &[u8]) -> impl Iterator<Item = i32> {
+    row.chunks_exact(4).map(|pair| i32::from_le_bytes([pair[0], pair[1], pair[2], pair[3]]))
+}
+
+/// NV12: `Y0 Y1 U V`, a word a pair.
+#[inline(always)]
+fn planar(luma: &[u8], chroma: &[u8]) -> impl Iterator<Item = i32> {
+    let pairs = luma.chunks_exact(2).zip(chroma.chunks_exact(2));
+    pairs.map(|(y, uv)| {
+        i32::from(u16::from_le_bytes([y[0], y[1]])) | i32::from(u16::from_le_bytes([uv[0], uv[1]])) << 16
+    })
+}
+
+#[inline(always)]
+fn resize_pairs<I: Isa, const Y0: i32, const Y1: i32, const U: i32, const V: i32>(
+    isa: I,
+    layout: Yuv<Y0, Y1, U, V>,
+    pairs: impl Iterator<Item = i32>,
+    plan: &Plan,
+    (scratch, slot): (&mut Scratch, usize),
+) {
+    let Scratch { pairs: words, picked, resized, .. } = scratch;
+    words.clear();
+    words.extend(pairs);
+    if plan.pairwise {
+        words.resize(plan.weights.len(), 0);
+        layout.mix_pairs(isa, words, &plan.weights, &mut resized[slot].planes);
+        return;
+    }
+    for (places, picked) in plan.places.iter().zip(picked.iter_mut()) {
+        for (&place, word) in places.iter().zip(picked) {
+            *word = words[place as usize];
+        }
+    }
+    mix(isa, &layout, plan, picked, &mut resized[slot].planes);
+}
+
+#[inline(always)]
+fn pick_rgb(row: &[u8], plan: &Plan, bytes: &mut Vec<u8>, [left, right]: &mut [Vec<i32>; 2]) {
+    bytes.clear();
+    bytes.extend_from_slice(row);
+    bytes.extend([0; 2]);
+    let four = |at: usize| bytes[at..at + 4].first_chunk().map_or(0, |four| i32::from_le_bytes(*four));
+    if plan.pairwise {
+        for ((pair, left), right) in bytes.windows(8).step_by(6).zip(&mut *left).zip(&mut *right) {
+            *left = i32::from_le_bytes([pair[0], pair[1], pair[2], pair[3]]);
+            *right = i32::from_le_bytes([pair[3], pair[4], pair[5], pair[6]]);
+        }
+        return;
+    }
+    for ((&from, left), (&to, right)) in plan.places[0].iter().zip(left).zip(plan.places[1].iter().zip(right)) {
+        (*left, *right) = (four(from as usize), four(to as usize));
+    }
+}
+
+#[inline(always)]
+fn pick_grey(row: &[u8], plan: &Plan, [left, right]: &mut [Vec<i32>; 2]) {
+    if plan.pairwise {
+        for ((pair, left), right) in row.chunks_exact(2).zip(left).zip(right) {
+            (*left, *right) = (i32::from(pair[0]), i32::from(pair[1]));
+        }
+        return;
+    }
+    for ((&from, left), (&to, right)) in plan.places[0].iter().zip(left).zip(plan.places[1].iter().zip(right)) {
+        (*left, *right) = (i32::from(row[from as usize]), i32::from(row[to as usize]));
+    }
+}
+
+/// How a word says a colour.
+trait Layout {
+    /// Planes that differ.
+    const CHANNELS: usize = 3;
+
+    /// Red, green and blue in `[0, 255]`; where `odd` is 1, of the second pixel of a pair.
+    fn colour<I: Isa>(&self, isa: I, word: I::I32, odd: I::I32) -> [I::F32; 3];
+}
+
+/// Two lumas and one chroma, each so many bits up the word.
+struct Yuv<const Y0: i32, const Y1: i32, const U: i32, const V: i32>;
+
+/// `R G B` from the lowest byte up; the highest byte is anything.
+struct Rgb;
+
+/// One byte for all three.
+struct Grey;
+
+#[inline(always)]
+fn byte<I: Isa, const SHIFT: i32>(isa: I, word: I::I32) -> I::I32 {
+    let ops = isa.i32();
+    ops.and(ops.shift_right::<SHIFT>(word), ops.splat(255))
+}
+
+/// A 16-bit fixed-point value, rounded by its offset, as the byte nearest to it.
+#[inline(always)]
+fn to_u8<I: Isa>(isa: I, value: I::I32) -> I::F32 {
+    let ops = isa.i32();
+    ops.to_float(ops.min(ops.max(ops.shift_right::<16>(value), ops.zero()), ops.splat(255)))
+}
+
+impl<const Y0: i32, const Y1: i32, const U: i32, const V: i32> Yuv<Y0, Y1, U, V> {
+    /// What the chroma adds to red, green and blue: `data::yuv_to_rgb` with its offsets in one constant.
+    #[inline(always)]
+    fn chroma<I: Isa>(isa: I, word: I::I32) -> [I::I32; 3] {
+        const BLACK: i32 = 32_768 - 16 * 76_309;
+        let ops = isa.i32();
+        let (u, v) = (byte::<I, U>(isa, word), byte::<I, V>(isa, word));
+        let times = |value, factor| ops.mul(value, ops.splat(factor));
+        let red = ops.add(times(v, 104_597), ops.splat(BLACK - 128 * 104_597));
+        let green = ops.add(times(u, -25_675), times(v, -53_279));
+        let green = ops.add(green, ops.splat(BLACK + 128 * (25_675 + 53_279)));
+        [red, green, ops.add(times(u, 132_201), ops.splat(BLACK - 128 * 132_201))]
+    }
+
+    #[inline(always)]
+    fn shade<I: Isa>(isa: I, luma: I::I32, chroma: [I::I32; 3]) -> [I::F32; 3] {
+        let ops = isa.i32();
+        let luma = ops.mul(luma, ops.splat(76_309));
+        let [red, green, blue] = chroma;
+        [to_u8(isa, ops.add(luma, red)), to_u8(isa, ops.add(luma, green)), to_u8(isa, ops.add(luma, blue))]
+    }
+
+    /// [`mix`] where both taps of a column are the two pixels of one word.
+    #[inline(always)]
+    fn mix_pairs<I: Isa>(&self, isa: I, words: &[i32], weights: &[f32], planes: &mut [Vec<f32>; 3]) {
+        for at in (0..weights.len()).step_by(isa.f32().len()) {
+            let word = isa.i32().load(&words[at..]);
+            let chroma = Self::chroma(isa, word);
+            let left = Self::shade(isa, byte::<I, Y0>(isa, word), chroma);
+            let right = Self::shade(isa, byte::<I, Y1>(isa, word), chroma);
+            store_between(isa, [left, right], (weights, at), &mut planes[..]);
+        }
+    }
+}
+
+impl<const Y0: i32, const Y1: i32, const U: i32, const V: i32> Layout for Yuv<Y0, Y1, U, V> {
+    #[inline(always)]
+    fn colour<I: Isa>(&self, isa: I, word: I::I32, odd: I::I32) -> [I::F32; 3] {
+        let ops = isa.i32();
+        let second = ops.gt(odd, ops.zero());
+        let luma = ops.select(byte::<I, Y1>(isa, word), byte::<I, Y0>(isa, word), second);
+        Self::shade(isa, luma, Self::chroma(isa, word))
+    }
+}
+
+impl Layout for Rgb {
+    #[inline(always)]
+    fn colour<I: Isa>(&self, isa: I, word: I::I32, _odd: I::I32) -> [I::F32; 3] {
+        let ops = isa.i32();
+        let (red, green, blue) = (byte::<I, 0>(isa, word), byte::<I, 8>(isa, word), byte::<I, 16>(isa, word));
+        [ops.to_float(red), ops.to_float(green), ops.to_float(blue)]
+    }
+}
+
+impl Layout for Grey {
+    const CHANNELS: usize = 1;
+
+    #[inline(always)]
+    fn colour<I: Isa>(&self, isa: I, word: I::I32, _odd: I::I32) -> [I::F32; 3] {
+        [isa.i32().to_float(word); 3]
+    }
+}
+
+/// Each column's colour between its two taps.
+#[inline(always)]
+fn mix<I: Isa, L: Layout>(isa: I, layout: &L, plan: &Plan, picked: &[Vec<i32>; 2], planes: &mut [Vec<f32>; 3]) {
+    let ops = isa.i32();
+    for at in (0..plan.weights.len()).step_by(ops.len()) {
+        let left = layout.colour(isa, ops.load(&picked[0][at..]), ops.load(&plan.odd[0][at..]));
+        let right = layout.colour(isa, ops.load(&picked[1][at..]), ops.load(&plan.odd[1][at..]));
+        store_between(isa, [left, right], (&plan.weights, at), &mut planes[..L::CHANNELS]);
+    }
+}
+
+#[inline(always)]
+fn store_between<I: Isa>(
+    isa: I,
+    [left, right]: [[I::F32; 3]; 2],
+    (weights, at): (&[f32], usize),
+    planes: &mut [Vec<f32>],
+) {
+    let ops = isa.f32();
+    let weight = ops.load(&weights[at..]);
+    for (c, plane) in planes.iter_mut().enumerate() {
+        let value = ops.add(left[c], ops.mul(ops.sub(right[c], left[c]), weight));
+        ops.store(value, &mut plane[at..]);
+    }
+}
+
+/// The output row between two resized rows, normalised.
+#[inline(always)]
+fn blend([upper, lower]: [&[f32]; 2], weight: f32, (scale, offset): (f32, f32), out: &mut [f32]) {
+    for ((upper, lower), out) in upper.iter().zip(lower).zip(out) {
+        *out = (upper + (lower - upper) * weight) * scale + offset;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reference;
+    use super::*;
+    use crate::data::Size;
+    use proptest::prelude::*;
+
+    const FORMATS: [PixelFormat; 5] =
+        [PixelFormat::Yuyv, PixelFormat::Uyvy, PixelFormat::Nv12, PixelFormat::Rgb8, PixelFormat::Grey];
+
+    /// Bytes that look random and are the same every time; `padding` fills everything beyond the rows.
+    fn image(format: PixelFormat, size: Size, gap: usize, (seed, padding): (u32, u8)) -> Image {
+        let row = format.row_bytes(size.width);
+        let rows = size.height as usize * if format == PixelFormat::Nv12 { 3 } else { 2 } / 2;
+        let mut state = seed;
+        let mut bytes = vec![padding; rows * (row + gap)];
+        for line in bytes.chunks_exact_mut(row + gap) {
+            for byte in &mut line[..row] {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *byte = (state >> 24) as u8;
+            }
+        }
+        Image::new(format, size, row + gap, bytes.into()).expect("as many bytes as the rows need")
+    }
+
+    fn run(image: &Image, rows: usize, cols: usize, how: Normalization) -> Vec<f32> {
+        let mut out = vec![f32::NAN; 3 * rows * cols];
+        Preprocessor::new(rows, cols, how).run(image, &mut out).expect("an uncompressed image");
+        out
+    }
+
+    fn farthest(fast: &[f32], plain: &[f64]) -> f64 {
+        assert_eq!(fast.len(), plain.len());
+        let apart = fast.iter().zip(plain).map(|(fast, plain)| (f64::from(*fast) - plain).abs());
+        apart.fold(0.0, |most, one| if one <= most { most } else { one })
+    }
+
+    proptest! {
+        #[test]
+        fn any_image_is_preprocessed_as_the_reference_says(
+            (format, seed, gap) in (0..5_usize, any::<u32>(), 0..40_usize),
+            (width, height) in (1..60_u32, 1..40_u32),
+            (rows, cols) in (1..50_usize, 1..70_usize),
+            bgr in any::<bool>(),
+        ) {
+            let size = Size::new(width * 2, height * 2);
+            let order = if bgr { ChannelOrder::Bgr } else { ChannelOrder::Rgb };
+            let how = Normalization { order, ..Normalization::default() };
+            let first = image(FORMATS[format], size, gap, (seed, 0));
+            let fast = run(&first, rows, cols, how);
+            let plain = reference::preprocess(&first, rows, cols, &how).expect("not a JPEG");
+            prop_assert!(farthest(&fast, &plain) < 2e-6 / 0.224, "{}", farthest(&fast, &plain));
+            let padded = image(FORMATS[format], size, gap, (seed, 255));
+            prop_assert_eq!(run(&padded, rows, cols, how), fast);
+        }
+    }
+
+    #[test]
+    fn halving_and_a_change_of_camera_give_what_the_reference_gives() {
+        let how = Normalization::default();
+        let mut preprocessor = Preprocessor::new(24, 40, how);
+        let mut out = vec![0.0; 3 * 24 * 40];
+        for format in FORMATS.into_iter().chain(FORMATS) {
+            for size in [Size::new(80, 46), Size::new(40, 24), Size::new(82, 50)] {
+                let image = image(format, size, 3, (7, 1));
+                preprocessor.run(&image, &mut out).expect("an uncompressed image");
+                let plain = reference::preprocess(&image, 24, 40, &how).expect("not a JPEG");
+                assert!(farthest(&out, &plain) < 1e-5, "{format:?} {size}: {}", farthest(&out, &plain));
+            }
+        }
+    }
+
+    #[test]
+    fn every_colour_is_converted_exactly() {
+        let how = Normalization { mean: [0.0; 3], std: [1.0 / 255.0; 3], ..Normalization::default() };
+        let mut bytes = Vec::new();
+        for u in (0..=255).step_by(3) {
+            for v in (0..=255).step_by(5) {
+                bytes.extend((0..=255).flat_map(|y: u8| if y % 2 == 0 { [y, u] } else { [y, v] }));
+            }
+        }
+        let size = Size::new(256, bytes.len() as u32 / 512);
+        let image = Image::packed(PixelFormat::Yuyv, size, bytes.into()).expect("rows of 256 pixels");
+        let rows = size.height as usize;
+        let plain = reference::preprocess(&image, rows, 256, &how).expect("not a JPEG");
+        let same = run(&image, rows, 256, how).iter().zip(&plain).all(|(fast, plain)| f64::from(fast.round()) == plain.round());
+        assert!(same);
+    }
+
+    #[test]
+    fn a_jpeg_and_a_tensor_of_another_size_are_refused() {
+        let jpeg = Image::jpeg(Size::new(8, 8), vec![1].into()).expect("not empty");
+        let grey = image(PixelFormat::Grey, Size::new(2, 2), 0, (1, 1));
+        let mut preprocessor = Preprocessor::new(2, 2, Normalization::default());
+        assert!(matches!(preprocessor.run(&jpeg, &mut [0.0; 12]), Err(EngineError::Frame(_))));
+        assert!(matches!(preprocessor.run(&grey, &mut [0.0; 11]), Err(EngineError::Frame(_))));
+    }
+}

@@ -1,0 +1,85 @@
+//! The runtime built in: pure Rust, no library to install.
+
+use super::FeatureMap;
+use super::runtime::Session;
+use crate::engine::network::Graph;
+use crate::engine::onnx::Operator;
+use rten::{Model, NodeId, RunOptions, ThreadPool, Value};
+use rten_tensor::prelude::*;
+use rten_tensor::{NdTensor, NdTensorView};
+use std::sync::Arc;
+
+/// rten as it is linked into this program.
+pub(super) struct Rten {
+    threads: Arc<ThreadPool>,
+}
+
+struct RtenSession {
+    model: Model,
+    input: NodeId,
+    output: NodeId,
+    shape: [usize; 4],
+    options: RunOptions,
+}
+
+impl Rten {
+    pub(super) fn new(threads: usize) -> Self {
+        Self { threads: Arc::new(ThreadPool::with_num_threads(threads)) }
+    }
+
+    #[expect(clippy::unused_self, reason = "the same call as for a runtime whose version is found at run time")]
+    pub(super) fn describe(&self) -> String {
+        "rten 0.27".into()
+    }
+
+    pub(super) fn session(&self, graph: &Graph) -> Result<Box<dyn Session>, String> {
+        refuse_wrong_operators(&graph.onnx.operators)?;
+        let model = Model::load(graph.bytes.clone()).map_err(|error| format!("{error}; {REMEDY}"))?;
+        let (Some(&input), Some(&output)) = (model.input_ids().first(), model.output_ids().first()) else {
+            return Err("it has no input or no output".into());
+        };
+        let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.threads)));
+        Ok(Box::new(RtenSession { model, input, output, shape: graph.input, options }))
+    }
+}
+
+const REMEDY: &str = "run it with onnxruntime, or export it without this operator";
+
+/// Operators that rten 0.27 loads and then computes wrongly. All others that it does not know it refuses itself.
+fn refuse_wrong_operators(operators: &[Operator]) -> Result<(), String> {
+    let wrong = operators.iter().find_map(|operator| Some((operator, wrong_answer(operator)?)));
+    wrong.map_or(Ok(()), |(Operator { node, kind, .. }, fault)| {
+        Err(format!("operator {kind} (node '{node}') {fault}; {REMEDY}"))
+    })
+}
+
+fn wrong_answer(operator: &Operator) -> Option<&'static str> {
+    match operator.kind.as_str() {
+        "Resize" if operator.text("mode") == Some("cubic") => Some("with mode 'cubic' would be computed as 'linear'"),
+        "ConvInteger" => Some("would pad its borders with a wrong value"),
+        _ => None,
+    }
+}
+
+impl Session for RtenSession {
+    fn runtime(&self) -> &'static str {
+        "rten"
+    }
+
+    fn run(&mut self, input: &[f32], output: &mut FeatureMap) -> Result<(), String> {
+        let view = NdTensorView::<f32, 4>::from_data(self.shape, input);
+        let answer = self.model.run_n(vec![(self.input, view.into())], [self.output], Some(self.options.clone()));
+        let [value]: [Value; 1] = answer.map_err(|error| error.to_string())?;
+        let shape = value.shape().to_vec();
+        let tensor: NdTensor<f32, 4> =
+            value.try_into().map_err(|error| format!("output {shape:?}: expected four axes of f32: {error}"))?;
+        let [batch, channels, rows, cols] = tensor.shape();
+        if batch != 1 {
+            return Err(format!("output: expected a batch of 1, got {batch}"));
+        }
+        (output.channels, output.rows, output.cols) = (channels, rows, cols);
+        // The runtime has allocated the answer: taking it over saves a copy of it.
+        output.values = tensor.into_data();
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! What runs an ONNX graph: a small trait with two implementations, and the choice between them.
+//!
+//! `rten` is built in. `onnxruntime` is 2 to 4 times faster and used where its library is present.
+
+use super::onnxruntime::OnnxRuntime;
+use super::rten::Rten;
+use super::{Config, FeatureMap, RuntimeChoice};
+use crate::engine::EngineError;
+use crate::engine::network::Graph;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A loaded graph: `[1, channels, rows, cols] f32` in and out.
+pub(super) trait Session: Send {
+    /// The runtime's name.
+    fn runtime(&self) -> &'static str;
+
+    /// Runs the graph on `input`, laid out as the graph's input shape says; `output` takes the answer's shape.
+    fn run(&mut self, input: &[f32], output: &mut FeatureMap) -> Result<(), String>;
+}
+
+/// A runtime that graphs can be loaded into.
+pub(super) enum Runtime {
+    Rten(Rten),
+    OnnxRuntime(OnnxRuntime),
+}
+
+impl Runtime {
+    /// The runtime that `config` asks for; `auto` falls back to rten and says so.
+    pub(super) fn choose(config: &Config) -> Result<Self, EngineError> {
+        let threads = config.threads.or_else(|| std::thread::available_parallelism().ok());
+        let threads = threads.map_or(1, NonZeroUsize::get);
+        let library = config.onnxruntime_library.as_deref();
+        match config.runtime {
+            RuntimeChoice::Rten => Ok(Self::Rten(Rten::new(threads))),
+            RuntimeChoice::Onnxruntime => OnnxRuntime::load(library, threads).map(Self::OnnxRuntime),
+            // A library named in the configuration is asked for: without it there is no going on.
+            RuntimeChoice::Auto if library.is_some() => OnnxRuntime::load(library, threads).map(Self::OnnxRuntime),
+            RuntimeChoice::Auto => Ok(Self::prefer_onnxruntime(threads)),
+        }
+    }
+
+    fn prefer_onnxruntime(threads: usize) -> Self {
+        match OnnxRuntime::load(None, threads) {
+            Ok(found) => Self::OnnxRuntime(found),
+            Err(error) => {
+                tracing::warn!("using rten, which is 2 to 4 times slower than onnxruntime: {error}");
+                Self::Rten(Rten::new(threads))
+            }
+        }
+    }
+
+    /// Name and version.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Rten(rten) => rten.describe(),
+            Self::OnnxRuntime(onnxruntime) => onnxruntime.describe(),
+        }
+    }
+
+    fn session(&self, graph: &Graph) -> Result<Box<dyn Session>, String> {
+        match self {
+            Self::Rten(rten) => rten.session(graph),
+            Self::OnnxRuntime(onnxruntime) => onnxruntime.session(graph),
+        }
+    }
+
+    /// Loads `graph` and runs it once on zeros: what a file does not state is found out here,
+    /// not in the middle of a drive, and the first frame is as fast as the others.
+    pub(super) fn load(&self, graph: &Graph) -> Result<LoadedGraph, EngineError> {
+        let refuse = |reason: String| EngineError::Network {
+            path: graph.path.clone(),
+            reason: format!("{} cannot run it: {reason}", self.describe()),
+        };
+        let session = guard(|| self.session(graph)).map_err(refuse)?;
+        let mut loaded = LoadedGraph { session, input: graph.input, output: [0; 4] };
+        let mut answer = FeatureMap::default();
+        loaded.run_any(&vec![0.0; graph.input.iter().product()], &mut answer).map_err(refuse)?;
+        loaded.output = [1, answer.channels, answer.rows, answer.cols];
+        match graph.output {
+            Some(stated) if stated != loaded.output => {
+                Err(refuse(format!("output: expected {stated:?} from model.toml, got {:?}", loaded.output)))
+            }
+            _ => Ok(loaded),
+        }
+    }
+}
+
+/// A graph whose input and output shapes are known.
+pub(super) struct LoadedGraph {
+    session: Box<dyn Session>,
+    /// `[1, channels, rows, cols]`.
+    pub(super) input: [usize; 4],
+    /// `[1, channels, rows, cols]`.
+    pub(super) output: [usize; 4],
+}
+
+impl LoadedGraph {
+    /// Runs the graph; an answer of another shape than the first one is a failure.
+    pub(super) fn run(&mut self, input: &[f32], output: &mut FeatureMap) -> Result<(), EngineError> {
+        let runtime = self.session.runtime();
+        let failed = |reason: String| EngineError::Failed { runtime, reason };
+        self.run_any(input, output).map_err(failed)?;
+        let got = [1, output.channels, output.rows, output.cols];
+        if got == self.output {
+            return Ok(());
+        }
+        Err(failed(format!("output: expected {:?}, got {got:?}", self.output)))
+    }
+
+    fn run_any(&mut self, input: &[f32], output: &mut FeatureMap) -> Result<(), String> {
+        let session = &mut self.session;
+        guard(|| session.run(input, output))
+    }
+}
+
+/// A runtime that panics over a graph has refused it: the program goes on to say so.
+fn guard<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    // What a panic leaves half done is dropped with the session or overwritten by the next run.
+    let caught = catch_unwind(AssertUnwindSafe(work));
+    caught.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        Err(format!("the runtime gave up: {text}"))
+    })
+}

@@ -1,0 +1,94 @@
+//! An engine that computes next to nothing: the fake beside the trait, for tests of what is above.
+//!
+//! A pixel's class is its luma modulo 8 on a key frame; propagation carries the labels unchanged.
+//! So a mask tells which frame's pixels it was made of, and [`FakeEngine::steps`] what it took.
+
+use super::{Decoded, Engine, EngineError, EngineInfo};
+use crate::data::{Image, LabelMask, Plane, Size, to_grey8};
+
+/// How often each step has run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Frames read.
+    pub observed: u64,
+    /// Key frames.
+    pub extracted: u64,
+    /// Flows estimated.
+    pub flows: u64,
+    /// Frames decoded.
+    pub decoded: u64,
+}
+
+/// A deterministic engine without a network.
+#[derive(Clone, Debug)]
+pub struct FakeEngine {
+    info: EngineInfo,
+    /// What has run so far.
+    pub steps: Steps,
+    /// The next `extract` fails once, as a runtime would.
+    pub fail_next_extract: bool,
+}
+
+/// Labels of a key frame and how often they have been carried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FakeFeatures {
+    labels: Vec<u8>,
+    size: Size,
+    carried: u8,
+}
+
+/// Luma of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FakeView {
+    luma: Vec<u8>,
+    size: Size,
+}
+
+impl Default for FakeEngine {
+    fn default() -> Self {
+        let info = EngineInfo { runtime: "fake".into(), network: "luma modulo 8".into(), network_hash: 8 };
+        Self { info, steps: Steps::default(), fail_next_extract: false }
+    }
+}
+
+impl Engine for FakeEngine {
+    type Features = FakeFeatures;
+    type View = FakeView;
+    type Flow = ();
+
+    fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    fn observe(&mut self, image: &Image) -> Result<FakeView, EngineError> {
+        self.steps.observed += 1;
+        let luma = to_grey8(image).map_err(|error| EngineError::Frame(error.to_string()))?;
+        Ok(FakeView { luma, size: image.size() })
+    }
+
+    fn extract(&mut self, view: &FakeView) -> Result<FakeFeatures, EngineError> {
+        self.steps.extracted += 1;
+        if std::mem::take(&mut self.fail_next_extract) {
+            return Err(EngineError::Failed { runtime: "fake", reason: "asked to fail".into() });
+        }
+        Ok(FakeFeatures { labels: view.luma.iter().map(|luma| luma % 8).collect(), size: view.size, carried: 0 })
+    }
+
+    fn flow(&mut self, earlier: &FakeView, current: &FakeView) -> Result<(), EngineError> {
+        self.steps.flows += 1;
+        assert_eq!(earlier.size, current.size, "flow is asked for between frames of one size only");
+        Ok(())
+    }
+
+    fn propagate(&mut self, features: &FakeFeatures, _flow: &()) -> Result<FakeFeatures, EngineError> {
+        Ok(FakeFeatures { carried: features.carried.saturating_add(1), ..features.clone() })
+    }
+
+    fn decode(&mut self, features: &FakeFeatures, size: Size) -> Result<Decoded, EngineError> {
+        self.steps.decoded += 1;
+        let failed = |error: crate::data::MaskError| EngineError::Failed { runtime: "fake", reason: error.to_string() };
+        let mask = LabelMask::new(size, features.labels.clone().into()).map_err(failed)?;
+        let confidence = Plane::new(size, vec![255 - features.carried; size.pixels()].into()).map_err(failed)?;
+        Ok(Decoded { mask, confidence })
+    }
+}

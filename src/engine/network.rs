@@ -1,0 +1,256 @@
+//! A segmentation network on disk or in memory: checked, hashed, not yet running.
+//!
+//! ```text
+//! tiny/model.toml      name, classes, [input], [features], [files] with their SHA-256
+//! tiny/backbone.onnx   image    [1, 3, rows, cols]    → features [1, C, rows/stride, cols/stride]
+//! tiny/head.onnx       features [1, C, rows/s, cols/s] → logits   [1, classes, rows/s, cols/s]
+//! ```
+//!
+//! A plain ONNX file works too; how its input is to be prepared is said by [`PlainOptions`].
+
+mod manifest;
+mod plain;
+
+pub use manifest::Channels;
+pub use plain::PlainOptions;
+pub(crate) use plain::class_count;
+
+use super::EngineError;
+use super::onnx::OnnxGraph;
+use crate::data::ClassTable;
+use manifest::Manifest;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use xxhash_rust::xxh3::Xxh3;
+
+/// ONNX itself cannot hold more in one file; a network for a vehicle is far smaller.
+const MAX_FILE_BYTES: u64 = 1 << 31;
+
+/// How pictures are to be prepared for a network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InputSpec {
+    /// Rows of the network's input.
+    pub rows: usize,
+    /// Columns of the network's input.
+    pub cols: usize,
+    /// Order of the input's three planes.
+    pub channels: Channels,
+    /// Subtracted from each colour, which runs from 0 to 1; in the order of `channels`.
+    pub mean: [f32; 3],
+    /// Divides what is left.
+    pub std: [f32; 3],
+    /// How pictures are brought to the network's grid, and labels back.
+    pub chain: Chain,
+}
+
+/// How pictures are brought to the network's grid, and labels back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Chain {
+    /// Nothing is rounded on the way in; logits are interpolated on the way out. The better masks.
+    #[default]
+    Fine,
+    /// The resized picture is rounded to bytes; key frames at the input's resolution take the label of the
+    /// nearest cell. As scripts around OpenCV and PyTorch do, so that figures can be compared with theirs.
+    Common,
+}
+
+/// A checked network.
+#[derive(Clone, Debug)]
+pub struct Network {
+    name: String,
+    path: String,
+    hash: u64,
+    classes: ClassTable,
+    input: InputSpec,
+    graphs: Graphs,
+}
+
+/// The network's ONNX graphs.
+#[derive(Clone, Debug)]
+pub(crate) enum Graphs {
+    /// Features in between are what is propagated.
+    Split { backbone: Graph, head: Graph },
+    /// The logits themselves are propagated.
+    Plain(Graph),
+}
+
+/// An ONNX file and the shapes it works on.
+#[derive(Clone, Debug)]
+pub(crate) struct Graph {
+    /// For messages.
+    pub(crate) path: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) onnx: OnnxGraph,
+    /// `[1, channels, rows, cols]`.
+    pub(crate) input: [usize; 4],
+    /// The output shape that the network folder states; a plain file's is found by running it.
+    pub(crate) output: Option<[usize; 4]>,
+}
+
+impl Network {
+    /// Opens a network folder, or an ONNX file with `plain` saying how its input is prepared.
+    pub fn open(path: &Path, plain: &PlainOptions) -> Result<Self, EngineError> {
+        if path.is_dir() { Self::from_folder(path) } else { Self::from_onnx(path, plain) }
+    }
+
+    /// Opens a network folder.
+    pub fn from_folder(folder: &Path) -> Result<Self, EngineError> {
+        let shown = folder.display().to_string();
+        let manifest = read_file(&folder.join("model.toml"))?;
+        let text = String::from_utf8(manifest).map_err(|_| refuse(&shown, "model.toml is not UTF-8 text"))?;
+        Self::assemble(&shown, &text, |name| read_file(&folder.join(name)))
+    }
+
+    /// A network whose files are in memory: `(file name, bytes)` pairs beside its `model.toml`.
+    pub fn from_embedded(model_toml: &str, files: &[(&str, &[u8])]) -> Result<Self, EngineError> {
+        let find = |name: &str| files.iter().find(|(known, _)| *known == name).map(|(_, bytes)| bytes.to_vec());
+        let missing = |name: &str| refuse("(built in)", &format!("file '{name}' is missing"));
+        Self::assemble("(built in)", model_toml, |name| find(name).ok_or_else(|| missing(name)))
+    }
+
+    /// Opens one ONNX file that maps `[1, 3, rows, cols]` to `[1, classes, rows/n, cols/n]` logits.
+    pub fn from_onnx(path: &Path, options: &PlainOptions) -> Result<Self, EngineError> {
+        let shown = path.display().to_string();
+        let bytes = read_file(path)?;
+        let classes = options.class_table().map_err(|reason| refuse(&shown, &reason))?;
+        let mut hash = Xxh3::new();
+        hash.update(&bytes);
+        hash.update(options.fingerprint().as_bytes());
+        hash.update(&classes.hash().to_le_bytes());
+        let graph = plain::read(&shown, bytes, classes.classes().len()).map_err(|reason| refuse(&shown, &reason))?;
+        let [_, _, rows, cols] = graph.input;
+        let input = options.input_spec(rows, cols).map_err(|reason| refuse(&shown, &reason))?;
+        let name = path.file_stem().map_or_else(|| "network".into(), |stem| stem.to_string_lossy().into_owned());
+        Ok(Self { name, path: shown, hash: hash.digest(), classes, input, graphs: Graphs::Plain(graph) })
+    }
+
+    fn assemble(
+        path: &str,
+        model_toml: &str,
+        read: impl Fn(&str) -> Result<Vec<u8>, EngineError>,
+    ) -> Result<Self, EngineError> {
+        let in_manifest = |reason: String| refuse(path, &format!("model.toml: {reason}"));
+        let manifest = Manifest::parse(model_toml).map_err(in_manifest)?;
+        let mut hash = Xxh3::new();
+        hash.update(model_toml.as_bytes());
+        let classes = class_table(&manifest, &read).map_err(|reason| refuse(path, &reason))?;
+        hash.update(&classes.hash().to_le_bytes());
+        let mut graph = |file: &str, input: [usize; 4], output: [usize; 4]| {
+            let bytes = read(file)?;
+            manifest.check_hash(file, &bytes).map_err(|reason| refuse(path, &reason))?;
+            hash.update(&bytes);
+            let shown = format!("{path}/{file}");
+            let in_graph = |reason: String| refuse(&shown, &format!("{reason} (class table '{}')", manifest.classes));
+            Graph::read(&shown, bytes, input, output).map_err(in_graph)
+        };
+        let (image, features, logits) = manifest.shapes(classes.classes().len());
+        let backbone = graph(manifest::BACKBONE, image, features)?;
+        let head = graph(manifest::HEAD, features, logits)?;
+        Ok(Self {
+            name: manifest.name.clone(),
+            path: path.to_owned(),
+            hash: hash.digest(),
+            classes,
+            input: manifest.input_spec(),
+            graphs: Graphs::Split { backbone, head },
+        })
+    }
+
+    /// The network's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it came from, for messages.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// XXH3-64 over all that decides its masks: files, class table, preparation of the input.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// The classes of its masks.
+    pub fn classes(&self) -> &ClassTable {
+        &self.classes
+    }
+
+    /// How its input is prepared.
+    pub fn input(&self) -> &InputSpec {
+        &self.input
+    }
+
+    pub(crate) fn graphs(&self) -> &Graphs {
+        &self.graphs
+    }
+}
+
+impl Graph {
+    fn read(path: &str, bytes: Vec<u8>, input: [usize; 4], output: [usize; 4]) -> Result<Self, String> {
+        let onnx = OnnxGraph::parse(&bytes)?;
+        check_signature(&onnx)?;
+        if onnx.inputs[0].fixed_shape() != Some(input) {
+            return Err(differs("input", input, &onnx.inputs[0].to_string()));
+        }
+        if !onnx.outputs[0].allows(output) {
+            return Err(differs("output", output, &onnx.outputs[0].to_string()));
+        }
+        Ok(Self { path: path.to_owned(), bytes, onnx, input, output: Some(output) })
+    }
+}
+
+/// One f32 input, one output: what every graph must have.
+fn check_signature(onnx: &OnnxGraph) -> Result<(), String> {
+    let count = |what: &str, infos: &[super::onnx::TensorInfo]| {
+        let names: Vec<String> = infos.iter().map(ToString::to_string).collect();
+        let got = format!("it has {} {what}s, expected 1", infos.len());
+        let remedy = format!("export it with one {what} only");
+        if infos.len() == 1 { Ok(()) } else { Err(format!("{got} ({}): {remedy}", names.join("; "))) }
+    };
+    count("input", &onnx.inputs)?;
+    count("output", &onnx.outputs)?;
+    for info in onnx.inputs.iter().chain(&onnx.outputs) {
+        if !info.is_f32 {
+            return Err(format!("{info}: expected 32-bit float elements: export it with float32 input and output"));
+        }
+    }
+    Ok(())
+}
+
+fn differs(side: &str, expected: [usize; 4], got: &str) -> String {
+    format!(
+        "{side}: expected {expected:?} float from model.toml, got {got}: mend model.toml or export the network again"
+    )
+}
+
+fn class_table(
+    manifest: &Manifest,
+    read: &impl Fn(&str) -> Result<Vec<u8>, EngineError>,
+) -> Result<ClassTable, String> {
+    let name = &manifest.classes;
+    if !Path::new(name).extension().is_some_and(|extension| extension == "toml") {
+        return ClassTable::builtin(name).map_err(|error| error.to_string());
+    }
+    let bytes = read(name).map_err(|error| error.to_string())?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8 text"))?;
+    ClassTable::from_toml(&text).map_err(|error| error.to_string())
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, EngineError> {
+    let shown = path.display().to_string();
+    let cannot = |error: std::io::Error| refuse(&shown, &format!("cannot be read: {error}"));
+    let metadata = std::fs::metadata(path).map_err(cannot)?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
+        return Err(refuse(
+            &shown,
+            &format!("not a file of at most {MAX_FILE_BYTES} bytes (it has {})", metadata.len()),
+        ));
+    }
+    std::fs::read(path).map_err(cannot)
+}
+
+pub(crate) fn refuse(path: &str, reason: &str) -> EngineError {
+    EngineError::Network { path: path.to_owned(), reason: reason.to_owned() }
+}

@@ -1,0 +1,339 @@
+//! Dense flow from patches, coarse to fine.
+//!
+//! ```text
+//! for each level, coarse to fine:
+//!     for each 8x8 patch, 4 pixels apart, row by row:
+//!         start from the coarser level, from the patch to the left, from the one above; keep the best; refine
+//!     each 4x4 block: mean of the up to 4 patches over it, weighted by how well each fits this block
+//!     median of each block and its 8 neighbours
+//! each cell of the grid: bilinear between blocks
+//! ```
+
+use super::patch::{Fit, Patch, SIDE};
+use super::pyramid::{GreyPyramid, Level};
+use super::{FlowField, patch};
+use rten_simd::{Isa, SimdOp};
+
+/// Pixels between patches and to a block's side.
+const BLOCK: usize = SIDE / 2;
+/// Squared difference of a block that counts as none: a grey level of noise in each pixel.
+const NOISE: f32 = (BLOCK * BLOCK) as f32;
+
+/// Estimates flow between frames; keeps its buffers.
+///
+/// ```
+/// use segfuse::data::{Image, PixelFormat, Size};
+/// use segfuse::flow::{DenseFlow, GreyPyramid};
+/// let stripes = |shift: u32| -> Vec<u8> {
+///     (0..128 * 96).map(|i| if (i % 128 + shift) % 16 < 8 { 200 } else { 40 }).collect()
+/// };
+/// let grey = |bytes: Vec<u8>| Image::packed(PixelFormat::Grey, Size::new(128, 96), bytes.into());
+/// let (earlier, current) = (GreyPyramid::build(&grey(stripes(0))?)?, GreyPyramid::build(&grey(stripes(2))?)?);
+/// let flow = DenseFlow::new().estimate(&earlier, &current, 24, 32);
+/// assert!((flow.at(12, 16)[0] - 2.0 / 4.0).abs() < 0.1);
+/// # Ok::<(), segfuse::data::ImageError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct DenseFlow {
+    fits: Vec<Fit>,
+    blocks: Blocks,
+    coarser: Blocks,
+}
+
+/// Motion of 4x4 blocks, in pixels of their level.
+#[derive(Clone, Debug, Default)]
+struct Blocks {
+    rows: usize,
+    cols: usize,
+    motion: Vec<[f32; 2]>,
+}
+
+impl DenseFlow {
+    /// An estimator for images of any size.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// For each cell of a grid over `current`, where in `earlier` its content was, in cells.
+    ///
+    /// Images of different sizes, and images too small for one patch, are taken not to have moved.
+    pub fn estimate(&mut self, earlier: &GreyPyramid, current: &GreyPyramid, rows: usize, cols: usize) -> FlowField {
+        let mut field = FlowField::default();
+        self.estimate_into(earlier, current, (rows, cols), &mut field);
+        field
+    }
+
+    /// [`DenseFlow::estimate`] into a field whose memory is used again.
+    pub fn estimate_into(
+        &mut self,
+        earlier: &GreyPyramid,
+        current: &GreyPyramid,
+        (rows, cols): (usize, usize),
+        field: &mut FlowField,
+    ) {
+        (field.rows, field.cols) = (rows, cols);
+        field.values.clear();
+        field.values.resize(2 * rows * cols, 0.0);
+        self.blocks = std::mem::take(&mut self.blocks).cleared();
+        if earlier.size() == current.size() {
+            for level in (0..current.levels()).rev() {
+                std::mem::swap(&mut self.blocks, &mut self.coarser);
+                self.match_level(earlier.level(level), current.level(level));
+            }
+        }
+        if !self.blocks.motion.is_empty() {
+            self.blocks.sample(current, field);
+        }
+    }
+
+    fn match_level(&mut self, earlier: &Level, current: &Level) {
+        let (rows, cols) = (patches(current.height), patches(current.width));
+        self.fits.clear();
+        self.fits.resize(rows * cols, Fit::default());
+        if rows * cols == 0 {
+            self.blocks = std::mem::take(&mut self.blocks).cleared();
+            return;
+        }
+        Matching { earlier, current, coarser: &self.coarser, fits: &mut self.fits, cols }.dispatch();
+        self.blocks.spread(&self.fits, rows, cols);
+        self.coarser.clone_from(&self.blocks);
+        self.blocks.take_medians(&self.coarser);
+    }
+}
+
+/// Patches along `side` pixels.
+fn patches(side: usize) -> usize {
+    if side < SIDE { 0 } else { (side - SIDE) / BLOCK + 1 }
+}
+
+/// All patches of one level; compiled once for every instruction set and chosen when it runs.
+struct Matching<'a> {
+    earlier: &'a Level,
+    current: &'a Level,
+    coarser: &'a Blocks,
+    fits: &'a mut [Fit],
+    cols: usize,
+}
+
+impl SimdOp for Matching<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, _isa: I) {
+        for index in 0..self.fits.len() {
+            let (row, col) = (index / self.cols, index % self.cols);
+            let mut starts: heapless::Vec<[f32; 2], 4> = heapless::Vec::new();
+            let mut offer = |motion| starts.push(motion).expect("four starts: coarser, none, left, above");
+            offer([0.0; 2]);
+            if !self.coarser.motion.is_empty() {
+                offer(self.coarser.doubled((row + 1) * BLOCK, (col + 1) * BLOCK));
+            }
+            if col > 0 {
+                offer(self.fits[index - 1].motion);
+            }
+            if row > 0 {
+                offer(self.fits[index - self.cols].motion);
+            }
+            let patch = Patch::cut(self.current, col * patch::SIDE / 2, row * patch::SIDE / 2);
+            self.fits[index] = patch.search(self.earlier, &starts);
+        }
+    }
+}
+
+impl Blocks {
+    fn cleared(mut self) -> Self {
+        (self.rows, self.cols) = (0, 0);
+        self.motion.clear();
+        self
+    }
+
+    /// The motion at pixel `(y, x)` of the next finer level, in its pixels.
+    fn doubled(&self, y: usize, x: usize) -> [f32; 2] {
+        let (row, col) = (y / (2 * BLOCK), x / (2 * BLOCK));
+        let [along_x, along_y] = self.motion[row.min(self.rows - 1) * self.cols + col.min(self.cols - 1)];
+        [along_x * 2.0, along_y * 2.0]
+    }
+
+    /// Blends the patches over each block; `rows` by `cols` patches make one block more each way.
+    fn spread(&mut self, fits: &[Fit], rows: usize, cols: usize) {
+        (self.rows, self.cols) = (rows + 1, cols + 1);
+        self.motion.clear();
+        for row in 0..=rows {
+            for col in 0..=cols {
+                self.motion.push(blend(fits, (rows, cols), (row, col)));
+            }
+        }
+    }
+
+    /// Each block's median with its neighbours in `raw`, x and y apart.
+    fn take_medians(&mut self, raw: &Self) {
+        for row in 0..self.rows {
+            for col in 0..self.cols {
+                let motion = [0, 1].map(|axis| raw.median(row, col, axis));
+                self.motion[row * self.cols + col] = motion;
+            }
+        }
+    }
+
+    fn median(&self, row: usize, col: usize, axis: usize) -> f32 {
+        let mut values = [0.0; 9];
+        for (i, value) in values.iter_mut().enumerate() {
+            let row = (row + i / 3).saturating_sub(1).min(self.rows - 1);
+            let col = (col + i % 3).saturating_sub(1).min(self.cols - 1);
+            *value = self.motion[row * self.cols + col][axis];
+        }
+        values.sort_unstable_by(f32::total_cmp);
+        values[4]
+    }
+
+    fn sample(&self, pyramid: &GreyPyramid, field: &mut FlowField) {
+        let (width, height) = pyramid.size();
+        let (rows, cols) = (field.rows, field.cols);
+        let (along_x, along_y) = field.values.split_at_mut(rows * cols);
+        let unit = pyramid.reduction as f32;
+        let (cell_width, cell_height) = (width as f32 / cols as f32, height as f32 / rows as f32);
+        for cell in 0..rows * cols {
+            let (row, col) = ((cell / cols) as f32, (cell % cols) as f32);
+            let [x, y] = self.between((row + 0.5) * cell_height / unit, (col + 0.5) * cell_width / unit);
+            (along_x[cell], along_y[cell]) = (x * unit / cell_width, y * unit / cell_height);
+        }
+    }
+
+    /// Bilinear between block centres at `(y, x)` of level 0, measured from its corner.
+    fn between(&self, y: f32, x: f32) -> [f32; 2] {
+        let split = |place: f32, count: usize| {
+            let place = (place / BLOCK as f32 - 0.5).clamp(0.0, (count - 1) as f32);
+            (place as usize, (place as usize + 1).min(count - 1), place - place.floor())
+        };
+        let ((top, bottom, down), (left, right, along)) = (split(y, self.rows), split(x, self.cols));
+        let at = |row: usize, col: usize| self.motion[row * self.cols + col];
+        [0, 1].map(|axis| {
+            let upper = at(top, left)[axis] * (1.0 - along) + at(top, right)[axis] * along;
+            let lower = at(bottom, left)[axis] * (1.0 - along) + at(bottom, right)[axis] * along;
+            upper * (1.0 - down) + lower * down
+        })
+    }
+}
+
+/// Mean motion of the patches over block `(row, col)`, each weighted by its fit there.
+fn blend(fits: &[Fit], (rows, cols): (usize, usize), (row, col): (usize, usize)) -> [f32; 2] {
+    let (mut sum, mut weights) = ([0.0; 2], 0.0);
+    for quarter in 0..4 {
+        let (down, right) = (quarter / 2, quarter % 2);
+        let (Some(y), Some(x)) = (row.checked_sub(down), col.checked_sub(right)) else { continue };
+        if y < rows && x < cols {
+            let fit = &fits[y * cols + x];
+            let weight = 1.0 / (fit.quarters[quarter] + NOISE);
+            sum = [sum[0] + weight * fit.motion[0], sum[1] + weight * fit.motion[1]];
+            weights += weight;
+        }
+    }
+    [sum[0] / weights, sum[1] / weights]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Image, PixelFormat, Size};
+
+    const SIZE: (usize, usize) = (320, 240);
+
+    /// A smooth texture without a period, in `[0, 255]`, for any place.
+    fn texture(x: f64, y: f64) -> f64 {
+        let wave = |fx: f64, fy: f64, phase: f64| (fx * x + fy * y + phase).sin();
+        let broad = wave(0.11, 0.05, 0.0) + wave(-0.04, 0.13, 1.0) + wave(0.07, -0.09, 2.0);
+        let fine = wave(0.43, 0.17, 0.5) + wave(-0.21, 0.51, 1.5) + wave(0.33, -0.37, 2.5);
+        127.0 + 20.0 * broad + 15.0 * fine * wave(0.013, 0.017, 0.3)
+    }
+
+    fn picture(place: impl Fn(f64, f64) -> (f64, f64)) -> GreyPyramid {
+        let pixel = |i: usize| {
+            let (x, y) = place((i % SIZE.0) as f64, (i / SIZE.0) as f64);
+            texture(x, y).clamp(0.0, 255.0) as u8
+        };
+        let bytes: Vec<u8> = (0..SIZE.0 * SIZE.1).map(pixel).collect();
+        let image = Image::packed(PixelFormat::Grey, Size::new(SIZE.0 as u32, SIZE.1 as u32), bytes.into());
+        GreyPyramid::build(&image.expect("as many bytes as pixels")).expect("not a JPEG")
+    }
+
+    /// Mean end-point error in pixels of a flow that should send `(x, y)` to `place(x, y)`.
+    fn error_px(flow: &FlowField, place: impl Fn(f64, f64) -> (f64, f64)) -> f64 {
+        let cell = SIZE.0 as f64 / flow.cols as f64;
+        let mut errors = Vec::new();
+        for row in 0..flow.rows {
+            for col in 0..flow.cols {
+                let (x, y) = ((col as f64 + 0.5) * cell - 0.5, (row as f64 + 0.5) * cell - 0.5);
+                let (to_x, to_y) = place(x, y);
+                let inside = to_x > 0.0 && to_y > 0.0 && to_x < SIZE.0 as f64 - 1.0 && to_y < SIZE.1 as f64 - 1.0;
+                let [along_x, along_y] = flow.at(row, col).map(|step| f64::from(step) * cell);
+                errors.extend(inside.then(|| (along_x - (to_x - x)).hypot(along_y - (to_y - y))));
+            }
+        }
+        errors.iter().sum::<f64>() / errors.len() as f64
+    }
+
+    #[test]
+    fn known_motions_are_found_within_a_fifth_of_a_pixel() {
+        type Place = fn(f64, f64) -> (f64, f64);
+        let motions: [(&str, Place); 6] = [
+            ("none", |x, y| (x, y)),
+            ("right", |x, y| (x + 3.5, y)),
+            ("far", |x, y| (x - 21.0, y + 12.25)),
+            ("grow", |x, y| (160.0 + (x - 160.0) * 0.95, 120.0 + (y - 120.0) * 0.95)),
+            ("turn", |x, y| (x - (y - 120.0) * 0.04, y + (x - 160.0) * 0.04)),
+            ("shear", |x, y| (x + y * 0.05, y - 2.0)),
+        ];
+        let earlier = picture(|x, y| (x, y));
+        let mut estimator = DenseFlow::new();
+        let found = motions.map(|(name, place)| {
+            let flow = estimator.estimate(&earlier, &picture(place), 30, 40);
+            (name, error_px(&flow, place))
+        });
+        println!("mean end-point error in pixels: {found:?}");
+        assert!(found.iter().all(|(_, error)| *error < 0.2), "{found:?}");
+    }
+
+    #[test]
+    fn a_change_of_exposure_is_not_motion() {
+        let dark = Image::packed(
+            PixelFormat::Grey,
+            Size::new(64, 64),
+            (0..64 * 64).map(|i| texture(f64::from(i % 64), f64::from(i / 64)) as u8 / 2).collect::<Vec<u8>>().into(),
+        );
+        let bright = Image::packed(
+            PixelFormat::Grey,
+            Size::new(64, 64),
+            (0..64 * 64).map(|i| texture(f64::from(i % 64), f64::from(i / 64)) as u8 / 2 + 60).collect::<Vec<u8>>().into(),
+        );
+        let [dark, bright] = [dark, bright].map(|image| GreyPyramid::build(&image.expect("64x64")).expect("not a JPEG"));
+        let flow = DenseFlow::new().estimate(&dark, &bright, 8, 8);
+        assert!(flow.values.iter().all(|step| step.abs() < 0.02), "{:?}", flow.values);
+    }
+
+    #[test]
+    fn images_without_texture_too_small_or_of_other_sizes_have_not_moved() {
+        let flat = |width, height, grey| {
+            let image = Image::packed(PixelFormat::Grey, Size::new(width, height), vec![grey; 99_999].into());
+            GreyPyramid::build(&image.expect("more than enough bytes")).expect("not a JPEG")
+        };
+        let mut estimator = DenseFlow::new();
+        for (earlier, current) in [
+            (flat(64, 64, 9), flat(64, 64, 200)),
+            (flat(5, 64, 9), flat(5, 64, 9)),
+            (flat(64, 64, 9), flat(64, 62, 9)),
+            (flat(1, 1, 9), flat(1, 1, 9)),
+            (flat(1600, 1, 9), flat(1600, 1, 9)),
+        ] {
+            assert_eq!(estimator.estimate(&earlier, &current, 3, 4).values, [0.0; 24]);
+        }
+        assert_eq!(estimator.estimate(&flat(64, 64, 9), &flat(64, 64, 9), 0, 4).values, []);
+    }
+
+    #[test]
+    fn the_same_images_give_the_same_flow_whatever_came_before() {
+        let (first, second) = (picture(|x, y| (x, y)), picture(|x, y| (x * 1.02 - 2.0, y + 1.0)));
+        let mut used = DenseFlow::new();
+        used.estimate(&second, &first, 7, 9);
+        assert_eq!(used.estimate(&first, &second, 48, 80), DenseFlow::new().estimate(&first, &second, 48, 80));
+    }
+}

@@ -1,0 +1,238 @@
+//! Grey images from coarse to fine, averaged over boxes.
+//!
+//! Level 0 is the image reduced by a whole number so that its longer side is at most 320; each
+//! further level halves it. Every level is framed by copies of its edge, so that a patch may lie
+//! partly outside.
+
+use crate::data::{Image, ImageError, PixelFormat, luma, to_grey8};
+
+/// The longer side of the finest level: cells of usual feature grids are 2 to 8 of its pixels.
+const FINEST_SIDE: usize = 320;
+/// Both sides of every level but the first are at least this: two patches.
+const COARSEST_SIDE: usize = 16;
+/// Copies of the edge pixels around each level.
+pub(super) const FRAME: usize = 16;
+
+/// One level, framed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Level {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    /// `[height + 2 FRAME, width + 2 FRAME] f32` in `[0, 255]`.
+    pub(super) values: Vec<f32>,
+}
+
+impl Level {
+    /// Pixels from one row to the next.
+    pub(super) fn stride(&self) -> usize {
+        self.width + 2 * FRAME
+    }
+
+    /// Index of pixel `(x, y)`; both may lie up to `FRAME` outside.
+    pub(super) fn index(&self, x: isize, y: isize) -> usize {
+        let frame = FRAME as isize;
+        ((y + frame) * self.stride() as isize + x + frame) as usize
+    }
+
+    fn reshape(&mut self, width: usize, height: usize) {
+        (self.width, self.height) = (width, height);
+        self.values.resize((width + 2 * FRAME) * (height + 2 * FRAME), 0.0);
+    }
+
+    fn row_mut(&mut self, y: usize) -> &mut [f32] {
+        let start = self.index(0, y as isize);
+        &mut self.values[start..start + self.width]
+    }
+
+    fn row(&self, y: usize) -> &[f32] {
+        let start = self.index(0, y as isize);
+        &self.values[start..start + self.width]
+    }
+
+    fn frame_edges(&mut self) {
+        let (stride, width, height) = (self.stride(), self.width, self.height);
+        for row in self.values.chunks_exact_mut(stride).skip(FRAME).take(height) {
+            let (left, right) = (row[FRAME], row[FRAME + width - 1]);
+            row[..FRAME].fill(left);
+            row[FRAME + width..].fill(right);
+        }
+        for y in 0..FRAME {
+            self.values.copy_within(FRAME * stride..(FRAME + 1) * stride, y * stride);
+            let last = (FRAME + height - 1) * stride;
+            self.values.copy_within(last..last + stride, (FRAME + height + y) * stride);
+        }
+    }
+
+    fn halve_into(&self, half: &mut Self) {
+        half.reshape(self.width / 2, self.height / 2);
+        for y in 0..half.height {
+            let (upper, lower) = (self.row(2 * y), self.row(2 * y + 1));
+            let pairs = upper.chunks_exact(2).zip(lower.chunks_exact(2));
+            for (out, (a, b)) in half.row_mut(y).iter_mut().zip(pairs) {
+                *out = ((a[0] + a[1]) + (b[0] + b[1])) * 0.25;
+            }
+        }
+        half.frame_edges();
+    }
+}
+
+/// A frame made ready for flow, used as the current one and later as the earlier one.
+///
+/// ```
+/// use segfuse::data::{Image, PixelFormat, Size};
+/// use segfuse::flow::GreyPyramid;
+/// let image = Image::packed(PixelFormat::Grey, Size::new(1280, 720), vec![7; 1280 * 720].into())?;
+/// assert_eq!(GreyPyramid::build(&image)?.levels(), 4);
+/// # Ok::<(), segfuse::data::ImageError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct GreyPyramid {
+    /// Pixels of the image to one of level 0, both ways.
+    pub(super) reduction: usize,
+    width: usize,
+    height: usize,
+    levels: Vec<Level>,
+    used: usize,
+    sums: Vec<u32>,
+    luma: Vec<u8>,
+}
+
+impl GreyPyramid {
+    /// The pyramid of `image`; see [`GreyPyramid::fill`].
+    pub fn build(image: &Image) -> Result<Self, ImageError> {
+        let mut pyramid = Self::default();
+        pyramid.fill(image)?;
+        Ok(pyramid)
+    }
+
+    /// Makes this the pyramid of `image` in any format; allocates only to grow.
+    ///
+    /// A JPEG is decoded here, which allocates: hand in the decoded frame where there is one.
+    ///
+    /// # Errors
+    /// If a JPEG cannot be decoded: skip the frame and count it. The pyramid is then as before.
+    pub fn fill(&mut self, image: &Image) -> Result<(), ImageError> {
+        let size = image.size();
+        let decoded = if image.format() == PixelFormat::Jpeg {
+            &Image::packed(PixelFormat::Grey, size, to_grey8(image)?.into())?
+        } else {
+            image
+        };
+        (self.width, self.height) = (size.width as usize, size.height as usize);
+        self.reduction = self.width.max(self.height).div_ceil(FINEST_SIDE);
+        self.reduce(decoded);
+        self.used = 1;
+        while self.levels[self.used - 1].width.min(self.levels[self.used - 1].height) >= 2 * COARSEST_SIDE {
+            self.add_level();
+        }
+        Ok(())
+    }
+
+    /// Number of levels, at least 1 once filled.
+    pub fn levels(&self) -> usize {
+        self.used
+    }
+
+    /// Level 0 is the finest.
+    pub(super) fn level(&self, level: usize) -> &Level {
+        &self.levels[..self.used][level]
+    }
+
+    /// Width and height of the image.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
+    }
+
+    fn add_level(&mut self) {
+        if self.levels.len() == self.used {
+            self.levels.push(Level::default());
+        }
+        let (finer, coarser) = self.levels.split_at_mut(self.used);
+        finer[self.used - 1].halve_into(&mut coarser[0]);
+        self.used += 1;
+    }
+
+    /// Level 0: means over boxes of luma; what is left over at the right and lower edge is left out.
+    fn reduce(&mut self, image: &Image) {
+        let box_width = self.reduction.min(self.width);
+        let box_height = self.reduction.min(self.height);
+        let (width, height) = (self.width / box_width, self.height / box_height);
+        if self.levels.is_empty() {
+            self.levels.push(Level::default());
+        }
+        let finest = &mut self.levels[0];
+        finest.reshape(width, height);
+        let share = 1.0 / (box_width * box_height) as f32;
+        for y in 0..height {
+            self.sums.clear();
+            self.sums.resize(width, 0);
+            for line in y * box_height..(y + 1) * box_height {
+                luma_row(image, line as u32, &mut self.luma);
+                for (sum, pixels) in self.sums.iter_mut().zip(self.luma.chunks_exact(box_width)) {
+                    *sum += pixels.iter().map(|&pixel| u32::from(pixel)).sum::<u32>();
+                }
+            }
+            for (out, &sum) in finest.row_mut(y).iter_mut().zip(&self.sums) {
+                *out = sum as f32 * share;
+            }
+        }
+        finest.frame_edges();
+    }
+}
+
+fn luma_row(image: &Image, y: u32, out: &mut Vec<u8>) {
+    let row = image.row(y);
+    out.clear();
+    match image.format() {
+        PixelFormat::Grey | PixelFormat::Nv12 => out.extend_from_slice(row),
+        PixelFormat::Yuyv => out.extend(row.chunks_exact(2).map(|pixel| pixel[0])),
+        PixelFormat::Uyvy => out.extend(row.chunks_exact(2).map(|pixel| pixel[1])),
+        PixelFormat::Rgb8 => out.extend(row.chunks_exact(3).map(|p| luma(p[0], p[1], p[2]))),
+        PixelFormat::Jpeg => unreachable!("fill decodes a JPEG before its rows are asked for"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Size;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn level_0_is_the_mean_of_luma_whatever_the_layout(
+            (format, gap, seed) in (0..5_usize, 0..9_usize, any::<u8>()),
+            (width, height) in (1..400_u32, 1..30_u32),
+        ) {
+            let size = Size::new(width * 2, height * 2);
+            let format = PixelFormat::ALL[format];
+            let stride = format.row_bytes(size.width) + gap;
+            let bytes: Vec<u8> = (0..stride * size.height as usize * 2).map(|i| (i as u8).wrapping_mul(37) ^ seed).collect();
+            let image = Image::new(format, size, stride, bytes.into()).expect("more than enough bytes");
+            let pyramid = GreyPyramid::build(&image).expect("not a JPEG");
+            let grey = to_grey8(&image).expect("not a JPEG");
+            let (level, n) = (pyramid.level(0), pyramid.reduction);
+            let tall = n.min(size.height as usize);
+            for (x, y) in [(0, 0), (level.width - 1, level.height - 1), (level.width / 2, level.height / 3)] {
+                let pixel = |i: usize| f64::from(grey[(y * tall + i / n) * size.width as usize + x * n + i % n]);
+                let mean = (0..n * tall).map(pixel).sum::<f64>() / (n * tall) as f64;
+                let got = level.values[level.index(x as isize, y as isize)];
+                prop_assert!((f64::from(got) - mean).abs() < 1e-3, "{got} {mean}");
+            }
+        }
+    }
+
+    #[test]
+    fn levels_are_framed_by_their_edges() {
+        let bytes: Vec<u8> = (0..40 * 40).map(|i| (i % 251) as u8).collect();
+        let image = Image::packed(PixelFormat::Grey, Size::new(40, 40), bytes.into()).expect("40x40");
+        let pyramid = GreyPyramid::build(&image).expect("not a JPEG");
+        assert_eq!(pyramid.levels(), 2);
+        for level in [pyramid.level(0), pyramid.level(1)] {
+            let side = level.width as isize - 1;
+            let at = |x, y| level.values[level.index(x, y)];
+            assert_eq!((at(-16, -16), at(side + 16, 5)), (at(0, 0), at(side, 5)));
+            assert_eq!(at(3, side + 16), at(3, side));
+        }
+    }
+}
