@@ -75,7 +75,13 @@ impl Gallery {
     }
 
     /// Takes a frame with labels if it is one of the worst.
-    pub(super) fn offer_scored(&mut self, item: &EvaluationItem, view: &View, own: &ConfusionMatrix, table: &ClassTable) {
+    pub(super) fn offer_scored(
+        &mut self,
+        item: &EvaluationItem,
+        view: &View,
+        own: &ConfusionMatrix,
+        table: &ClassTable,
+    ) {
         let Some(miou) = own.miou_percent() else { return };
         let Some(place) = self.place_for(view.index, miou) else { return };
         let mut shown = self.show(item, view, table);
@@ -173,7 +179,9 @@ fn picture_jpeg(item: &EvaluationItem, size: Size) -> Result<Picture, String> {
     let full = RgbImage::from_raw(image.size().width, image.size().height, rgb).ok_or("picture of a wrong length")?;
     let small = imageops::thumbnail(&full, size.width, size.height);
     let mut bytes = Vec::new();
-    small.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)).map_err(|error| error.to_string())?;
+    small
+        .write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY))
+        .map_err(|error| error.to_string())?;
     Ok(Picture { media_type: "image/jpeg", bytes })
 }
 

@@ -99,8 +99,14 @@ impl Evaluation {
         tell(skipped.truth_without_prediction, "label images have no mask and are not in the figures");
         tell(skipped.unreadable, "frames could not be read");
         tell(self.resized_predictions, "masks were resized to the size of their labels (nearest)");
-        tell(pixels.unknown_truth, "label pixels have ids that their class table does not know: is it the right table?");
-        tell(pixels.unknown_predicted, "mask pixels have ids that their class table does not know: is it the right one?");
+        tell(
+            pixels.unknown_truth,
+            "label pixels have ids that their class table does not know: is it the right table?",
+        );
+        tell(
+            pixels.unknown_predicted,
+            "mask pixels have ids that their class table does not know: is it the right one?",
+        );
         notices.extend(skipped.reasons.iter().cloned());
         if !self.classes_left_out.is_empty() {
             let names = self.classes_left_out.join(", ");

@@ -34,9 +34,9 @@ fn content(found: &Evaluation, context: &ReportContext, plots: &Plots) -> Markup
         (notices(found))
         (facts(found, context))
         @if found.frames > 0 { (sections::classes(found)) }
-        (plot("Accuracy and distance from the key frame", DISTANCE_NOTE, plots.distance.as_deref()))
-        (plot("mIoU over time", TIME_NOTE, plots.miou.as_deref()))
-        (plot("What the masks show over time", SHARES_NOTE, plots.shares.as_deref()))
+        (plot("Accuracy and distance from the key frame", &distance_note(), plots.distance.as_deref()))
+        (plot("mIoU over time", &html! { (TIME_NOTE) }, plots.miou.as_deref()))
+        (plot("What the masks show over time", &html! { (SHARES_NOTE) }, plots.shares.as_deref()))
         @if found.frames == 0 { (sections::legend(found)) }
         @if found.frames > 0 { (sections::confusion(found)) }
         (sections::frames(found))
@@ -45,11 +45,16 @@ fn content(found: &Evaluation, context: &ReportContext, plots: &Plots) -> Markup
     }
 }
 
-const DISTANCE_NOTE: &str = "Over all frames at each distance. 0 is the key frames, on which the network itself ran; \
-     at the others its features were carried along.";
 const TIME_NOTE: &str = "Each frame by itself, over the classes that it has. The mean of these is not the mIoU of the \
      whole set, in which rare classes count the same.";
 const SHARES_NOTE: &str = "Share of the pixels that each class takes, stacked in order of class.";
+
+fn distance_note() -> Markup {
+    html! {
+        span.swatch.miou {} "mIoU " span.swatch.accuracy {} "pixel accuracy, over all frames at each distance. 0: key frames,
+        on which the network itself ran; at the others its features were carried along."
+    }
+}
 
 fn cards(found: &Evaluation) -> Markup {
     let steady = &found.temporal_consistency;
@@ -95,7 +100,7 @@ fn facts(found: &Evaluation, context: &ReportContext) -> Markup {
     }
 }
 
-fn plot(title: &str, note: &str, svg: Option<&str>) -> Markup {
+fn plot(title: &str, note: &Markup, svg: Option<&str>) -> Markup {
     html! {
         @if let Some(svg) = svg {
             section { h2 { (title) } p.note { (note) } div.scroll.plot { (PreEscaped(svg)) } }

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::ops::Range;
 
 const SIZE: (u32, u32) = (960, 300);
-/// mIoU and pixel accuracy: told apart by lightness too, visible on white and on black.
+/// mIoU and pixel accuracy, visible on white and on black; `.miou` and `.accuracy` of the style are the same.
 const MIOU_COLOR: RGBColor = RGBColor(47, 129, 247);
 const ACCURACY_COLOR: RGBColor = RGBColor(219, 126, 20);
 const GRID_COLOR: RGBColor = RGBColor(128, 128, 128);
@@ -33,28 +33,33 @@ fn distance(found: &Evaluation) -> Result<Option<String>, EvaluateError> {
     let line = |value: fn(&crate::evaluate::DistanceScore) -> Option<f64>| -> Line {
         found.per_distance.iter().filter_map(|at| Some((f64::from(at.distance), value(at)?))).collect()
     };
-    let lines = [
-        ("mIoU", MIOU_COLOR, line(|at| at.miou)),
-        ("pixel accuracy", ACCURACY_COLOR, line(|at| at.pixel_accuracy)),
-    ];
-    let Some(last) = lines[0].2.last().filter(|_| lines[0].2.len() > 1).map(|point| point.0) else { return Ok(None) };
-    let axes = Axes { x: -0.1..last + 0.1, y: fitting_range(&lines), x_name: "frames since the key frame", y_name: "%" };
+    let lines = [(MIOU_COLOR, line(|at| at.miou)), (ACCURACY_COLOR, line(|at| at.pixel_accuracy))];
+    let Some(last) = lines[0].1.last().filter(|_| lines[0].1.len() > 1).map(|point| point.0) else { return Ok(None) };
+    let axes = Axes {
+        x: -0.1..last + 0.1,
+        x_labels: (last as usize + 1).min(12),
+        y: fitting_range(&lines),
+        x_name: "frames since the key frame",
+        y_name: "%",
+    };
     svg(|area| draw_lines(area, &axes, &lines, true)).map(Some)
 }
 
 fn miou(found: &Evaluation) -> Result<Option<String>, EvaluateError> {
     let (x_name, x_of) = time_axis(&found.timeline);
     let points: Line = found.timeline.iter().filter_map(|point| Some((x_of(point), point.miou?))).collect();
-    let (Some(first), Some(last)) = (points.first(), points.last().filter(|_| points.len() > 1)) else { return Ok(None) };
-    let axes = Axes { x: first.0..last.0, y: 0.0..100.0, x_name, y_name: "%" };
-    svg(|area| draw_lines(area, &axes, &[("mIoU of each frame", MIOU_COLOR, points.clone())], false)).map(Some)
+    let (Some(first), Some(last)) = (points.first(), points.last().filter(|_| points.len() > 1)) else {
+        return Ok(None);
+    };
+    let axes = Axes { x: first.0..last.0, x_labels: 10, y: 0.0..100.0, x_name, y_name: "%" };
+    svg(|area| draw_lines(area, &axes, &[(MIOU_COLOR, points.clone())], false)).map(Some)
 }
 
 fn shares(found: &Evaluation) -> Result<Option<String>, EvaluateError> {
     let (x_name, x_of) = time_axis(&found.timeline);
     let xs: Vec<f64> = found.timeline.iter().map(&x_of).collect();
     let (Some(&first), Some(&last)) = (xs.first(), xs.last().filter(|_| xs.len() > 1)) else { return Ok(None) };
-    let axes = Axes { x: first..last, y: 0.0..100.0, x_name, y_name: "% of pixels" };
+    let axes = Axes { x: first..last, x_labels: 10, y: 0.0..100.0, x_name, y_name: "% of pixels" };
     svg(|area| draw_shares(area, &axes, &xs, found)).map(Some)
 }
 
@@ -76,15 +81,16 @@ fn time_axis(points: &[TimelinePoint]) -> (&'static str, Box<dyn Fn(&TimelinePoi
 struct Axes {
     x: Range<f64>,
     y: Range<f64>,
+    x_labels: usize,
     x_name: &'static str,
     y_name: &'static str,
 }
 
-type NamedLine = (&'static str, RGBColor, Line);
+type ColoredLine = (RGBColor, Line);
 
 /// A range in steps of 5 that holds all values, at least 10 wide, within 0 to 100.
-fn fitting_range(lines: &[NamedLine]) -> Range<f64> {
-    let values = || lines.iter().flat_map(|(.., line)| line.iter().map(|point| point.1));
+fn fitting_range(lines: &[ColoredLine]) -> Range<f64> {
+    let values = || lines.iter().flat_map(|(_, line)| line.iter().map(|point| point.1));
     let (low, high) = (values().fold(100.0, f64::min), values().fold(0.0, f64::max));
     let low = (((low - 2.0) / 5.0).floor() * 5.0).clamp(0.0, 90.0);
     low..(((high + 2.0) / 5.0).ceil() * 5.0).clamp(low + 10.0, 100.0)
@@ -121,10 +127,11 @@ fn chart<'a, 'b>(area: &'a Area<'b>, axes: &Axes) -> Result<Chart<'a, 'b>, Evalu
         .bold_line_style(GRID_COLOR.mix(0.35))
         .light_line_style(TRANSPARENT)
         .axis_style(GRID_COLOR)
-        .label_style(("sans-serif", 15))
+        .label_style(("sans-serif", 18))
         .x_label_formatter(&label)
         .y_label_formatter(&label)
         .y_labels(6)
+        .x_labels(axes.x_labels)
         .x_desc(axes.x_name)
         .y_desc(axes.y_name)
         .draw()
@@ -132,16 +139,13 @@ fn chart<'a, 'b>(area: &'a Area<'b>, axes: &Axes) -> Result<Chart<'a, 'b>, Evalu
     Ok(chart)
 }
 
-fn draw_lines(area: &Area, axes: &Axes, lines: &[NamedLine], dots: bool) -> Result<(), EvaluateError> {
+fn draw_lines(area: &Area, axes: &Axes, lines: &[ColoredLine], dots: bool) -> Result<(), EvaluateError> {
     let mut chart = chart(area, axes)?;
-    for (name, color, points) in lines {
+    for (color, points) in lines {
         let series = LineSeries::new(points.iter().copied(), color.stroke_width(2));
-        let drawn = chart.draw_series(if dots { series.point_size(4) } else { series }).map_err(refuse)?;
-        let color = *color;
-        drawn.label(*name).legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], color.filled()));
+        chart.draw_series(if dots { series.point_size(4) } else { series }).map_err(refuse)?;
     }
-    let mut labels = chart.configure_series_labels();
-    labels.label_font(("sans-serif", 15)).position(SeriesLabelPosition::LowerLeft).draw().map_err(refuse)
+    Ok(())
 }
 
 fn draw_shares(area: &Area, axes: &Axes, xs: &[f64], found: &Evaluation) -> Result<(), EvaluateError> {
@@ -168,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_range_of_a_plot_holds_its_values_in_steps_of_five() {
-        let line = |values: [f64; 2]| [("", MIOU_COLOR, vec![(0.0, values[0]), (1.0, values[1])])];
+        let line = |values: [f64; 2]| [(MIOU_COLOR, vec![(0.0, values[0]), (1.0, values[1])])];
         for (values, expected) in [([64.0, 58.0], 55.0..70.0), ([99.9, 99.0], 90.0..100.0), ([0.0, 1.0], 0.0..10.0)] {
             assert_eq!(fitting_range(&line(values)), expected, "{values:?}");
         }
