@@ -40,7 +40,7 @@ pub(super) fn sample_nearest(labels: &[u8], from: Size, to: Size, mut take: impl
         let start = place(y, from.height, to.height) * from.width as usize;
         let row = &labels[start..start + from.width as usize];
         if from.width == to.width {
-            row.iter().for_each(|&id| take(id));
+            row.iter().copied().for_each(&mut take);
         } else {
             (0..to.width).for_each(|x| take(row[place(x, from.width, to.width)]));
         }

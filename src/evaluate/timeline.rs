@@ -2,7 +2,7 @@
 
 use super::confusion::percent;
 use crate::data::Stamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// Points kept: more than a plot of 1000 pixels can show. Joining leaves at least half of them.
 const MAX_POINTS: usize = 1024;
@@ -13,8 +13,7 @@ pub struct TimelinePoint {
     /// Index of the first frame, counted from 0 over all frames seen.
     pub frame: u64,
     /// The first frame's stamp in seconds, where it has one.
-    #[serde(rename = "stamp_s", serialize_with = "seconds")]
-    pub stamp: Option<Stamp>,
+    pub stamp_s: Option<f64>,
     /// Frames joined.
     pub frames: u64,
     /// Mean of the frames' own mIoU in percent, over those with labels.
@@ -28,14 +27,11 @@ pub struct TimelinePoint {
     scored: u64,
 }
 
-fn seconds<S: Serializer>(stamp: &Option<Stamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    stamp.map(Stamp::secs_f64).serialize(serializer)
-}
-
 impl TimelinePoint {
     /// The point of one frame; `miou` is `None` without labels, `pixels` counts the predicted classes.
     pub(super) fn of_frame(frame: u64, stamp: Option<Stamp>, miou: Option<f64>, pixels: Vec<u64>) -> Self {
-        Self { frame, stamp, frames: 1, miou, pixels, miou_sum: miou.unwrap_or(0.0), scored: u64::from(miou.is_some()) }
+        let (miou_sum, scored) = (miou.unwrap_or(0.0), u64::from(miou.is_some()));
+        Self { frame, stamp_s: stamp.map(Stamp::secs_f64), frames: 1, miou, pixels, miou_sum, scored }
     }
 
     /// Share of predicted class `class` (the number of classes for "none"), in percent.

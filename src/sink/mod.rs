@@ -1,5 +1,8 @@
 //! Where events and perceptions go: a trip file, Zenoh, an overlay video, statistics.
 
+pub mod overlay;
+pub mod statistics;
+
 use crate::data::{AlignedFrame, Event, Perception};
 
 /// Why a sink could not take something.

@@ -46,8 +46,8 @@ fn distance(found: &Evaluation) -> Result<Option<String>, EvaluateError> {
 }
 
 fn miou(found: &Evaluation) -> Result<Option<String>, EvaluateError> {
-    let (x_name, x_of) = time_axis(&found.timeline);
-    let points: Line = found.timeline.iter().filter_map(|point| Some((x_of(point), point.miou?))).collect();
+    let (x_name, xs) = time_axis(&found.timeline);
+    let points: Line = xs.into_iter().zip(&found.timeline).filter_map(|(x, point)| Some((x, point.miou?))).collect();
     let (Some(first), Some(last)) = (points.first(), points.last().filter(|_| points.len() > 1)) else {
         return Ok(None);
     };
@@ -56,25 +56,19 @@ fn miou(found: &Evaluation) -> Result<Option<String>, EvaluateError> {
 }
 
 fn shares(found: &Evaluation) -> Result<Option<String>, EvaluateError> {
-    let (x_name, x_of) = time_axis(&found.timeline);
-    let xs: Vec<f64> = found.timeline.iter().map(&x_of).collect();
+    let (x_name, xs) = time_axis(&found.timeline);
     let (Some(&first), Some(&last)) = (xs.first(), xs.last().filter(|_| xs.len() > 1)) else { return Ok(None) };
     let axes = Axes { x: first..last, x_labels: 10, y: 0.0..100.0, x_name, y_name: "% of pixels" };
     svg(|area| draw_shares(area, &axes, &xs, found)).map(Some)
 }
 
-/// Seconds since the first frame where every point has a stamp and time moves, else the frame's number.
-fn time_axis(points: &[TimelinePoint]) -> (&'static str, Box<dyn Fn(&TimelinePoint) -> f64>) {
-    let stamps: Option<Vec<_>> = points.iter().map(|point| point.stamp).collect();
+/// The name of the time axis and each point's place: seconds since the first frame where every point has
+/// a stamp and time moves, else the frame's number.
+fn time_axis(points: &[TimelinePoint]) -> (&'static str, Vec<f64>) {
+    let stamps: Option<Vec<f64>> = points.iter().map(|point| point.stamp_s).collect();
     match stamps.as_deref() {
-        Some([first, .., last]) if last > first => {
-            let zero = *first;
-            (
-                "seconds",
-                Box::new(move |point| point.stamp.map_or(0.0, |stamp| stamp.signed_ns_since(zero) as f64 / 1e9)),
-            )
-        }
-        _ => ("frame", Box::new(|point| point.frame as f64)),
+        Some(stamps @ [first, .., last]) if last > first => ("seconds", stamps.iter().map(|s| s - first).collect()),
+        _ => ("frame", points.iter().map(|point| point.frame as f64).collect()),
     }
 }
 
