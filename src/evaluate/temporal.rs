@@ -208,7 +208,7 @@ mod tests {
         let mut frames: Vec<(&[u8], Option<&[u8]>)> = vec![(&[0, 0, 1, 0], Some(truth)); 9];
         frames[8].0 = &[0, 1, 0, 0];
         // Frame 8 ends a window with 2 of 3 right throughout, frame 9 one with 1 of 3.
-        assert_eq!(record(&frames).vc8, Some((200.0 / 3.0 + 100.0 / 3.0) / 2.0));
+        assert_eq!(record(&frames).vc8, Some(f64::midpoint(200.0 / 3.0, 100.0 / 3.0)));
     }
 
     #[test]

@@ -116,6 +116,6 @@ mod tests {
         assert_eq!(points.iter().map(|point| point.frames).sum::<u64>(), 10_000);
         assert_eq!((points[1].frame, points[1].frames), (16, 16));
         assert_eq!(points[1].miou, Some(24.0), "mean of 17, 19, … 31");
-        assert_eq!(points[1].share_percent(1), 75.0);
+        assert!((points[1].share_percent(1) - 75.0).abs() < 1e-12);
     }
 }

@@ -1,9 +1,11 @@
-//! What several tests need.
+//! What several tests share.
 
-/// The folder of real data, or `None` with a loud word.
-pub fn shared_data(test: &str) -> Option<std::path::PathBuf> {
-    let beside = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("SEGFUSE_DATA").map_or(beside, Into::into);
+use std::path::{Path, PathBuf};
+
+/// Real recordings, which are no part of the project; `None` (and a loud line) where they are absent.
+pub fn shared_data(test: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let folder = std::env::var_os("SEGFUSE_DATA").map_or_else(beside, PathBuf::from);
     if folder.is_dir() {
         return Some(folder);
     }

@@ -1,7 +1,7 @@
 //! An animated PNG for machines without ffmpeg: grey picture tinted by class, a palette of 256 colours.
 //!
-//! A PNG says first how many frames it has, so the frames wait in memory: at most 160 of them, every
-//! second one dropped each time they are full. That bounds memory and file (about 6 MB, never over 40)
+//! A PNG says first how many frames it has, so the frames wait in memory: at most 160 of them and 48 MiB,
+//! every second one dropped each time they are full. That bounds the file as well (about 6 MB in practice),
 //! whatever the trip's length; a long trip becomes a time lapse, and the outcome says so.
 
 use super::caption::{Inks, Layout};
@@ -16,8 +16,9 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
 
-/// Frames kept.
+/// Frames kept, and their bytes together.
 const MAX_FRAMES: usize = 160;
+const MAX_BYTES: usize = 48 << 20;
 /// Frames a second at most: what is watched, not measured.
 const MAX_RATE_HZ: f64 = 10.0;
 /// The longest that one frame stands; beyond it time runs faster than it did.
@@ -80,7 +81,7 @@ impl AnimationWriter {
         }
         let frame = self.draw(image, mask, caption)?;
         self.frames.push(frame);
-        if self.frames.len() == MAX_FRAMES {
+        if self.frames.len() >= (MAX_BYTES / self.layout.canvas.pixels()).clamp(2, MAX_FRAMES) {
             let mut keep = [true, false].into_iter().cycle();
             self.frames.retain(|_| keep.next().unwrap_or(true));
             self.stride *= 2;
