@@ -78,7 +78,7 @@ struct Past {
     truth: u8,
     /// Frames for which the truth has been what it is, saturating.
     same: u8,
-    /// Frames of these, up to now without a break, whose prediction was right.
+    /// Frames up to now, without a break, whose prediction was right, saturating.
     right: u8,
 }
 
@@ -90,8 +90,7 @@ impl Past {
     fn advance(&mut self, predicted: u8, truth: u8) {
         let stays = truth == self.truth;
         self.same = if stays { self.same.saturating_add(labelled(truth)) } else { labelled(truth) };
-        let kept = if stays { self.right } else { 0 };
-        self.right = if hit(predicted, truth) { kept.saturating_add(1) } else { 0 };
+        self.right = if hit(predicted, truth) { self.right.saturating_add(1) } else { 0 };
         (self.before, self.predicted, self.truth) = (self.predicted, predicted, truth);
     }
 }

@@ -94,4 +94,12 @@ mod tests {
         let large = [255, 3, 255, 3, 255, 3, 3, 3];
         assert_eq!(blended(0.5, Size::new(8, 1), &large)[6..], [100, 100, 100, 114, 82, 114]);
     }
+
+    #[test]
+    fn each_row_of_a_picture_takes_the_row_of_the_mask_under_it() {
+        let mask = LabelMask::new(Size::new(1, 2), vec![3, 255].into()).expect("two labels");
+        let mut rgb = vec![100; 4 * 3];
+        blend(&mut rgb, Size::new(1, 4), &mask, &ClassTable::camvid(), 1.0);
+        assert_eq!(rgb, [128, 64, 128, 128, 64, 128, 100, 100, 100, 100, 100, 100]);
+    }
 }
