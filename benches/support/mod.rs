@@ -9,10 +9,7 @@
 //! as many bytes would have taken, and the peer's time.
 
 #![allow(dead_code, reason = "every bench takes what it needs of the harness")]
-<<<<<<< HEAD
-=======
 #![allow(unreachable_pub, reason = "a bench program exports nothing, its harness is written like a library")]
->>>>>>> engine
 
 use segfuse::clock::{MeasuringClock, MonotonicClock};
 use std::collections::BTreeMap;
@@ -72,7 +69,13 @@ impl Bench {
     }
 
     /// Measures `work`, which moves `bytes`, after `check` has found its answer right.
-    pub fn case(&mut self, name: &str, bytes: usize, mut work: impl FnMut(), check: impl FnOnce() -> Result<(), String>) {
+    pub fn case(
+        &mut self,
+        name: &str,
+        bytes: usize,
+        mut work: impl FnMut(),
+        check: impl FnOnce() -> Result<(), String>,
+    ) {
         if !name.contains(&self.filter) {
             return;
         }

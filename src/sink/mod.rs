@@ -1,5 +1,7 @@
 //! Where events and perceptions go: a trip file, Zenoh, an overlay video, statistics.
 
+pub mod overlay;
+pub mod statistics;
 #[cfg(feature = "zenoh")]
 pub mod zenoh;
 

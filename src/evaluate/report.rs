@@ -1,0 +1,55 @@
+//! One HTML page that needs nothing but itself: style, plots (SVG) and pictures (data URIs) are inside.
+//!
+//! It has no script, and its content policy forbids any request. Every string from outside is escaped
+//! by the template (crate `maud`) or by the SVG writer. About 120 kB a shown frame, 100 kB for the rest.
+//!
+//! ```no_run
+//! # fn f(evaluation: &segfuse::evaluate::Evaluation) -> Result<(), segfuse::evaluate::EvaluateError> {
+//! use segfuse::evaluate::report::{self, ReportContext};
+//! let context = ReportContext { title: "Test drive".into(), ..ReportContext::default() };
+//! report::write("eval.html".as_ref(), evaluation, &context)
+//! # }
+//! ```
+
+mod page;
+mod plots;
+mod sections;
+
+use super::{EvaluateError, Evaluation};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What the page says besides the figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReportContext {
+    /// The page's title.
+    pub title: String,
+    /// One line below it: what was evaluated.
+    pub subtitle: String,
+    /// Names and values worth telling, with their units: latency, frames/s, engine, schedule, mask hash.
+    pub facts: Vec<(String, String)>,
+}
+
+/// Writes the page to `path`, which is replaced in one step or not at all.
+pub fn write(path: &Path, evaluation: &Evaluation, context: &ReportContext) -> Result<(), EvaluateError> {
+    let fail = |source| EvaluateError::File { path: path.to_owned(), source };
+    let html = render(evaluation, context)?;
+    let part = part_path(path);
+    let written = fs::write(&part, html).and_then(|()| fs::rename(&part, path));
+    written.inspect_err(|_| drop(fs::remove_file(&part))).map_err(fail)
+}
+
+/// The page as text.
+pub fn render(evaluation: &Evaluation, context: &ReportContext) -> Result<String, EvaluateError> {
+    let plots = plots::Plots::draw(evaluation)?;
+    Ok(page::page(evaluation, context, &plots).into_string())
+}
+
+/// Beside `path`, so that the rename stays within one file system.
+fn part_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".part");
+    path.with_file_name(name)
+}

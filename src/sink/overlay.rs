@@ -1,0 +1,284 @@
+//! The masks drawn over the pictures, as a video or as an animated picture.
+//!
+//! ```text
+//! picture + mask ──blend──▶ canvas ──▶ ffmpeg there:  H.264 in MP4, every frame
+//!                  caption, legend     without it:    animated PNG, smaller, fewer frames
+//! ```
+//! Frames follow each other at one rate: a lost frame leaves no gap in the video. The file appears
+//! under its name only when it is complete. A picture is at most one frame behind; a slow encoder
+//! holds the caller back, one that stands still for 30 s is an error.
+
+mod animation;
+mod caption;
+mod format;
+mod paint;
+mod video;
+
+pub use format::{Encoder, OverlayFormat};
+pub use paint::blend;
+
+use super::{Sink, SinkError};
+use crate::data::{AlignedFrame, ClassTable, Image, Origin, Perception, Size};
+use animation::AnimationWriter;
+use caption::Layout;
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use video::VideoWriter;
+
+const NAME: &str = "overlay";
+
+/// How the overlay looks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How much of the class's colour covers the picture: 0 none, 1 all.
+    pub alpha: f32,
+    /// Writes frame number, time and distance from the key frame below the picture.
+    pub caption: bool,
+    /// Shows the classes' names and colours below the picture.
+    pub legend: bool,
+    /// The ffmpeg program: a name to find or a path.
+    pub ffmpeg: PathBuf,
+    /// Width of the animated picture that is written without ffmpeg, 64 to 1280 pixels.
+    pub animation_width: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { alpha: 0.5, caption: true, legend: true, ffmpeg: "ffmpeg".into(), animation_width: 480 }
+    }
+}
+
+impl Config {
+    /// Refuses values outside their documented ranges.
+    pub fn check(&self) -> Result<(), OverlayError> {
+        if !(0.0..=1.0).contains(&self.alpha) {
+            return Err(OverlayError::Setting { key: "alpha", got: self.alpha.into(), range: "0 to 1" });
+        }
+        if !(64..=1280).contains(&self.animation_width) {
+            let got = self.animation_width.into();
+            return Err(OverlayError::Setting { key: "animation_width", got, range: "64 to 1280" });
+        }
+        Ok(())
+    }
+}
+
+/// Why an overlay cannot be made. Recovery: mend what it names; the run goes on without its overlay.
+#[derive(Debug, thiserror::Error)]
+pub enum OverlayError {
+    /// A setting outside its range.
+    #[error("overlay.{key} = {got}: must be {range}")]
+    Setting {
+        /// The key.
+        key: &'static str,
+        /// The value given.
+        got: f64,
+        /// The values allowed.
+        range: &'static str,
+    },
+    /// The program did not start.
+    #[error("{program}: {source}: install ffmpeg or set overlay.ffmpeg to its path")]
+    Start {
+        /// The program.
+        program: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The program ended before it had every frame, or with an error.
+    #[error("{program} ended with {status} after {frames} frames: {complaint}")]
+    Ended {
+        /// The program.
+        program: String,
+        /// Its exit status.
+        status: String,
+        /// Frames handed to it.
+        frames: u64,
+        /// The start of what it wrote to its standard error.
+        complaint: String,
+    },
+    /// The program took nothing for too long and was ended.
+    #[error("{program} took no frame for {seconds} s after {frames} frames: ended it")]
+    Stalled {
+        /// The program.
+        program: String,
+        /// The patience it had.
+        seconds: f32,
+        /// Frames handed to it.
+        frames: u64,
+    },
+    /// A file could not be written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The animated picture could not be encoded.
+    #[error("{path}: {source}")]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// What the encoder says.
+        source: png::EncodingError,
+    },
+    /// More classes than the palette of an animated picture has room for.
+    #[error("an animated picture has colours for {most} classes, class table '{table}' has {got}: install ffmpeg")]
+    Classes {
+        /// The class table.
+        table: String,
+        /// Its classes.
+        got: usize,
+        /// Classes that fit.
+        most: usize,
+    },
+}
+
+/// A finished overlay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverlayOutcome {
+    /// The file.
+    pub path: PathBuf,
+    /// Frames in it.
+    pub frames: u64,
+    /// What the viewer should know: frames left out, a rare codec.
+    pub note: Option<String>,
+}
+
+/// Draws each perception over its frame and writes it.
+#[derive(Debug)]
+pub struct OverlaySink {
+    path: PathBuf,
+    format: OverlayFormat,
+    classes: ClassTable,
+    rate_hz: f64,
+    config: Config,
+    state: State,
+    caption: String,
+}
+
+#[derive(Debug)]
+enum State {
+    /// No frame yet: its size decides the rest.
+    Waiting,
+    Video(Size, VideoWriter),
+    Animation(Size, AnimationWriter),
+    Failed,
+    Done(Option<OverlayOutcome>),
+}
+
+impl OverlaySink {
+    /// Will write `path` with the masks' classes in the colours of `classes`, at `rate_hz` frames a second.
+    pub fn new(
+        path: PathBuf,
+        format: OverlayFormat,
+        classes: ClassTable,
+        rate_hz: f64,
+        config: Config,
+    ) -> Result<Self, OverlayError> {
+        config.check()?;
+        if !(0.1..=1000.0).contains(&rate_hz) {
+            return Err(OverlayError::Setting { key: "rate_hz", got: rate_hz, range: "0.1 to 1000" });
+        }
+        Ok(Self { path, format, classes, rate_hz, config, state: State::Waiting, caption: String::new() })
+    }
+
+    /// What was written; `None` before `finish` and if no frame came.
+    pub fn outcome(&self) -> Option<&OverlayOutcome> {
+        if let State::Done(outcome) = &self.state { outcome.as_ref() } else { None }
+    }
+
+    fn start(&self, size: Size) -> Result<State, OverlayError> {
+        let layout = |picture| Layout::new(picture, &self.classes, &self.config);
+        Ok(match self.format {
+            OverlayFormat::Video(encoder) => {
+                let settings = video::Settings { encoder, rate_hz: self.rate_hz, patience: video::PATIENCE };
+                State::Video(size, VideoWriter::start(self, layout(size), &settings)?)
+            }
+            OverlayFormat::Animation => {
+                State::Animation(size, AnimationWriter::new(self, layout(animation::shrunk(size, &self.config)))?)
+            }
+        })
+    }
+
+    fn draw(&mut self, image: &Image, perception: &Perception) -> Result<(), SinkError> {
+        let dropped = |reason: String| SinkError::Dropped { sink: NAME, reason };
+        let same_size = |first: Size| match image.size() {
+            size if size == first => Ok(()),
+            size => Err(dropped(format!("frame of {size} in an overlay of {first}"))),
+        };
+        match &mut self.state {
+            State::Video(size, writer) => {
+                same_size(*size)?;
+                let rgb = crate::data::to_rgb8(image).map_err(|error| dropped(error.to_string()))?;
+                writer.write(&rgb, &perception.mask, &self.caption).map_err(failed)
+            }
+            State::Animation(size, writer) => {
+                same_size(*size)?;
+                writer.push(image, &perception.mask, &self.caption).map_err(|error| dropped(error.to_string()))
+            }
+            State::Waiting | State::Failed | State::Done(_) => Err(dropped("the overlay has ended".into())),
+        }
+    }
+
+    fn part_path(&self) -> PathBuf {
+        part_path(&self.path)
+    }
+}
+
+impl Sink for OverlaySink {
+    fn on_perception(&mut self, frame: &AlignedFrame, perception: &Perception) -> Result<(), SinkError> {
+        if matches!(self.state, State::Waiting) {
+            let started = self.start(frame.frame.image.size());
+            self.state = started.map_err(|error| self.give_up(failed(error)))?;
+        }
+        describe(perception, &mut self.caption);
+        self.draw(&frame.frame.image, perception).map_err(|error| self.give_up(error))
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        let outcome = match std::mem::replace(&mut self.state, State::Failed) {
+            State::Video(_, writer) => Some(writer.finish().map_err(failed)?),
+            State::Animation(_, writer) => Some(writer.finish().map_err(failed)?),
+            State::Waiting => None,
+            State::Done(outcome) => outcome,
+            State::Failed => return Ok(()),
+        };
+        self.state = State::Done(outcome);
+        Ok(())
+    }
+}
+
+impl OverlaySink {
+    /// After a failure nothing more is written, and the encoder is ended.
+    fn give_up(&mut self, error: SinkError) -> SinkError {
+        if matches!(error, SinkError::Failed { .. }) {
+            self.state = State::Failed;
+        }
+        error
+    }
+}
+
+fn failed(error: OverlayError) -> SinkError {
+    SinkError::Failed { sink: NAME, source: Box::new(error) }
+}
+
+fn describe(perception: &Perception, caption: &mut String) {
+    caption.clear();
+    let (number, seconds) = (perception.frame.0, perception.stamp.secs_f64());
+    let written = match perception.origin {
+        Origin::Key => write!(caption, "frame {number}  {seconds:.3} s  key frame"),
+        Origin::Propagated { distance, .. } => write!(caption, "frame {number}  {seconds:.3} s  key + {distance}"),
+    };
+    written.expect("a string takes whatever is written to it");
+}
+
+/// Beside `path`, so that the rename at the end stays within one file system.
+fn part_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".part");
+    path.with_file_name(name)
+}
