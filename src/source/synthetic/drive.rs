@@ -43,7 +43,7 @@ struct Step {
 
 /// A whole drive.
 #[derive(Clone, Debug)]
-pub struct Drive {
+pub(super) struct Drive {
     steps: Vec<Step>,
     start: Stamp,
     vehicle: Vehicle,
@@ -52,7 +52,7 @@ pub struct Drive {
 impl Drive {
     /// `seconds` of driving along `road`, beginning at `start`.
     pub(super) fn along(road: &Road, scenario: &Scenario, vehicle: Vehicle, (start, seconds): (Stamp, f64)) -> Self {
-        let driver = Driver { road, scenario, vehicle, seed: Chance::new(road_seed(scenario), &[5]).bits() as u32 };
+        let driver = Driver { road, scenario, vehicle, seed: Chance::new(road.seed(), &[5]).bits() as u32 };
         let count = (seconds / STEP_S).ceil() as usize + 1;
         let mut steps = Vec::with_capacity(count);
         let mut motion = driver.begin();
@@ -65,7 +65,7 @@ impl Drive {
     }
 
     /// The motion at `stamp`, which is taken to the nearer end of the drive if it lies outside.
-    pub fn motion_at(&self, stamp: Stamp) -> Motion {
+    pub(super) fn motion_at(&self, stamp: Stamp) -> Motion {
         let seconds = (stamp.signed_ns_since(self.start).max(0)) as f64 / 1e9;
         let index = ((seconds / STEP_S) as usize).min(self.steps.len() - 1);
         let within = (seconds - index as f64 * STEP_S).clamp(0.0, STEP_S);
@@ -73,7 +73,7 @@ impl Drive {
     }
 
     /// What the vehicle's sensors measure at `stamp`.
-    pub fn state_at(&self, stamp: Stamp) -> VehicleState {
+    pub(super) fn state_at(&self, stamp: Stamp) -> VehicleState {
         let motion = self.motion_at(stamp);
         VehicleState {
             speed_mps: Some(Reading::valid(motion.speed_mps)),
@@ -83,10 +83,6 @@ impl Drive {
             yaw_rate_radps: Some(Reading::valid(motion.yaw_rate_radps)),
         }
     }
-}
-
-fn road_seed(scenario: &Scenario) -> u64 {
-    scenario.speed_mps.to_bits()
 }
 
 impl Step {
@@ -176,7 +172,7 @@ mod tests {
 
     fn drive(seed: u64) -> (Road, Drive) {
         let scenario = Scenario::default();
-        let road = Road::new(seed, &scenario);
+        let road = Road::new(seed, &scenario, 1000.0);
         let drive = Drive::along(&road, &scenario, Vehicle::default(), (Stamp::ZERO, 60.0));
         (road, drive)
     }
