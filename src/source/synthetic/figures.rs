@@ -176,7 +176,7 @@ impl Body<'_> {
         let (slim, low) = (chance.range(0.7, 1.1), chance.range(0.38, 0.5));
         for index in 0..9 {
             let up = f64::from(index) / 8.0;
-            let radius = height * slim * chance.range(0.09, 0.17);
+            let radius = height * slim * chance.range(0.1, 0.2);
             // Widest a third of the way up the crown.
             let aside = height * slim * 0.24 * (1.0 - 0.8 * (up - 0.3).abs());
             let (turn, out) = (f64::from(index) * 2.4, aside * chance.range(0.3, 1.0));

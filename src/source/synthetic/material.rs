@@ -139,9 +139,9 @@ fn uneven(spot: &Spot, depth: f32) -> f32 {
 
 fn leafy(unit: &Vector3<f64>, half: &Vector3<f64>, cover: f32) -> bool {
     let p = unit.component_mul(half);
-    let coarse = noise3(17, p.x * 1.7, p.y * 1.7, p.z * 1.7);
-    let fine = noise3(29, p.x * 6.0, p.y * 6.0, p.z * 6.0);
-    0.55 * coarse + 0.45 * fine < cover
+    let coarse = noise3(17, p.x * 2.3, p.y * 2.3, p.z * 2.3);
+    let fine = noise3(29, p.x * 9.0, p.y * 9.0, p.z * 9.0);
+    0.4 * coarse + 0.6 * fine < cover
 }
 
 fn barred(unit: &Vector3<f64>, half: &Vector3<f64>, apart: f64) -> bool {
