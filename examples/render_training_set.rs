@@ -51,8 +51,20 @@ fn render_drive(out: &Path, config: &Config, frames: u64) -> Result<(), Box<dyn 
         let rendered = scene.render(frame);
         let name = format!("{:06}_{frame}.png", config.seed);
         let Size { width, height } = config.size;
-        image::save_buffer(out.join("image").join(&name), rendered.image.bytes(), width, height, image::ColorType::Rgb8)?;
-        image::save_buffer(out.join("label").join(&name), rendered.labels.labels(), width, height, image::ColorType::L8)?;
+        image::save_buffer(
+            out.join("image").join(&name),
+            rendered.image.bytes(),
+            width,
+            height,
+            image::ColorType::Rgb8,
+        )?;
+        image::save_buffer(
+            out.join("label").join(&name),
+            rendered.labels.labels(),
+            width,
+            height,
+            image::ColorType::L8,
+        )?;
     }
     Ok(())
 }

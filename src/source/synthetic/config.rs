@@ -151,14 +151,7 @@ pub struct CameraConfig {
 
 impl Default for CameraConfig {
     fn default() -> Self {
-        Self {
-            horizontal_view_deg: 60.0,
-            height_m: 1.35,
-            forward_m: 1.9,
-            left_m: 0.0,
-            pitch_deg: 2.0,
-            yaw_deg: 0.0,
-        }
+        Self { horizontal_view_deg: 60.0, height_m: 1.35, forward_m: 1.9, left_m: 0.0, pitch_deg: 2.0, yaw_deg: 0.0 }
     }
 }
 
@@ -221,7 +214,7 @@ impl Config {
         let ranges = [
             ("fps", self.fps, 0.1, MAX_FPS),
             ("seconds", self.seconds, 0.0, MAX_SECONDS),
-            ("latency_ms", self.latency_ms, 0.0, 1000.0),
+            ("latency_ms", self.latency_ms, 0.0, 500.0),
             ("scenario.speed_mps", scenario.speed_mps, 0.0, 30.0),
             ("scenario.curviness", scenario.curviness, 0.0, 1.0),
             ("scenario.urbanity", scenario.urbanity, 0.0, 1.0),

@@ -90,9 +90,8 @@ impl Step {
     fn after(&self, within: f64, wheelbase: f64) -> Motion {
         let Motion { x_m, y_m, heading_rad, speed_mps, acceleration_mps2, wheel_angle_rad, .. } = self.motion;
         let gained = acceleration_mps2 * within + 0.5 * self.jerk * within * within;
-        let way = speed_mps * within
-            + 0.5 * acceleration_mps2 * within * within
-            + self.jerk * within * within * within / 6.0;
+        let way =
+            speed_mps * within + 0.5 * acceleration_mps2 * within * within + self.jerk * within * within * within / 6.0;
         let turned = way * libm::tan(wheel_angle_rad + 0.5 * self.wheel_rate * within) / wheelbase;
         let along = heading_rad + 0.5 * turned;
         let (speed, wheel) = ((speed_mps + gained).max(0.0), wheel_angle_rad + self.wheel_rate * within);

@@ -30,7 +30,8 @@ impl Facade {
             [0.45, 0.30, 0.22],
             [0.24, 0.27, 0.30],
         ]);
-        let signboard = chance.pick(&[[0.3, 0.02, 0.02], [0.02, 0.06, 0.2], [0.02, 0.15, 0.05], [0.5, 0.4, 0.1], [0.03; 3]]);
+        let signboard =
+            chance.pick(&[[0.3, 0.02, 0.02], [0.02, 0.06, 0.2], [0.02, 0.15, 0.05], [0.5, 0.4, 0.1], [0.03; 3]]);
         Self {
             wall: chance.color_near(wall, 0.3),
             trim: if chance.happens(0.6) { [0.6, 0.6, 0.57] } else { [0.12, 0.11, 0.1] },
@@ -73,7 +74,8 @@ impl Facade {
         if self.bricks {
             return courses(self.wall, 0.11, spot);
         }
-        let stains = 0.75 + 0.3 * noise2(spot.seed, along * 0.5, up * 0.2) + 0.2 * noise2(spot.seed ^ 9, along * 3.0, up * 3.0);
+        let stains =
+            0.75 + 0.3 * noise2(spot.seed, along * 0.5, up * 0.2) + 0.2 * noise2(spot.seed ^ 9, along * 3.0, up * 3.0);
         scaled(self.wall, stains)
     }
 
@@ -99,7 +101,11 @@ impl Facade {
         let goods = number(spot.seed, (along * 1.3).floor() as i64, (up * 1.5).floor() as i64);
         let warm = 0.03 + 0.12 * (goods & 0xff) as f32 / 255.0;
         let tint = (goods >> 8 & 0xff) as f32 / 255.0;
-        Paint { color: [warm, warm * mix(0.6, 1.0, tint), warm * mix(1.0, 0.5, tint)], gloss: 0.25, glow: [warm * 0.2; 3] }
+        Paint {
+            color: [warm, warm * mix(0.6, 1.0, tint), warm * mix(1.0, 0.5, tint)],
+            gloss: 0.25,
+            glow: [warm * 0.2; 3],
+        }
     }
 }
 

@@ -90,13 +90,18 @@ impl Body<'_> {
         self.add(class::TRUCK, Part(TAPERED, [0.95, 1.15, 0.6], [front, 0.0, 1.1]), Material::Body(cab));
         let lean = Shape::Frustum { front: 0.3, rear: 0.0, side: 0.08 };
         self.add(class::TRUCK, Part(lean, [0.92, 1.12, 0.5], [front, 0.0, 2.2]), Material::Cabin(cab));
-        self.add(class::TRUCK, Part(Shape::BOX, [length + 0.6, 0.9, 0.2], [0.0, 0.0, 0.75]), Material::Plain([0.03; 3]));
+        self.add(
+            class::TRUCK,
+            Part(Shape::BOX, [length + 0.6, 0.9, 0.2], [0.0, 0.0, 0.75]),
+            Material::Plain([0.03; 3]),
+        );
         self.wheels(class::TRUCK, [length - 0.1, 1.0, 0.5]);
     }
 
     /// A bus, now and then with two floors.
     pub(super) fn bus(&mut self, chance: &mut Chance) {
-        let color = chance.pick(&[[0.5, 0.03, 0.03], [0.5, 0.4, 0.05], [0.05, 0.15, 0.4], [0.6, 0.6, 0.58], [0.05, 0.3, 0.12]]);
+        let color =
+            chance.pick(&[[0.5, 0.03, 0.03], [0.5, 0.4, 0.05], [0.05, 0.15, 0.4], [0.6, 0.6, 0.58], [0.05, 0.3, 0.12]]);
         let length = chance.range(4.8, 6.0);
         self.add(class::BUS, Part(Shape::BOX, [length, 1.25, 1.3], [0.0, 0.0, 1.65]), Material::Coach(color));
         if chance.happens(0.3) {
@@ -170,8 +175,18 @@ impl Body<'_> {
     pub(super) fn tree(&mut self, chance: &mut Chance, height: f64) {
         let bark = Material::Plain(chance.color_near([0.1, 0.08, 0.06], 0.3));
         let trunk = 0.2 * height;
-        self.add(class::VEGETATION, Part(Shape::Column, [0.02 * height, 0.02 * height, trunk], [0.0, 0.0, trunk]), bark);
-        let green = chance.pick(&[[0.1, 0.15, 0.04], [0.07, 0.12, 0.035], [0.16, 0.17, 0.06], [0.2, 0.14, 0.05], [0.12, 0.1, 0.07]]);
+        self.add(
+            class::VEGETATION,
+            Part(Shape::Column, [0.02 * height, 0.02 * height, trunk], [0.0, 0.0, trunk]),
+            bark,
+        );
+        let green = chance.pick(&[
+            [0.1, 0.15, 0.04],
+            [0.07, 0.12, 0.035],
+            [0.16, 0.17, 0.06],
+            [0.2, 0.14, 0.05],
+            [0.12, 0.1, 0.07],
+        ]);
         let leaves = Material::Leaves(chance.color_near(green, 0.35), chance.range(0.4, 0.58) as f32);
         let (slim, low) = (chance.range(0.7, 1.1), chance.range(0.38, 0.5));
         for index in 0..9 {

@@ -52,45 +52,42 @@ fn kerb(road: &Road, upper: &GroundPoint, lower: &GroundPoint) -> GroundPoint {
     GroundPoint { depth, kind: Ground::Kerb, place: Place { x, lateral: edge } }
 }
 
-/// Colour of a point of the ground, a pixel being `pixel_m` wide there.
-pub(super) fn color(road: &Road, point: &GroundPoint, pixel_m: f32) -> [f32; 3] {
+/// Colour of a point of the ground, a pixel being `wide` m wide and `long` m long there.
+pub(super) fn color(road: &Road, point: &GroundPoint, (wide, long): (f32, f32)) -> [f32; 3] {
     let seed = road.seed() as u32;
     match point.kind {
-        Ground::Carriageway => carriageway(road, point.place, pixel_m),
+        Ground::Carriageway => carriageway(road, point.place, (wide, long)),
         Ground::Kerb => scaled([0.3, 0.3, 0.29], 0.8 + 0.3 * noise2(seed, point.place.x * 1.5, 0.5)),
-        Ground::Sidewalk => sidewalk(road, point.place, pixel_m),
-        Ground::Terrain => grass(seed, point.place, pixel_m),
+        Ground::Sidewalk => sidewalk(road, point.place, (wide * long).sqrt()),
+        Ground::Terrain => grass(seed, point.place, (wide * long).sqrt()),
     }
 }
 
-fn carriageway(road: &Road, place: Place, pixel_m: f32) -> [f32; 3] {
-    let asphalt = asphalt(road, place, pixel_m);
-    // Seen flat, a pixel is far longer than it is wide: paint fades along the road, not across.
-    let worn = 0.6 + 0.4 * noise2(3, place.x * 2.0, place.lateral * 4.0);
+fn carriageway(road: &Road, place: Place, (wide, long): (f32, f32)) -> [f32; 3] {
+    let asphalt = asphalt(road, place, long);
+    // Seen flat, a pixel is far longer than it is wide; lines run along the road and stay sharp.
+    let worn = 1.0 - 0.4 * sharpness(long, 0.5) * noise2(3, place.x * 2.0, place.lateral * 4.0);
     match paint(road, place) {
-        Some(color) => blend(asphalt, color, worn * sharpness(pixel_m, 0.18).max(0.25)),
+        Some(color) => blend(asphalt, color, worn * sharpness(wide, 0.18).max(0.25)),
         None => asphalt,
     }
 }
 
-fn asphalt(road: &Road, Place { x, lateral }: Place, pixel_m: f32) -> [f32; 3] {
+fn asphalt(road: &Road, Place { x, lateral }: Place, long: f32) -> [f32; 3] {
     let seed = road.seed() as u32;
     let tone = 0.09 + 0.09 * lattice_unit(seed, 1, 2, 3);
-    let broad = 0.75 + 0.5 * noise2(seed, x / 7.0, lattice_or(lateral) / 2.0);
-    let medium = 0.85 + 0.3 * noise2(seed ^ 1, x * 1.5, lateral * 1.5);
-    let grain = mix(1.0, 0.75 + 0.5 * noise2(seed ^ 2, x * 28.0, lateral * 28.0), sharpness(pixel_m, 0.06));
+    let broad = 0.75 + 0.5 * noise2(seed, x / 7.0, lateral / 2.0);
+    let medium = 1.0 + 0.35 * sharpness(long, 0.5) * (noise2(seed ^ 1, x * 1.5, lateral * 1.5) - 0.5);
+    let pebbles = 1.0 + 0.4 * sharpness(long, 0.15) * (noise2(seed ^ 5, x * 7.0, lateral * 7.0) - 0.5);
+    let grain = pebbles + 0.4 * sharpness(long, 0.05) * (noise2(seed ^ 2, x * 24.0, lateral * 24.0) - 0.5);
     let track = (lateral.abs() / road.lane_m - 0.5).abs() * road.lane_m;
     let worn = if (track - 0.8).abs() < 0.3 { 0.92 } else { 1.0 };
     let patched = lattice_unit(seed ^ 4, (x / 9.0).floor() as i32, (lateral / 1.8).floor() as i32, 0) < 0.06;
     let crack = (noise2(seed ^ 6, x / 3.0, lateral / 1.2) - 0.5).abs() < 0.006;
-    let crack = 1.0 - 0.45 * f32::from(u8::from(crack)) * sharpness(pixel_m, 0.08);
+    let crack = 1.0 - 0.45 * f32::from(u8::from(crack)) * sharpness(long, 0.3);
     let gutter = if road.half_width() - lateral.abs() < 0.25 { 0.75 } else { 1.0 };
     let shade = tone * broad * medium * grain * worn * crack * gutter * if patched { 0.7 } else { 1.0 };
     [shade, shade * 1.0, shade * 1.03]
-}
-
-fn lattice_or(lateral: f64) -> f64 {
-    lateral + 40.0
 }
 
 /// The markings, where there are any.

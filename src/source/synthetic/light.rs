@@ -101,7 +101,9 @@ impl Light {
         let flat = (ray.x * ray.x + ray.y * ray.y).sqrt().max(1e-9);
         let rise = ray.z / flat;
         let round = diamond_angle(ray.x / flat, ray.y / flat) * 40.0;
-        let trees = 0.012 + 0.05 * f64::from(noise2(self.seed, round * 1.2, 0.3)) + 0.01 * f64::from(noise2(self.seed, round * 16.0, 0.7));
+        let trees = 0.012
+            + 0.05 * f64::from(noise2(self.seed, round * 1.2, 0.3))
+            + 0.01 * f64::from(noise2(self.seed, round * 16.0, 0.7));
         let tower = round * 1.6;
         let drawn = f64::from(lattice_unit(self.seed, tower.floor() as i32, 1, 1));
         let town = if drawn < self.skyline { 0.015 + 0.13 * drawn * drawn } else { 0.0 };

@@ -225,7 +225,11 @@ fn coach(color: [f32; 3], spot: &Spot) -> Paint {
         0..=3 if pane && (spot.face < 2 || !pillar) => glass(),
         1 if z < -0.5 && spot.unit.y.abs() > 0.75 => Paint::matt([0.5, 0.02, 0.02]),
         _ if z < -0.85 => Paint::matt([0.03; 3]),
-        _ => Paint { color: scaled(color, if (-0.3..-0.2).contains(&z) { 0.5 } else { 1.0 }), gloss: 0.1, glow: [0.0; 3] },
+        _ => Paint {
+            color: scaled(color, if (-0.3..-0.2).contains(&z) { 0.5 } else { 1.0 }),
+            gloss: 0.1,
+            glow: [0.0; 3],
+        },
     }
 }
 

@@ -9,6 +9,7 @@
 //! the `libm` crate, not from the system. It is a measuring device and a demonstration, not a
 //! simulator: nobody reacts to the vehicle, and it hits nothing.
 
+mod bus;
 mod camera;
 mod chance;
 mod config;
@@ -23,11 +24,14 @@ mod road;
 mod scene;
 mod shade;
 mod solid;
+mod stream;
 mod town;
 mod trace;
 mod traffic;
 
+pub use bus::example_dbc;
 pub use camera::{Camera, CameraPose, View};
 pub use config::{CameraConfig, CanConfig, ClockStep, Config, Scenario, SyntheticError, Vehicle, Weather};
 pub use drive::Motion;
 pub use scene::{Rendered, START, Scene};
+pub use stream::SyntheticSource;

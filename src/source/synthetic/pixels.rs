@@ -31,7 +31,8 @@ pub(super) fn encode(rgb: &[u8], (size, format): (Size, PixelFormat), pool: &mut
 fn jpeg(rgb: &[u8], size: Size) -> Vec<u8> {
     let mut file = Vec::new();
     let encoder = JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY);
-    let picture = image::ImageEncoder::write_image(encoder, rgb, size.width, size.height, image::ColorType::Rgb8.into());
+    let picture =
+        image::ImageEncoder::write_image(encoder, rgb, size.width, size.height, image::ColorType::Rgb8.into());
     picture.expect("memory takes every byte, and sides of at most 16384 fit a JPEG");
     file
 }

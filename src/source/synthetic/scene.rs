@@ -138,6 +138,10 @@ impl Scene {
         self.camera.placed((motion.x_m, motion.y_m, motion.heading_rad), self.sway(stamp, &motion))
     }
 
+    pub(super) fn drive(&self) -> &Drive {
+        &self.drive
+    }
+
     /// Renders frame `frame` (the drive's last position is held beyond its end).
     pub fn render(&mut self, frame: u64) -> Rendered {
         self.look(frame);
@@ -231,9 +235,7 @@ impl Scene {
         match self.now.surface[pixel] {
             Surface::Far => self.earlier.view.project_direction(&ray).map(|(u, v, _)| (u, v, f64::INFINITY)),
             Surface::Ground(_) => self.earlier.view.project(&point),
-            Surface::Solid(index) => {
-                self.earlier.view.project(&self.now.solids[index as usize].earlier(&point))
-            }
+            Surface::Solid(index) => self.earlier.view.project(&self.now.solids[index as usize].earlier(&point)),
         }
     }
 

@@ -38,7 +38,8 @@ impl Shader<'_> {
             Surface::Far => self.far(ray),
             Surface::Ground(kind) => {
                 let seen = self.trace.ground_point(self.road, (pixel, kind), &point);
-                let color = ground::color(self.road, &seen, pixel_m);
+                let long = pixel_m * (depth / self.trace.view.camera.height_m).max(1.0) as f32;
+                let color = ground::color(self.road, &seen, (pixel_m, long));
                 let lit = if self.trace.lit[pixel] { 1.0 } else { 0.0 };
                 let normal = ground::normal(self.road, &seen);
                 (self.light.through_air(self.light.on(color, &normal, lit), depth as f32), ground_class(kind))
@@ -61,7 +62,12 @@ impl Shader<'_> {
         (color, class)
     }
 
-    fn solid(&self, solid: &Solid, (point, ray): (&Vector3<f64>, &Vector3<f64>), (face, pixel_m): (u8, f32)) -> [f32; 3] {
+    fn solid(
+        &self,
+        solid: &Solid,
+        (point, ray): (&Vector3<f64>, &Vector3<f64>),
+        (face, pixel_m): (u8, f32),
+    ) -> [f32; 3] {
         let unit = solid.local(point);
         let metres = unit.component_mul(&solid.half);
         let spot = Spot { unit, metres, half: solid.half, face, seed: solid.id, pixel_m };
@@ -111,7 +117,8 @@ impl Sensor<'_> {
         let (middle_x, middle_y) = (columns as f32 / 2.0, rows as f32 / 2.0);
         let corner = middle_x * middle_x + middle_y * middle_y;
         for (row, line) in rgb.chunks_exact_mut(columns * 3).enumerate() {
-            let around = [row.saturating_sub(1), row, (row + 1).min(rows - 1)].map(|r| &colors[r * columns..][..columns]);
+            let around =
+                [row.saturating_sub(1), row, (row + 1).min(rows - 1)].map(|r| &colors[r * columns..][..columns]);
             for (column, pixel) in line.chunks_exact_mut(3).enumerate() {
                 let (dx, dy) = (column as f32 - middle_x, row as f32 - middle_y);
                 let vignette = 1.0 - 0.22 * (dx * dx + dy * dy) / corner;
@@ -146,9 +153,8 @@ fn spread(around: &[&[[f32; 3]]; 3], column: usize) -> [f32; 3] {
     let (left, right) = (column.saturating_sub(1), (column + 1).min(last));
     let weights = [SPREAD, 1.0 - 2.0 * SPREAD, SPREAD];
     std::array::from_fn(|c| {
-        let line = |row: &[[f32; 3]]| {
-            weights[0] * row[left][c] + weights[1] * row[column][c] + weights[2] * row[right][c]
-        };
+        let line =
+            |row: &[[f32; 3]]| weights[0] * row[left][c] + weights[1] * row[column][c] + weights[2] * row[right][c];
         weights[0] * line(around[0]) + weights[1] * line(around[1]) + weights[2] * line(around[2])
     })
 }

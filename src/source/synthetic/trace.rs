@@ -149,7 +149,12 @@ impl Trace {
     }
 
     /// The point of the ground that a pixel sees, as its colour is laid out.
-    pub(super) fn ground_point(&self, road: &Road, (pixel, kind): (usize, Ground), point: &Vector3<f64>) -> GroundPoint {
+    pub(super) fn ground_point(
+        &self,
+        road: &Road,
+        (pixel, kind): (usize, Ground),
+        point: &Vector3<f64>,
+    ) -> GroundPoint {
         let lateral = road.lateral(point.x, point.y);
         let lateral = if kind == Ground::Kerb { road.half_width() * lateral.signum() } else { lateral };
         GroundPoint { depth: self.depth[pixel], kind, place: Place { x: point.x, lateral } }
