@@ -12,6 +12,7 @@
 pub mod align;
 pub mod app;
 pub mod clock;
+pub mod config;
 pub mod data;
 pub mod engine;
 pub mod evaluate;
