@@ -4,6 +4,8 @@
 //! at a frame, less the frame's stamp, is the error of alignment in seconds. A sine beside it shows
 //! what the same alignment makes of a signal that bends.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use proptest::prelude::*;
 use segfuse::align::{Aligner, Config};
 use segfuse::data::{
@@ -69,15 +71,15 @@ fn drive(bus: &Bus, seconds: i64) -> Vec<AlignedFrame> {
     let mut events: Vec<Event> = states.chain((0..seconds * 30).map(frame)).collect();
     events.sort_by_key(Event::arrival);
     let mut aligner = Aligner::new(Config::default());
-    let mut aligned = Vec::new();
+    let mut popped = Vec::new();
     for event in &events {
         aligner.push(event);
-        aligned.extend(std::iter::from_fn(|| aligner.pop()));
+        popped.extend(std::iter::from_fn(|| aligner.pop()));
     }
     aligner.finish();
-    aligned.extend(aligner.pop());
+    popped.extend(aligner.pop());
     assert_eq!(aligner.counts().aligned, seconds.unsigned_abs() * 30);
-    aligned
+    popped
 }
 
 fn buses() -> impl Strategy<Value = Bus> {

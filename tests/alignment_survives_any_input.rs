@@ -1,6 +1,8 @@
 //! Out-of-order, duplicate, missing, invalid and senseless events: no panic, no frame lost without a
 //! count, no valid value that is wrong.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use proptest::prelude::*;
 use segfuse::align::{Aligner, Config, Counts};
 use segfuse::data::{
@@ -25,10 +27,10 @@ fn state(stamp_ms: u64, arrival_ms: u64, validity: Validity) -> Event {
 
 fn run(config: Config, events: &[Event]) -> (Vec<(u64, Option<Reading>)>, Counts) {
     let mut aligner = Aligner::new(config);
-    let mut aligned = Vec::new();
+    let mut popped = Vec::new();
     let mut pop = |aligner: &mut Aligner| {
         while let Some(frame) = aligner.pop() {
-            aligned.push((frame.frame.stamp.ns() / MS, frame.state.speed_mps));
+            popped.push((frame.frame.stamp.ns() / MS, frame.state.speed_mps));
         }
     };
     for event in events {
@@ -39,7 +41,7 @@ fn run(config: Config, events: &[Event]) -> (Vec<(u64, Option<Reading>)>, Counts
     }
     aligner.finish();
     pop(&mut aligner);
-    (aligned, aligner.counts())
+    (popped, aligner.counts())
 }
 
 #[test]
@@ -47,7 +49,9 @@ fn a_frame_waits_for_a_sample_after_it_and_no_longer_than_it_may() {
     use Validity::Valid;
     let before = [state(90, 90, Valid), state(100, 100, Valid), frame(105, 106)];
     let mut aligner = Aligner::new(Config::default());
-    before.iter().for_each(|event| aligner.push(event));
+    for event in &before {
+        aligner.push(event);
+    }
     assert!(aligner.pop().is_none());
     aligner.push(&state(110, 110, Valid));
     let speed = aligner.pop().unwrap().state.speed_mps.unwrap();
@@ -60,19 +64,21 @@ fn a_frame_waits_for_a_sample_after_it_and_no_longer_than_it_may() {
     assert_eq!(aligner.pop().unwrap().state.speed_mps, Some(Reading::valid(0.11)));
 
     let at_once = Config { max_wait_ms: 0, ..Config::default() };
-    let (aligned, _) = run(at_once, &before);
-    assert_eq!(aligned, [(105, Some(Reading::valid(0.1)))]);
+    let (answers, _) = run(at_once, &before);
+    assert_eq!(answers, [(105, Some(Reading::valid(0.1)))]);
 }
 
 #[test]
 fn a_newer_frame_releases_the_one_that_waits_and_only_frames_not_popped_are_dropped() {
     let events = [state(0, 0, Validity::Valid), frame(1, 1), frame(2, 2), frame(3, 3), frame(4, 4)];
-    let (aligned, counts) = run(Config::default(), &events);
-    assert_eq!(aligned.iter().map(|frame| frame.0).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let (answers, counts) = run(Config::default(), &events);
+    assert_eq!(answers.iter().map(|frame| frame.0).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert_eq!((counts.captured, counts.aligned, counts.dropped), (4, 4, 0));
 
     let mut aligner = Aligner::new(Config::default());
-    events.iter().for_each(|event| aligner.push(event));
+    for event in &events {
+        aligner.push(event);
+    }
     let counts = aligner.counts();
     assert_eq!((counts.captured, counts.dropped, counts.waiting), (4, 1, 3));
     assert_eq!(aligner.pop().unwrap().frame.id, FrameId(2));

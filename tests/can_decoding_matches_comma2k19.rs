@@ -1,5 +1,7 @@
 //! A real drive: 40 s of a Toyota, decoded from its raw frames and compared with the values published with it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 #[allow(unreachable_pub, reason = "each test is a crate of its own, which takes what it needs of the support")]
 mod support;
 

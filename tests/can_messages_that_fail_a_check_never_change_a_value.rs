@@ -1,5 +1,7 @@
 //! Bad counters, checksums, lengths, ranges and frozen senders against the decoder.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use proptest::prelude::*;
 use segfuse::data::{CanFrame, CanId, Event, Reading, SourceStamp, Stamp, StateSample, Validity};
 use segfuse::source::Source;
@@ -60,7 +62,7 @@ fn frame(bus: u8, id: CanId, payload: &[u8]) -> CanFrame {
 /// A good message of speed `kmh`.
 fn speed(kmh: u16, counter: u8) -> CanFrame {
     let [low, high] = (kmh * 100).to_le_bytes();
-    frame(0, CanId::Standard(257), &[low, high, counter % 16, low ^ high ^ counter % 16])
+    frame(0, CanId::Standard(257), &[low, high, counter % 16, low ^ high ^ (counter % 16)])
 }
 
 fn corrupted(good: &CanFrame) -> CanFrame {
@@ -189,7 +191,7 @@ proptest! {
             if mend && payload.len() >= 4 {
                 payload[3] = ChecksumRule::Xor8.compute(257, &[], &payload[..4], 3);
             }
-            let right = payload.len() >= 4 && payload[..3].iter().fold(0, |all, byte| all ^ byte) == payload[3];
+            let right = payload.len() >= 4 && (payload[..3].iter().fold(0, |all, byte| all ^ byte) == payload[3]);
             let value = payload.get(..2).map(|v| f64::from(u16::from_le_bytes([v[0], v[1]])) * 0.01);
             match told(decoder.decode(&frame(0, CanId::Standard(257), &payload))) {
                 Some((kmh, Validity::Valid)) => prop_assert!(right && (kmh - value.unwrap()).abs() < 0.06),

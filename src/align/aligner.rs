@@ -10,6 +10,8 @@ use heapless::Deque;
 const READY: usize = 2;
 /// A stamp this far after its own arrival is none (drivers stamp up to some 30 ms ahead); it would block all later frames.
 const MAX_AHEAD_NS: i64 = 1_000_000_000;
+/// A mapped stamp may lie after its own arrival by what the line still has to be corrected by.
+const MAX_CORRECTION_NS: i64 = 10_000_000;
 
 /// What became of the frames and samples pushed. Always `captured == aligned + dropped + waiting`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,7 +154,7 @@ impl Aligner {
             self.counts.dropped += u64::from(self.ready.pop_front().is_some());
         }
         let aligned = AlignedFrame { state: self.state_at(frame.stamp), frame };
-        self.ready.push_back(aligned).ok().expect("its oldest was taken out where it was full");
+        self.ready.push_back(aligned).expect("its oldest was taken out where it was full");
     }
 
     fn state_at(&self, stamp: Stamp) -> VehicleState {
@@ -186,13 +188,13 @@ impl Aligner {
         self.unsettled.push_back(*sample).expect("its oldest was taken out where it was full");
     }
 
-    /// Maps the samples whose clock was in doubt. What is then off by more than silence lasts, or lies ahead
-    /// of its own arrival by more than a drift could explain, was of a clock that has stepped back meanwhile.
+    /// Maps the samples whose clock was in doubt. What then lies far from its own arrival was stamped by a
+    /// clock that had stepped and has stepped back.
     fn settle(&mut self) {
         while let Some(sample) = self.unsettled.pop_front() {
             let plausible = |stamp: &Stamp| {
                 let age_ns = sample.arrival.signed_ns_since(*stamp);
-                (-MAX_AHEAD_NS / 100..=self.limits.silence_ns()).contains(&age_ns)
+                (-MAX_CORRECTION_NS..=self.limits.silence_ns()).contains(&age_ns)
             };
             match self.clock.map(sample.taken.ns).filter(plausible) {
                 Some(stamp) => self.insert(stamp, &sample),

@@ -354,7 +354,33 @@ mod tests {
         assert_eq!(mapping.map(stamp(540, 0)), Some(arrival(540, 0)));
     }
 
+    #[test]
+    fn a_line_found_too_late_is_mended_without_turning_back() {
+        let mut mapping = ClockMapping::new(ClockConfig::default());
+        let mut last = Stamp::ZERO;
+        for tick in 0..500 {
+            let (source, late) = (tick * MS / 5, if tick < 8 { 2 * MS } else { 0 });
+            if mapping.observe(source, Stamp::from_ns((source + late) as u64)) != Observation::Unsettled {
+                let stamp = mapping.map(source).unwrap();
+                assert!(stamp > last, "tick {tick}");
+                last = stamp;
+            }
+        }
+        assert_eq!(last, Stamp::from_ns(499 * MS as u64 / 5));
+    }
+
     proptest! {
+        #[test]
+        fn the_drift_is_found_within_20_seconds(drift_ppm in -300..300_i64, late in prop::collection::vec(0..2 * MS, 2000)) {
+            let mut mapping = ClockMapping::new(ClockConfig::default());
+            for (tick, late) in (0..).zip(late) {
+                mapping.observe(stamp(tick, 0) + tick * 10 * drift_ppm, arrival(tick, late));
+            }
+            let found = mapping.quality().drift_ppm;
+            prop_assert!((found + drift_ppm as f64).abs() < 40.0, "{found} of {}", -drift_ppm);
+            prop_assert!((mapping.quality().residual_ms - 1.0).abs() < 0.5, "{:?}", mapping.quality());
+        }
+
         #[test]
         fn mapped_stamps_never_run_backwards_and_stay_close(
             drift_ppm in -200..200_i64, offset in -1_000_000_000_000_000_000..1_000_000_000_000_000_000_i64,
@@ -362,7 +388,9 @@ mod tests {
         ) {
             let mut mapping = ClockMapping::new(ClockConfig::default());
             let mut order: Vec<i64> = (0..800).collect();
-            swaps.into_iter().for_each(|place| order.swap(place, place + 1));
+            for place in swaps {
+                order.swap(place, place + 1);
+            }
             let mut mapped = std::collections::BTreeMap::new();
             let mut latest = 0;
             for (place, tick) in order.into_iter().enumerate() {

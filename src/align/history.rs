@@ -132,7 +132,7 @@ impl History {
             self.samples.pop_front();
             self.forgot = true;
         }
-        self.samples.push_back(sample).ok().expect("its oldest was taken out where it was full");
+        self.samples.push_back(sample).expect("its oldest was taken out where it was full");
         let last = self.samples.len() - 1;
         (last - later..last).rev().for_each(|index| self.samples.swap(index, index + 1));
     }

@@ -9,6 +9,7 @@
 use super::{CanError, ChecksumRule};
 use crate::data::Quantity;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 const BUILTIN: [(&str, &str); 2] = [
     ("toyota", include_str!("../../../config/signals/toyota.toml")),
@@ -241,7 +242,9 @@ impl SignalConfig {
             ));
         }
         match self.range {
-            Some(Range { min, max }) if !(min < max) => refuse(format!("{place}: range {min} to {max} is empty")),
+            Some(Range { min, max }) if min.partial_cmp(&max) != Some(Ordering::Less) => {
+                refuse(format!("{place}: range {min} to {max} is empty"))
+            }
             _ => Ok(()),
         }
     }

@@ -95,6 +95,7 @@ fn check_width(encoding: Encoding, len: u64) -> Result<(), String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "bits are read exactly or wrongly")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
