@@ -112,6 +112,28 @@ fn a_silent_bus_turns_stale_and_a_frozen_one_stays_what_its_decoder_says() {
     );
 }
 
+/// A speed that is the time itself, stamped by a Unix clock that is `ahead_ms` ahead.
+fn unix_state(ms: i64, ahead_ms: i64) -> Event {
+    let Event::State(sample) = state(ms as u64, ms as u64, Validity::Valid) else { unreachable!("it is a state") };
+    Event::State(StateSample { taken: SourceStamp::realtime((ms + ahead_ms) * MS as i64), ..sample })
+}
+
+#[test]
+fn a_clock_that_steps_and_steps_back_at_once_costs_its_own_samples_only() {
+    for step_ms in [3_600_000, -3_600_000, 1000, -1000] {
+        let offset_ms = |tick: i64| if (20..23).contains(&tick) { step_ms } else { 0 };
+        let mut events: Vec<Event> = (0..60).map(|tick| unix_state(tick * 10, 5 + offset_ms(tick))).collect();
+        events.extend((0..15).map(|index| frame(105 + index * 33, 110 + index * 33)));
+        events.sort_by_key(Event::arrival);
+        let (aligned, counts) = run(Config::default(), &events);
+        assert_eq!((aligned.len(), counts.unmapped_samples), (15, 3), "{step_ms}");
+        for (ms, reading) in aligned {
+            let late_ms = ms as f64 - reading.unwrap().usable().unwrap() * 1e3;
+            assert!((-1e-6..=30.0).contains(&late_ms), "step {step_ms} at {ms}: {late_ms}");
+        }
+    }
+}
+
 /// One message of a bad bus: whether it is lost, how late and how often it comes, and whether it is valid.
 fn message() -> impl Strategy<Value = (bool, u64, usize, bool)> {
     (prop::bool::weighted(0.8), prop_oneof![3 => 0..3_u64, 1 => 0..120_u64], 1..3_usize, prop::bool::weighted(0.9))

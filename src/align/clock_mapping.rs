@@ -114,9 +114,9 @@ impl ClockMapping {
         }
     }
 
-    /// `source_ns` on the monotonic timeline; `None` before the first line.
+    /// `source_ns` on the monotonic timeline; `None` before the first line, and outside the timeline.
     pub fn map(&self, source_ns: i64) -> Option<Stamp> {
-        self.line.as_ref().map(|line| line.map(source_ns, self.drift))
+        self.line.as_ref().and_then(|line| line.map(source_ns, self.drift))
     }
 
     /// How well it goes.
@@ -284,10 +284,10 @@ impl Line {
         }
     }
 
-    fn map(&self, source_ns: i64, drift: f64) -> Stamp {
+    fn map(&self, source_ns: i64, drift: f64) -> Option<Stamp> {
         let late_ns = self.applied(self.since_reference(source_ns), drift).round() as i128;
         let ns = i128::from(source_ns) + self.reference.offset() + late_ns;
-        Stamp::from_ns(u64::try_from(ns.max(0)).unwrap_or(u64::MAX))
+        u64::try_from(ns).ok().map(Stamp::from_ns)
     }
 }
 
