@@ -5,8 +5,10 @@
 #[allow(unreachable_pub, reason = "each test is a crate of its own, which takes what it needs of the support")]
 mod support;
 
-use segfuse::data::{CanFrame, CanId, Quantity, SourceStamp, Stamp};
-use segfuse::source::can::{CanDecoder, Counts, builtin_signals};
+use segfuse::align::{Aligner, Config};
+use segfuse::data::{CanFrame, CanId, Event, Frame, FrameId, Image, PixelFormat, Quantity, Size, SourceStamp, Stamp};
+use segfuse::source::Source;
+use segfuse::source::can::{CanDecoder, Counts, Decoding, builtin_signals};
 use std::path::Path;
 
 /// What one quantity was at which time.
@@ -111,4 +113,48 @@ fn speed_and_steering_of_a_real_drive_equal_the_published_values() {
         println!("correlation {name} {correlation:.3}");
         assert!(correlation > 0.5, "{name}: {correlation}");
     }
+}
+
+/// The picture is of no importance to alignment.
+fn picture((index, t): (usize, &f64)) -> Event {
+    let image = Image::packed(PixelFormat::Grey, Size::new(1, 1), vec![0].into()).unwrap();
+    let stamp = Stamp::from_secs_f64(*t).unwrap();
+    Event::Frame(Frame { id: FrameId(index as u64), stamp, arrival: stamp, image })
+}
+
+fn interpolate(t: &[f64], values: &[f64], at: f64) -> Option<f64> {
+    let after = t.partition_point(|t| *t < at);
+    let (before, part) = (after.checked_sub(1)?, |a: f64, b: f64| (at - a) / (b - a));
+    let (a, b) = (*values.get(before)?, *values.get(after)?);
+    Some(a + (b - a) * part(t[before], t[after]))
+}
+
+#[test]
+fn the_frames_of_a_real_drive_get_the_published_speed_at_their_stamps() {
+    let Some(data) = support::shared_data("the_frames_of_a_real_drive_get_the_published_speed_at_their_stamps") else {
+        return;
+    };
+    let folder = data.join("comma2k19/processed_log/CAN");
+    let times = floats(&data.join("comma2k19/global_pose/frame_times"));
+    let mut events: Vec<Event> = frames(&folder.join("raw_can")).into_iter().map(Event::Can).collect();
+    events.extend(times.iter().enumerate().map(picture));
+    events.sort_by_key(Event::arrival);
+    let dbc = std::fs::read_to_string(data.join("dbc/_toyota_2017.dbc")).unwrap();
+    let decoder = CanDecoder::new(&builtin_signals("toyota").unwrap(), &dbc, "_toyota_2017.dbc").unwrap();
+    let mut source = Decoding::new(events.into_iter(), decoder);
+
+    let mut aligner = Aligner::new(Config { max_wait_ms: 40, ..Config::default() });
+    let (t, values) = (floats(&folder.join("speed/t")), floats(&folder.join("speed/value")));
+    let (mut compared, mut worst) = (0, 0.0_f64);
+    while let Some(event) = Source::next(&mut source).unwrap() {
+        aligner.push(&event);
+        while let Some(aligned) = aligner.pop() {
+            let expected = interpolate(&t, &values, aligned.frame.stamp.secs_f64());
+            if let Some((expected, speed)) = expected.zip(aligned.state.speed_mps) {
+                worst = worst.max((speed.usable().expect("the bus is never silent") - expected).abs());
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared >= 795 && worst < 1e-4, "{compared} frames, worst {worst} m/s");
 }
