@@ -250,6 +250,14 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_value_survives_json_to_one_part_in_1e15(value in -1e6..1e6) {
+            let state = VehicleState { speed_mps: Some(Reading::valid(value)), ..VehicleState::default() };
+            let read = StateNotice::from_json(&notice(state).to_json()).expect("sound").state;
+            let speed = read.speed_mps.and_then(Reading::usable).expect("sent");
+            prop_assert!((speed - value).abs() <= value.abs() * 1e-15, "{} {}", speed, value);
+        }
+
+        #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = (StateNotice::from_json(&bytes), Health::from_json(&bytes), ClassesNotice::table_from_json(&bytes));
         }
