@@ -165,6 +165,13 @@ fn what_cannot_be_had_is_counted_and_what_must_stop_stops() {
 }
 
 #[test]
+fn without_labels_the_table_tells_what_the_masks_show_and_no_figure() {
+    let text = evaluate([Ok(item(&[3; PIXELS], None))], evaluator()).expect("one mask").to_string();
+    assert!(text.contains("100.00 %  road") && text.contains("1 frames have no labels"), "{text}");
+    assert!(!text.contains("mIoU") && !text.contains("sky"), "{text}");
+}
+
+#[test]
 fn the_json_has_the_documented_keys_and_null_for_what_is_not_known() {
     let found = figures(&[(vec![3; PIXELS], vec![3; PIXELS])]);
     let json = serde_json::to_value(&found).expect("plain values");

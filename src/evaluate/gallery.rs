@@ -3,7 +3,7 @@
 use super::confusion::ConfusionMatrix;
 use super::labels::sample_nearest;
 use super::{Config, EvaluationItem};
-use crate::data::{ClassTable, Size, Stamp, UNLABELED, to_rgb8};
+use crate::data::{ClassTable, Image, Size, Stamp, UNLABELED, to_rgb8};
 use image::codecs::jpeg::JpegEncoder;
 use image::{RgbImage, imageops};
 
@@ -128,7 +128,7 @@ impl Gallery {
     }
 
     fn show(&self, item: &EvaluationItem, view: &View, table: &ClassTable) -> ShownFrame {
-        let size = shrunk(view.size, self.width);
+        let size = shrunk(item.image.as_ref().map_or(view.size, Image::size), self.width);
         let colors = class_colors(table);
         let draw = |labels: &[u8]| labels_png(labels, view.size, size, &colors);
         ShownFrame {

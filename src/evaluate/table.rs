@@ -12,6 +12,8 @@ impl Display for Evaluation {
         if self.frames > 0 {
             write_classes(self, f)?;
             write_distances(self, f)?;
+        } else {
+            write_shares(self, f)?;
         }
         write_consistency(self, f)?;
         write_notices(self, f)
@@ -25,6 +27,9 @@ fn write_head(found: &Evaluation, f: &mut Formatter<'_>) -> fmt::Result {
         if let Some(who) = who {
             writeln!(f, "{what} {}", plain(who))?;
         }
+    }
+    if found.frames == 0 {
+        return Ok(());
     }
     let (miou, accuracy) = (figure(found.miou), figure(found.pixel_accuracy));
     writeln!(f, "\n  mIoU            {miou:>6} %\n  pixel accuracy  {accuracy:>6} %")
@@ -45,6 +50,16 @@ fn write_class(class: &ClassScore, width: usize, f: &mut Formatter<'_>) -> fmt::
     let (iou, precision) = (figure(class.iou), figure(class.precision));
     let (recall, share) = (figure(class.recall), figure(class.truth_share));
     writeln!(f, "  {:width$}  {iou:>6}  {bar}  {precision:>9}  {recall:>6}  {share:>8}", plain(&class.name))
+}
+
+/// Without labels: what the masks show.
+fn write_shares(found: &Evaluation, f: &mut Formatter<'_>) -> fmt::Result {
+    let shown = |class: &&ClassScore| class.predicted_share.is_some_and(|share| share > 0.0);
+    writeln!(f, "\n  of masks  class")?;
+    for class in found.classes.iter().filter(shown) {
+        writeln!(f, "  {:>6} %  {}", figure(class.predicted_share), plain(&class.name))?;
+    }
+    Ok(())
 }
 
 fn write_distances(found: &Evaluation, f: &mut Formatter<'_>) -> fmt::Result {
@@ -72,7 +87,9 @@ fn write_consistency(found: &Evaluation, f: &mut Formatter<'_>) -> fmt::Result {
         ("video consistency, 8 frames", steady.vc8),
         ("video consistency, 16 frames", steady.vc16),
     ] {
-        writeln!(f, "  {what:<28}  {:>6} %", figure(value))?;
+        if value.is_some() {
+            writeln!(f, "  {what:<28}  {:>6} %", figure(value))?;
+        }
     }
     Ok(())
 }
