@@ -23,6 +23,8 @@ pub struct Counts {
     pub dropped: u64,
     /// Of those dropped, frames that the engine could not read.
     pub unreadable: u64,
+    /// Of those dropped, frames in the middle of which the engine or a sink failed for good: at most one.
+    pub failed: u64,
     /// Frames that the camera made and that never came.
     pub lost: u64,
     /// Items that the source could not read.
@@ -63,8 +65,7 @@ impl<'a> Pipeline<'a> {
     pub fn run(mut self, source: &mut dyn Source, stop: &dyn Fn() -> bool) -> (Counts, Result<(), PipelineError>) {
         let ran = self.take_all(source, stop).and_then(|()| self.release());
         let finished = self.finish_sinks();
-        let aligned = self.aligner.counts();
-        self.counts.dropped = aligned.dropped() + self.counts.unreadable;
+        self.counts.dropped = self.unanswered();
         (self.counts, ran.and(finished))
     }
 
@@ -114,7 +115,10 @@ impl<'a> Pipeline<'a> {
                 warn!(frame = frame.frame.id.0, stamp = %frame.frame.stamp, %error, "frame dropped");
                 Ok(())
             }
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                self.counts.failed += 1;
+                Err(error.into())
+            }
         }
     }
 
@@ -135,6 +139,13 @@ impl<'a> Pipeline<'a> {
     fn skip(&mut self, reason: &str) {
         self.counts.skipped += 1;
         warn!(reason, "source item skipped");
+    }
+
+    /// Frames that were handed out and got no mask; frames still waiting are those of a run that failed.
+    fn unanswered(&self) -> u64 {
+        let aligned = self.aligner.counts();
+        let refused = aligned.duplicate_frames + aligned.backward_frames + aligned.implausible_frames;
+        aligned.dropped + aligned.waiting + refused + self.counts.unreadable + self.counts.failed
     }
 
     fn finish_sinks(&mut self) -> Result<(), PipelineError> {

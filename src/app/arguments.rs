@@ -1,9 +1,11 @@
 //! Options that several commands share.
 
 use crate::data::Size;
+use crate::engine::network::{Chain, Channels};
 use crate::perceive::Schedule;
 use crate::source::synthetic;
 use clap::Args;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use std::path::PathBuf;
 
 /// Which network runs, on what, and how often.
@@ -26,8 +28,8 @@ pub struct NetworkArguments {
     #[arg(long, value_name = "N")]
     pub threads: Option<std::num::NonZeroUsize>,
     /// Plain ONNX only: channel order.
-    #[arg(long, value_name = "rgb|bgr", default_value = "rgb")]
-    pub channels: crate::engine::network::Channels,
+    #[arg(long, value_name = "rgb|bgr", value_parser = word::<Channels>, default_value = "rgb")]
+    pub channels: Channels,
     /// Plain ONNX only: what the bytes 0 to 255 are multiplied by first [default: 1/255].
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0 / 255.0, hide_default_value = true)]
     pub scale: f32,
@@ -37,6 +39,9 @@ pub struct NetworkArguments {
     /// Plain ONNX only: standard deviation of each channel after scaling.
     #[arg(long, value_name = "A,B,C", value_parser = triple, default_value = "0.229,0.224,0.225")]
     pub std: Triple,
+    /// Plain ONNX only: common resizes as scripts around OpenCV do, for comparable figures; fine makes better masks.
+    #[arg(long, value_name = "common|fine", value_parser = word::<Chain>, default_value = "common")]
+    pub chain: Chain,
     /// Plain ONNX only: what the network's classes are: a built-in table or a .toml file.
     #[arg(long = "network-classes", value_name = "TABLE", default_value = "cityscapes")]
     pub network_classes: String,
@@ -94,8 +99,13 @@ impl SceneArguments {
     }
 }
 
+/// Reads one of a closed set of words, as the configuration spells them.
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    T::deserialize(text.into_deserializer()).map_err(|error: serde::de::value::Error| error.to_string())
+}
+
 /// A number for each channel.
-pub type Triple = [f32; 3];
+type Triple = [f32; 3];
 
 fn triple(text: &str) -> Result<Triple, String> {
     let numbers: Option<Vec<f32>> = text.split(',').map(|number| number.trim().parse().ok()).collect();

@@ -1,8 +1,9 @@
 //! The command line: every command with its options and an example.
 
-use super::arguments::{NetworkArguments, PublishArguments};
 use super::logging::LogFormat;
-use super::{demo, evaluate, export, import, render, replay, subscribe, trip};
+#[cfg(feature = "zenoh")]
+use super::subscribe;
+use super::{demo, evaluate, render, replay, trip};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -43,6 +44,7 @@ pub enum Command {
     Replay(replay::Arguments),
     /// Score masks against true labels: table, JSON, HTML report.
     Evaluate(evaluate::Arguments),
+    #[cfg(feature = "zenoh")]
     /// Receive masks of another process: rate, age, gaps; save them as PNG.
     Subscribe(subscribe::Arguments),
     /// Import, look into, export and recover trip files.

@@ -6,7 +6,7 @@ use super::session::Session;
 use super::{evaluate, network, render, replay};
 use crate::config::Config;
 use crate::evaluate::report;
-use crate::sink::overlay::OverlayFormat;
+use crate::sink::overlay::{self, OverlayFormat};
 use crate::trip::{Range, TripReader, WhenFull};
 use anyhow::Context;
 use clap::{Args, Parser};
@@ -77,7 +77,7 @@ impl Made {
         Self {
             drive: folder.join("drive.mcap"),
             run: folder.join("run.mcap"),
-            overlay: folder.join("overlay").with_extension(OverlayFormat::detect().extension()),
+            overlay: folder.join("overlay").with_extension(OverlayFormat::detect(&overlay::Config::default().ffmpeg).extension()),
             report: folder.join("report.html"),
             summary: folder.join("run.json"),
         }

@@ -3,6 +3,7 @@
 use super::session::Session;
 use super::summary::{Run, Summary};
 use crate::align::{self, Aligner};
+use crate::data::ClassTable;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::{Engine, EngineInfo};
 use crate::perceive::{self, Perceiver};
@@ -14,6 +15,7 @@ use crate::source::Source;
 /// The stages between source and sinks.
 pub(super) struct Stages {
     pub engine: CpuEngine,
+    pub classes: ClassTable,
     pub perceive: perceive::Config,
     pub align: align::Config,
 }
@@ -22,20 +24,20 @@ pub(super) struct Stages {
 pub(super) fn drive(
     source: &mut dyn Source,
     stages: Stages,
-    sinks: Vec<&mut dyn Sink>,
+    mut sinks: Vec<&mut dyn Sink>,
     session: &Session,
 ) -> (Summary, anyhow::Result<()>) {
     let engine: EngineInfo = stages.engine.info().clone();
-    let mut statistics = Statistics::default();
+    let mut statistics = Statistics::new(stages.classes);
     let mut perceiver = Perceiver::new(stages.engine, stages.perceive);
     session.times.clear();
     let began = session.clock.now();
     let mut all: Vec<&mut dyn Sink> = vec![&mut statistics];
-    all.extend(sinks);
+    all.extend(sinks.iter_mut().map(|sink| -> &mut dyn Sink { &mut **sink }));
     let pipeline = Pipeline::new(Aligner::new(stages.align), &mut perceiver, all);
     let (counts, ended) = pipeline.run(source, &|| session.interrupt.asked());
     let seconds = session.clock.now().signed_ns_since(began) as f64 / 1e9;
     let schedule = stages.perceive.schedule.to_string();
-    let run = Run { counts, totals: statistics.totals(), engine: &engine, schedule, seconds };
+    let run = Run { counts, statistics, engine: &engine, schedule, seconds };
     (Summary::new(&run, session), ended.map_err(Into::into))
 }

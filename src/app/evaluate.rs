@@ -101,7 +101,7 @@ pub(super) fn of_trip(
     if let Some(truth) = &truth {
         evaluator = evaluator.with_truth_table(truth)?;
     }
-    let total = lookup.frame_stamps().count() as u64;
+    let total = lookup.frame_count();
     let progress = Progress::new("evaluate", Some(total), session.quiet);
     let mut items = TripItems::new(perceptions, lookup);
     let items = std::iter::from_fn(|| if session.interrupt.asked() { None } else { items.next() });

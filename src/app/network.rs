@@ -52,6 +52,7 @@ fn plain_options(arguments: &NetworkArguments) -> PlainOptions {
         scale: arguments.scale,
         mean: arguments.mean,
         std: arguments.std,
+        chain: arguments.chain,
         classes: arguments.network_classes.clone(),
     }
 }

@@ -13,7 +13,8 @@ pub(super) struct Paced<'a> {
     source: Box<dyn Source + 'a>,
     clock: &'a dyn MeasuringClock,
     stop: &'a dyn Fn() -> bool,
-    start: Option<(Stamp, Stamp)>,
+    /// A point of the recording, and when it is due.
+    anchor: (Stamp, Stamp),
     behind_ns: i64,
 }
 
@@ -21,9 +22,19 @@ pub(super) struct Paced<'a> {
 const WAIT: Duration = Duration::from_millis(50);
 
 impl<'a> Paced<'a> {
-    /// Paces `source` by `clock`, until `stop` says otherwise.
-    pub(super) fn new(source: Box<dyn Source + 'a>, clock: &'a dyn MeasuringClock, stop: &'a dyn Fn() -> bool) -> Self {
-        Self { source, clock, stop, start: None, behind_ns: 0 }
+    /// Paces `source`, whose point `recorded` is due now, until `stop` says otherwise.
+    pub(super) fn new(
+        source: Box<dyn Source + 'a>,
+        recorded: Stamp,
+        clock: &'a dyn MeasuringClock,
+        stop: &'a dyn Fn() -> bool,
+    ) -> Self {
+        Self { source, clock, stop, anchor: (recorded, clock.now()), behind_ns: 0 }
+    }
+
+    /// What to add to a stamp of the recording to get when it is due.
+    pub(super) fn offset_ns(&self) -> i64 {
+        self.anchor.1.signed_ns_since(self.anchor.0)
     }
 
     /// The most that the pipeline has been behind the recording, in milliseconds.
@@ -32,8 +43,7 @@ impl<'a> Paced<'a> {
     }
 
     fn wait_for(&mut self, event: &Event) {
-        let (recorded, began) = *self.start.get_or_insert((event.arrival(), self.clock.now()));
-        let due = began.offset_ns(event.arrival().signed_ns_since(recorded));
+        let due = event.arrival().offset_ns(self.offset_ns());
         self.behind_ns = self.behind_ns.max(self.clock.now().signed_ns_since(due));
         while !(self.stop)() {
             let left = due.signed_ns_since(self.clock.now());
@@ -69,7 +79,7 @@ mod tests {
         let tick = |ms: u64| Event::Tick(Stamp::from_ns(ms * 1_000_000));
         let recorded = vec![tick(5_000), tick(5_020), tick(5_040)];
         let never = || false;
-        let mut paced = Paced::new(Box::new(recorded.into_iter()), &MonotonicClock, &never);
+        let mut paced = Paced::new(Box::new(recorded.into_iter()), Stamp::from_ns(5_000_000_000), &MonotonicClock, &never);
         let began = MonotonicClock.now();
         while let Ok(Some(_)) = paced.next() {}
         assert!(MonotonicClock.now().signed_ns_since(began) >= 40_000_000);
@@ -80,7 +90,7 @@ mod tests {
     fn a_stop_ends_the_wait() {
         let recorded = vec![Event::Tick(Stamp::ZERO), Event::Tick(Stamp::from_ns(u64::MAX / 2))];
         let always = || true;
-        let mut paced = Paced::new(Box::new(recorded.into_iter()), &MonotonicClock, &always);
+        let mut paced = Paced::new(Box::new(recorded.into_iter()), Stamp::ZERO, &MonotonicClock, &always);
         assert!(paced.next().is_ok() && paced.next().is_ok());
     }
 }

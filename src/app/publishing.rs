@@ -3,13 +3,9 @@
 use super::arguments::PublishArguments;
 use super::replay::Arguments;
 use super::session::Session;
-use crate::clock::{MeasuringClock, MonotonicClock, wall_mapping};
-use crate::config::Config;
-use crate::engine::EngineInfo;
-use crate::engine::network::Network;
+use crate::clock::{MeasuringClock, MonotonicClock};
 use crate::sink::Sink;
-use crate::sink::zenoh::{self, CongestionControl, Run, Timeline, ZenohSink};
-use crate::trip::TripReader;
+use crate::sink::zenoh::{self, CongestionControl, Run, ZenohSink};
 use std::time::Duration;
 
 /// How often the wait for a subscriber looks.
@@ -21,35 +17,25 @@ pub(super) struct Publishing {
 }
 
 impl Publishing {
-    /// Opens the session if `arguments` ask for it, and waits for a subscriber as long as they say.
+    /// Opens the session, and waits for a subscriber as long as `arguments` say.
     pub(super) fn start(
         arguments: &Arguments,
-        config: &Config,
-        network: &Network,
-        info: &EngineInfo,
-        source: &TripReader,
+        configured: &zenoh::Config,
+        run: Run,
         session: &Session,
-    ) -> anyhow::Result<Option<Self>> {
-        if !arguments.publishes() {
-            return Ok(None);
-        }
-        let options = options(&config.zenoh, &arguments.publishing);
-        let run = Run {
-            engine: info.runtime.clone(),
-            network: info.network.clone(),
-            network_hash: info.network_hash,
-            classes: network.classes().clone(),
-            wall: source.metadata().wall.unwrap_or_else(wall_mapping),
-            timeline: Timeline::Replay { offset_ns: None },
-        };
+    ) -> anyhow::Result<Self> {
+        let options = options(configured, &arguments.publishing);
         let sink = ZenohSink::open(&options, run, || MonotonicClock.now())?;
-        tracing::info!(endpoints = ?sink.endpoints(), key = options.mask_key(), "publishing");
-        let mut publishing = Self { sink };
+        let key = format!("{}/{}/{}/mask", options.prefix, options.vehicle, options.camera);
+        tracing::info!(%key, endpoints = ?sink.endpoints(), "publishing");
+        let publishing = Self { sink };
         publishing.await_subscriber(arguments.await_subscriber, session);
-        if arguments.realtime {
-            publishing.anchor(source, session);
-        }
-        Ok(Some(publishing))
+        Ok(publishing)
+    }
+
+    /// Latency is counted from when a frame was due: its stamp plus `offset_ns`.
+    pub(super) fn pace_from(&mut self, offset_ns: i64) {
+        self.sink.pace_from(offset_ns);
     }
 
     /// The sink.

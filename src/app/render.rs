@@ -86,7 +86,7 @@ pub(super) fn render(scene: &synthetic::Config, out: &Path, session: &Session) -
 fn metadata(scene: &synthetic::Config, source: &SyntheticSource) -> TripMetadata {
     TripMetadata {
         source: format!("synthetic drive, seed {}, {} at {} frames/s", scene.seed, scene.size, scene.fps),
-        wall: source.wall_mapping(),
+        wall: Some(source.wall_mapping()),
         calibration: Some(calibration(scene)),
         class_tables: vec![ClassTable::cityscapes()],
         dbc: Some(DbcText { name: "example.dbc".into(), text: synthetic::example_dbc().into() }),

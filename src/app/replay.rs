@@ -7,16 +7,23 @@ use super::network;
 use super::output::{print, write_json};
 use super::paced::Paced;
 use super::progress::Progress;
+#[cfg(feature = "zenoh")]
+use super::publishing::Publishing;
 use super::session::Session;
 use super::summary::Summary;
+#[cfg(feature = "zenoh")]
+use crate::clock::wall_mapping;
 use crate::config::Config;
+use crate::data::Stamp;
 use crate::engine::network::Network;
 use crate::engine::{Engine, EngineInfo};
 use crate::sink::Sink;
-use crate::sink::overlay::{self, OverlaySink};
+use crate::sink::overlay::{self, OverlayFormat, OverlaySink};
+#[cfg(feature = "zenoh")]
+use crate::sink::zenoh;
 use crate::source::Source;
 use crate::trip::{self, NetworkIdentity, Range, Recorder, RecorderHandle, TripMetadata, TripReader, WhenFull};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -84,7 +91,7 @@ pub(super) fn seconds(text: &str) -> Result<f64, String> {
 }
 
 impl Arguments {
-    fn publishes(&self) -> bool {
+    pub(super) fn publishes(&self) -> bool {
         (self.publish || self.realtime) && !self.no_publish
     }
 
@@ -153,35 +160,105 @@ pub(super) fn replay(
     session: &Session,
 ) -> anyhow::Result<Summary> {
     let engine = network::engine(network, &arguments.network, config)?;
-    let info = engine.info().clone();
-    let metadata = answered(source.metadata().clone(), network, &info);
-    let mut recorder = Recording::start(arguments.out.as_deref(), &metadata, config)?;
-    let mut overlay = start_overlay(arguments.overlay.as_deref(), network, &source)?;
-    let mut progress = Progress::new("replay", source.frames(), session.quiet);
-    let stop = || session.interrupt.asked();
-    #[cfg(feature = "zenoh")]
-    let mut publisher = super::publishing::Publishing::start(arguments, config, network, &info, &source, session)?;
-    let mut sinks: Vec<&mut dyn Sink> = vec![&mut progress];
-    sinks.extend(recorder.as_mut().map(Recording::sink));
-    sinks.extend(overlay.as_mut().map(|sink| sink as &mut dyn Sink));
-    #[cfg(feature = "zenoh")]
-    sinks.extend(publisher.as_mut().map(|publisher| publisher.sink()));
-    let stages = Stages { engine, perceive: config.perceive, align: config.align.clone() };
-    let (mut summary, ended) = if arguments.realtime {
-        let mut paced = Paced::new(Box::new(source), &*session.clock, &stop);
-        let (mut summary, ended) = drive(&mut paced, stages, sinks, session);
-        summary.behind_ms = Some(paced.behind_ms());
-        (summary, ended)
-    } else {
-        let mut source = source;
-        drive(&mut source, stages, sinks, session)
-    };
-    progress.close();
+    let mut sinks = Sinks::start(arguments, config, network, engine.info(), &source, session)?;
+    let stages = Stages { engine, classes: network.classes().clone(), perceive: config.perceive, align: config.align };
+    let (summary, ended) = play(arguments, source, stages, &mut sinks, session);
+    sinks.progress.close();
     ended?;
-    if let Some(recorder) = recorder {
-        summary.recording = Some(recorder.close(arguments.out.as_deref())?);
+    sinks.close(arguments, summary)
+}
+
+/// Drives the trip at its own pace or at full speed.
+fn play(
+    arguments: &Arguments,
+    mut source: TripReader,
+    stages: Stages,
+    sinks: &mut Sinks,
+    session: &Session,
+) -> (Summary, anyhow::Result<()>) {
+    if !arguments.realtime {
+        return drive(&mut source, stages, sinks.all(), session);
     }
-    Ok(summary)
+    let first = source.span().map_or(Stamp::ZERO, |(first, _)| first);
+    let first = first.after(Duration::from_secs_f64(arguments.from.unwrap_or(0.0)));
+    let stop = || session.interrupt.asked();
+    let mut paced = Paced::new(Box::new(source), first, &*session.clock, &stop);
+    sinks.pace_from(paced.offset_ns());
+    let (mut summary, ended) = drive(&mut paced, stages, sinks.all(), session);
+    summary.behind_ms = Some(paced.behind_ms());
+    (summary, ended)
+}
+
+/// Where a replay's results go.
+struct Sinks {
+    progress: Progress,
+    recording: Option<Recording>,
+    overlay: Option<OverlaySink>,
+    #[cfg(feature = "zenoh")]
+    publishing: Option<Publishing>,
+}
+
+impl Sinks {
+    fn start(
+        arguments: &Arguments,
+        config: &Config,
+        network: &Network,
+        info: &EngineInfo,
+        source: &TripReader,
+        session: &Session,
+    ) -> anyhow::Result<Self> {
+        let metadata = answered(source.metadata().clone(), network, info);
+        Ok(Self {
+            recording: Recording::start(arguments.out.as_deref(), &metadata, config)?,
+            overlay: start_overlay(arguments.overlay.as_deref(), network, source)?,
+            #[cfg(feature = "zenoh")]
+            publishing: if arguments.publishes() {
+                Some(Publishing::start(arguments, &config.zenoh, run_of(network, info, source), session)?)
+            } else {
+                None
+            },
+            progress: Progress::new("replay", source.frames(), session.quiet),
+        })
+    }
+
+    fn all(&mut self) -> Vec<&mut dyn Sink> {
+        let mut sinks: Vec<&mut dyn Sink> = vec![&mut self.progress];
+        sinks.extend(self.recording.as_mut().map(Recording::sink));
+        sinks.extend(self.overlay.as_mut().map(|sink| sink as &mut dyn Sink));
+        #[cfg(feature = "zenoh")]
+        sinks.extend(self.publishing.as_mut().map(Publishing::sink));
+        sinks
+    }
+
+    fn pace_from(&mut self, offset_ns: i64) {
+        #[cfg(feature = "zenoh")]
+        self.publishing.iter_mut().for_each(|publishing| publishing.pace_from(offset_ns));
+        #[cfg(not(feature = "zenoh"))]
+        let _ = offset_ns;
+    }
+
+    fn close(self, arguments: &Arguments, mut summary: Summary) -> anyhow::Result<Summary> {
+        if let Some(note) = self.overlay.as_ref().and_then(OverlaySink::outcome).and_then(|outcome| outcome.note.as_ref()) {
+            tracing::warn!("overlay: {note}");
+        }
+        if let Some(recording) = self.recording {
+            summary.recording = Some(recording.close(arguments.out.as_deref())?);
+        }
+        Ok(summary)
+    }
+}
+
+/// What subscribers are told of the run.
+#[cfg(feature = "zenoh")]
+fn run_of(network: &Network, info: &EngineInfo, source: &TripReader) -> zenoh::Run {
+    zenoh::Run {
+        engine: info.runtime.clone(),
+        network: info.network.clone(),
+        network_hash: info.network_hash,
+        classes: network.classes().clone(),
+        wall: source.metadata().wall.unwrap_or_else(wall_mapping),
+        timeline: zenoh::Timeline::Replay { offset_ns: None },
+    }
 }
 
 /// The metadata of a trip that also holds answers of `network`.
@@ -225,10 +302,23 @@ impl Recording {
 
 fn start_overlay(path: Option<&Path>, network: &Network, source: &TripReader) -> anyhow::Result<Option<OverlaySink>> {
     let Some(path) = path else { return Ok(None) };
-    let fps = frames_per_second(source).unwrap_or(30.0);
-    let config = overlay::Config { path: path.into(), fps, ..overlay::Config::default() };
-    let sink = OverlaySink::create(config, network.classes().clone());
-    Ok(Some(sink.with_context(|| format!("{}: cannot start the overlay", path.display()))?))
+    let config = overlay::Config::default();
+    let format = overlay_format(path, &config.ffmpeg)?;
+    let rate_hz = frames_per_second(source).unwrap_or(30.0);
+    Ok(Some(OverlaySink::new(path.into(), format, network.classes().clone(), rate_hz, config)?))
+}
+
+/// What the file's ending asks for.
+fn overlay_format(path: &Path, ffmpeg: &Path) -> anyhow::Result<OverlayFormat> {
+    let shown = path.display();
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("png" | "apng") => Ok(OverlayFormat::Animation),
+        Some("mp4") => match OverlayFormat::detect(ffmpeg) {
+            OverlayFormat::Animation => bail!("--overlay {shown}: an MP4 needs ffmpeg (Debian: apt install ffmpeg); or name a .png"),
+            video => Ok(video),
+        },
+        _ => Err(Misuse(format!("--overlay {shown}: the name must end in .mp4 (needs ffmpeg) or .png (animated)")).into()),
+    }
 }
 
 /// The rate of the recording as a whole.

@@ -6,7 +6,7 @@ use super::session::Session;
 use crate::clock::{MeasuringClock, MonotonicClock};
 use crate::data::{ClassTable, Stamp};
 use crate::subscribe::{Config, Continuity, Received, SubscribeError, Subscriber};
-use crate::trip::LabelPng;
+use crate::trip::encode_label_png;
 use anyhow::Context;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -130,7 +130,7 @@ impl Saver {
             _ => subscriber.classes(ANSWER).context("the publisher does not say what its classes are")?,
         };
         let path = self.folder.join(format!("{:08}.png", received.header.frame.0));
-        let png = LabelPng::new(&classes).encode(&received.labels)?;
+        let png = encode_label_png(&received.labels, &classes)?;
         std::fs::write(&path, png).with_context(|| format!("{}: cannot be written", path.display()))?;
         self.classes = Some(classes);
         Ok(())

@@ -3,7 +3,7 @@
 use super::session::Session;
 use crate::engine::EngineInfo;
 use crate::pipeline::Counts;
-use crate::sink::statistics::{Latency, Totals};
+use crate::sink::statistics::{Latency, Statistics};
 use crate::trip::RecordingReport;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -40,6 +40,8 @@ pub(super) struct Summary {
     pub propagated: u64,
     /// XXH3-64 over the hashes of all masks in order, as 16 hexadecimal digits.
     pub mask_hash: String,
+    /// Share of all pixels that each class has, in percent.
+    pub class_shares: BTreeMap<String, f64>,
     /// The runtime and its version.
     pub engine: String,
     /// The network's name.
@@ -75,7 +77,7 @@ impl From<Latency> for Percentiles {
 /// What [`Summary::new`] is made from, beside the session's stage times.
 pub(super) struct Run<'a> {
     pub counts: Counts,
-    pub totals: Totals,
+    pub statistics: Statistics,
     pub engine: &'a EngineInfo,
     pub schedule: String,
     pub seconds: f64,
@@ -85,6 +87,7 @@ impl Summary {
     /// The account of `run`.
     pub(super) fn new(run: &Run<'_>, session: &Session) -> Self {
         let counts = run.counts;
+        let statistics = run.statistics.summary();
         let stages_ms: BTreeMap<_, Percentiles> =
             session.times.all().into_iter().map(|(stage, latency)| (stage, latency.into())).collect();
         Self {
@@ -99,9 +102,10 @@ impl Summary {
             seconds: run.seconds,
             latency_ms: stages_ms.get("frame").copied().unwrap_or_default(),
             stages_ms,
-            keys: run.totals.keys,
-            propagated: run.totals.propagated,
-            mask_hash: format!("{:016x}", run.totals.mask_hash),
+            keys: statistics.keys,
+            propagated: statistics.propagated,
+            mask_hash: statistics.mask_hash,
+            class_shares: statistics.class_shares,
             engine: run.engine.runtime.clone(),
             network: run.engine.network.clone(),
             network_hash: format!("{:016x}", run.engine.network_hash),

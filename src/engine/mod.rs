@@ -48,6 +48,13 @@ pub enum EngineError {
     },
 }
 
+impl EngineError {
+    /// Whether the next frame may well succeed: skip this one and count it.
+    pub fn is_about_one_frame(&self) -> bool {
+        matches!(self, Self::Frame(_))
+    }
+}
+
 /// What an engine says of itself, for summaries and published headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineInfo {

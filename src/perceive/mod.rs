@@ -13,7 +13,9 @@ mod schedule;
 pub use schedule::Schedule;
 
 use crate::data::{AlignedFrame, BufferPool, FrameId, Origin, Perception, Plane, Size};
-use crate::engine::{Decoded, Engine, EngineError};
+pub use crate::engine::EngineError;
+
+use crate::engine::{Decoded, Engine};
 use serde::{Deserialize, Serialize};
 
 /// Age planes that may be in use at a time without a new allocation: as many as masks.

@@ -112,6 +112,13 @@ pub enum SubscribeError {
     Closed(String),
 }
 
+impl SubscribeError {
+    /// Whether nobody answers at the endpoints yet: try again later.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Session(SessionError::Refused { .. }))
+    }
+}
+
 /// What became of everything that was heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

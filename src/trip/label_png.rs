@@ -1,6 +1,7 @@
 //! Label planes as PNG files: every pixel value is a class id, the palette is for the eye.
 
-use crate::data::{ClassTable, Plane, Size};
+use super::TripError;
+use crate::data::{ClassTable, LabelMask, Plane, Size};
 use png::{BitDepth, ColorType, Decoder, Encoder, Limits, Transformations};
 use std::io::{BufRead, Seek, Write};
 
@@ -49,6 +50,14 @@ pub(super) fn write_labels(out: impl Write, labels: &Plane, classes: Option<&Cla
     let mut writer = encoder.write_header().map_err(|error| error.to_string())?;
     writer.write_image_data(labels.bytes()).map_err(|error| error.to_string())?;
     writer.finish().map_err(|error| error.to_string())
+}
+
+/// A mask as an 8-bit palette PNG whose values are the train ids.
+pub fn encode_label_png(mask: &LabelMask, classes: &ClassTable) -> Result<Vec<u8>, TripError> {
+    let mut png = Vec::new();
+    let plane = Plane::new(mask.size(), mask.labels().clone()).expect("a mask has one label a pixel");
+    write_labels(&mut png, &plane, Some(classes)).map_err(TripError::Unstorable)?;
+    Ok(png)
 }
 
 /// A colour for each of the 256 labels; greys where no table says which.

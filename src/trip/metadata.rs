@@ -14,7 +14,7 @@ pub(super) const RECORD: &str = "segfuse";
 /// Name of the metadata record that ends a finished recording.
 pub(super) const END_RECORD: &str = "segfuse.end";
 /// The version that this program writes; it reads this one and no newer.
-pub(super) const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 1;
 
 /// Where the camera sits and how it sees.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,6 +99,18 @@ impl TripMetadata {
         if self.class_table(&table.name).is_none() {
             self.class_tables.push(table.clone());
         }
+    }
+
+    /// Adds what `other` says where this says nothing; both sources are named.
+    pub fn merge(&mut self, other: Self) {
+        let joint = if self.source.is_empty() || other.source.is_empty() { "" } else { "; " };
+        self.source = format!("{}{joint}{}", self.source, other.source);
+        self.wall = self.wall.or(other.wall);
+        self.calibration = self.calibration.take().or(other.calibration);
+        other.class_tables.iter().for_each(|table| self.add_class_table(table));
+        self.mask_classes = self.mask_classes.take().or(other.mask_classes);
+        self.network = self.network.take().or(other.network);
+        self.dbc = self.dbc.take().or(other.dbc);
     }
 
     /// The channel metadata of `kind`.

@@ -26,9 +26,10 @@ mod recorder;
 mod recover;
 mod writer;
 
+pub use label_png::encode_label_png;
 pub use export::{ExportReport, Selection, export, export_states};
 pub use info::{Condition, ImageInfo, TopicInfo, TripInfo, info};
-pub use metadata::{Calibration, DbcText, NetworkIdentity, TripMetadata};
+pub use metadata::{Calibration, DbcText, FORMAT_VERSION, NetworkIdentity, TripMetadata};
 pub use perceptions::{Lookup, Perceptions};
 pub use reader::{Range, TripReader};
 pub use recorder::{Recorder, RecorderHandle, RecordingReport};

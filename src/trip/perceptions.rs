@@ -147,6 +147,11 @@ impl Lookup {
         &self.metadata
     }
 
+    /// How many frames there are.
+    pub fn frame_count(&self) -> u64 {
+        self.frames.len() as u64
+    }
+
     /// Stamps of all frames that have truth, in order.
     pub fn truth_stamps(&self) -> impl Iterator<Item = Stamp> {
         self.truths.keys().copied()

@@ -207,6 +207,16 @@ impl ZenohSink {
         self.session.info().locators().wait().iter().map(ToString::to_string).collect()
     }
 
+    /// Whether somebody subscribes to the masks now.
+    pub fn has_subscriber(&self) -> bool {
+        self.publishers.mask.matching_status().wait().is_ok_and(|status| status.matching())
+    }
+
+    /// From now on stamps are those of a replay at the recorded pace; see [`Timeline::Replay`].
+    pub fn pace_from(&mut self, offset_ns: i64) {
+        self.run.timeline = Timeline::Replay { offset_ns: Some(offset_ns) };
+    }
+
     fn publish_mask(&mut self, perception: &Perception) -> Result<(), SinkError> {
         let due = self.run.timeline.due(perception.stamp);
         let packed = self.encoder.pack(perception).map_err(|error| dropped(&error))?;
@@ -254,7 +264,7 @@ impl Sink for ZenohSink {
     }
 
     fn on_perception(&mut self, frame: &AlignedFrame, perception: &Perception) -> Result<(), SinkError> {
-        let _span = tracing::trace_span!("publish", frame = perception.frame.0).entered();
+        let _span = tracing::trace_span!("zenoh", frame = perception.frame.0).entered();
         self.answers.counts().answered(perception.frame);
         if !self.pace.takes_mask(perception.stamp) {
             return Ok(());
