@@ -26,7 +26,7 @@ mod recorder;
 mod recover;
 mod writer;
 
-pub use export::{ExportReport, Selection, export, export_states};
+pub use export::{ExportReport, Selection, export, export_states, read_label_png, write_label_png};
 pub use info::{Condition, ImageInfo, TopicInfo, TripInfo, info};
 pub use metadata::{Calibration, DbcText, NetworkIdentity, TripMetadata};
 pub use perceptions::{Lookup, Perceptions};
