@@ -183,3 +183,45 @@ fn attachment_is_framed(body: &[u8]) -> bool {
     let head = string_end(16).and_then(string_end).and_then(|end| end.checked_add(8 + 4));
     head.is_some_and(|head| head <= body.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_attachment_that_ends_before_its_checksum_is_refused() {
+        let mut body = vec![0; 16 + 4 + 4 + 8];
+        assert!(Contents::default().absorb(op::ATTACHMENT, &body).is_err());
+        body.extend([0; 4]);
+        assert_eq!(Contents::default().absorb(op::ATTACHMENT, &body), Ok(()));
+    }
+
+    #[test]
+    fn definitions_without_end_are_refused() {
+        let mut contents = Contents::default();
+        let named = |id: u16| records::Channel {
+            id,
+            schema_id: 0,
+            topic: id.to_string(),
+            message_encoding: String::new(),
+            metadata: BTreeMap::new(),
+        };
+        let kept = (0..2000).filter(|&id| contents.keep_channel(named(id)).is_ok()).count();
+        assert_eq!(kept, MAX_DEFINITIONS);
+    }
+
+    proptest! {
+        #[test]
+        fn no_record_makes_it_panic(opcode in 0u8..=16, body in proptest::collection::vec(any::<u8>(), 0..120)) {
+            let mut contents = Contents::default();
+            let _ = contents.absorb(opcode, &body);
+            let _ = contents.absorb_chunk(&body);
+        }
+
+        #[test]
+        fn no_record_of_small_numbers_makes_it_panic(opcode in 0u8..=16, body in proptest::collection::vec(0u8..4, 0..120)) {
+            let _ = Contents::default().absorb(opcode, &body);
+        }
+    }
+}

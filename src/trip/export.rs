@@ -1,17 +1,17 @@
 //! Takes a trip apart into files that every other tool reads: pictures, label PNGs, a CSV.
 
-use super::label_png::write_labels;
+use super::label_png::{read_labels, write_labels};
 use super::perceptions::Perceptions;
 use super::reader::{Range, TripReader};
 use super::{TripError, TripMetadata};
 use crate::data::{
-    Event, Frame, GroundTruth, Image, PixelFormat, Plane, Quantity, Reading, Stamp, StateSample, Validity,
+    ClassTable, Event, Frame, GroundTruth, Image, PixelFormat, Plane, Quantity, Reading, Stamp, StateSample, Validity,
 };
 use crate::data::{to_grey8, to_rgb8};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// What to take out, and where to. Files of a frame are named by its number, eight digits.
@@ -90,6 +90,19 @@ fn export_events(trip: &Path, selection: &Selection, report: &mut ExportReport) 
     }
     report.states = table.map_or(Ok(0), StateTable::finish)?;
     Ok(())
+}
+
+/// Reads a PNG whose values are label ids, grey or palette, as it is stored.
+pub fn read_label_png(path: &Path) -> Result<Plane, TripError> {
+    let file = File::open(path).map_err(|error| TripError::io(path, "open", error))?;
+    let labels = read_labels(BufReader::new(file));
+    labels.map_err(|reason| TripError::io(path, "read", std::io::Error::new(std::io::ErrorKind::InvalidData, reason)))
+}
+
+/// Writes an 8-bit palette PNG whose values are the labels and whose colours are the table's, or greys.
+pub fn write_label_png(path: &Path, labels: &Plane, classes: Option<&ClassTable>) -> Result<(), TripError> {
+    let written = write_labels(create(path)?, labels, classes);
+    written.map_err(|reason| TripError::io(path, "write", std::io::Error::other(reason)))
 }
 
 /// True labels that may wait for their frame, by whose number their file is named.
@@ -185,9 +198,7 @@ fn write_picture(path: &Path, image: &Image) -> Result<(), TripError> {
 }
 
 fn write_plane(path: &Path, labels: &Plane, metadata: &TripMetadata, classes: Option<&str>) -> Result<(), TripError> {
-    let table = classes.and_then(|name| metadata.class_table(name));
-    let written = write_labels(create(path)?, labels, table);
-    written.map_err(|reason| TripError::io(path, "write", std::io::Error::other(reason)))
+    write_label_png(path, labels, classes.and_then(|name| metadata.class_table(name)))
 }
 
 fn create(path: &Path) -> Result<BufWriter<File>, TripError> {

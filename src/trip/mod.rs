@@ -26,8 +26,8 @@ mod recorder;
 mod recover;
 mod writer;
 
+pub use export::{ExportReport, Selection, export, export_states, read_label_png, write_label_png};
 pub use label_png::encode_label_png;
-pub use export::{ExportReport, Selection, export, export_states};
 pub use info::{Condition, ImageInfo, TopicInfo, TripInfo, info};
 pub use metadata::{Calibration, DbcText, FORMAT_VERSION, NetworkIdentity, TripMetadata};
 pub use perceptions::{Lookup, Perceptions};

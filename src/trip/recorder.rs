@@ -185,8 +185,18 @@ impl Drop for Recorder {
     }
 }
 
+/// Closes the queue however its consumer ends: nobody may wait for a thread that is gone.
+struct CloseOnDrop<'a>(&'a Queue<Item>);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// The recorder's thread: until the queue is closed and empty.
 fn record(queue: &Queue<Item>, writer: TripWriter, shared: &Shared) {
+    let _close = CloseOnDrop(queue);
     let mut writer = Some(writer);
     while let Some(item) = queue.pop() {
         let Some(open) = &mut writer else {
