@@ -9,6 +9,8 @@
 //! each cell of the grid: bilinear between blocks
 //! ```
 
+#![allow(clippy::inline_always, reason = "only what is inlined into SimdOp::eval is compiled for its instructions")]
+
 use super::patch::{Fit, Patch, SIDE};
 use super::pyramid::{GreyPyramid, Level};
 use super::{FlowField, patch};
@@ -303,9 +305,13 @@ mod tests {
         let bright = Image::packed(
             PixelFormat::Grey,
             Size::new(64, 64),
-            (0..64 * 64).map(|i| texture(f64::from(i % 64), f64::from(i / 64)) as u8 / 2 + 60).collect::<Vec<u8>>().into(),
+            (0..64 * 64)
+                .map(|i| texture(f64::from(i % 64), f64::from(i / 64)) as u8 / 2 + 60)
+                .collect::<Vec<u8>>()
+                .into(),
         );
-        let [dark, bright] = [dark, bright].map(|image| GreyPyramid::build(&image.expect("64x64")).expect("not a JPEG"));
+        let [dark, bright] =
+            [dark, bright].map(|image| GreyPyramid::build(&image.expect("64x64")).expect("not a JPEG"));
         let flow = DenseFlow::new().estimate(&dark, &bright, 8, 8);
         assert!(flow.values.iter().all(|step| step.abs() < 0.02), "{:?}", flow.values);
     }

@@ -103,8 +103,8 @@ impl Patch {
             let motion = [best.motion[0] - step_x, best.motion[1] - step_y];
             let fit = self.compare(earlier, motion, &mut difference);
             let lost = motion.iter().zip(start).any(|(now, start)| (now - start).abs() > FARTHEST);
-            // Written so that a fit that is no number ends the search.
-            if lost || !(fit.error() < best.error()) {
+            let better = fit.error() < best.error();
+            if lost || !better {
                 break;
             }
             best = fit;
@@ -164,8 +164,9 @@ fn total(lanes: [f32; SIDE]) -> f32 {
     left + right
 }
 
-fn halves([a, b, c, d, e, f, g, h]: [f32; SIDE]) -> [f32; 2] {
-    [(a + b) + (c + d), (e + f) + (g + h)]
+fn halves(lanes: [f32; SIDE]) -> [f32; 2] {
+    let four = |at: usize| (lanes[at] + lanes[at + 1]) + (lanes[at + 2] + lanes[at + 3]);
+    [four(0), four(SIDE / 2)]
 }
 
 fn dot(a: &Square, b: &Square) -> f32 {
@@ -173,7 +174,8 @@ fn dot(a: &Square, b: &Square) -> f32 {
 }
 
 fn quarters(d: &Square) -> [f32; 4] {
-    let [upper, lower] = [0..SIDE / 2, SIDE / 2..SIDE].map(|rows| halves(lanes(|row, col| d[row][col] * d[row][col], rows)));
+    let [upper, lower] =
+        [0..SIDE / 2, SIDE / 2..SIDE].map(|rows| halves(lanes(|row, col| d[row][col] * d[row][col], rows)));
     [upper[0], upper[1], lower[0], lower[1]]
 }
 
