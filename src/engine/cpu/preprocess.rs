@@ -109,8 +109,9 @@ struct Plan {
     columns: Taps,
     format: Option<PixelFormat>,
     pairwise: bool,
-    /// For each column where its left and its right tap are: a pixel (YUV) or a byte.
-    places: [Vec<u32>; 2],
+    /// For each column where its left tap is: a pixel (YUV) or a byte. The right one follows it; at the
+    /// far edge, where none follows, it counts for nothing.
+    places: Vec<u32>,
     /// Share of each column's right tap; rounded up to whole vectors.
     weights: Vec<f32>,
     scale: [f32; 3],
@@ -124,7 +125,7 @@ impl Plan {
             columns: Taps::default(),
             format: None,
             pairwise: false,
-            places: Default::default(),
+            places: Vec::new(),
             weights: Vec::new(),
             scale: [0, 1, 2].map(|plane| (1.0 / (255.0 * f64::from(how.std[plane]))) as f32),
             offset: [0, 1, 2].map(|plane| (-f64::from(how.mean[plane]) / f64::from(how.std[plane])) as f32),
@@ -141,10 +142,9 @@ impl Plan {
         self.pairwise = self.columns.pairwise();
         self.weights.clone_from(&self.columns.weight);
         self.weights.resize(cols.next_multiple_of(LANES), 0.0);
-        for (places, taps) in self.places.iter_mut().zip([&self.columns.first, &self.columns.second]) {
-            places.clear();
-            places.extend(taps.iter().map(|&x| place(image, x)));
-        }
+        let step = if image.format() == PixelFormat::Rgb8 { 3 } else { 1 };
+        self.places.clear();
+        self.places.extend(self.columns.first.iter().map(|&x| x * step));
     }
 
     /// The plane of a resized row that output plane `plane` is made from.
@@ -157,30 +157,15 @@ impl Plan {
     }
 }
 
-fn place(image: &Image, x: u32) -> u32 {
-    match image.format() {
-        PixelFormat::Yuyv | PixelFormat::Uyvy | PixelFormat::Nv12 => {
-            let first_of_odd = odd_pixels(image.size().width) as u32;
-            x / 2 + x % 2 * first_of_odd
-        }
-        PixelFormat::Rgb8 => x * 3,
-        PixelFormat::Grey | PixelFormat::Jpeg => x,
-    }
-}
-
-/// Where the odd pixels begin in a row whose even pixels come first: the pairs in whole vectors.
-fn odd_pixels(width: u32) -> usize {
-    (width as usize / 2).next_multiple_of(LANES)
-}
-
 /// Rows in the making.
 #[derive(Debug)]
 struct Scratch {
     /// The camera row, a word for each pair of pixels (YUV).
     pairs: Vec<i32>,
-    /// The camera row as `R G B 0`, all even pixels before all odd ones (YUV).
+    /// The even and the odd pixels of the camera row as `R G B 0`, and both in order (YUV).
+    halves: [Vec<i32>; 2],
     pixels: Vec<i32>,
-    /// The camera row with room to read four bytes of its last pixel (RGB).
+    /// The camera row with room to read eight bytes from its last pixel on (RGB, grey).
     bytes: Vec<u8>,
     /// Left and right tap of each column.
     picked: [Vec<i32>; 2],
@@ -200,7 +185,8 @@ impl Scratch {
         let padded = cols.next_multiple_of(LANES);
         let row = ResizedRow { line: None, planes: [(); 3].map(|()| vec![0.0; padded]) };
         let picked = [vec![0; padded], vec![0; padded]];
-        Self { pairs: Vec::new(), pixels: Vec::new(), bytes: Vec::new(), picked, resized: [row.clone(), row] }
+        let (halves, resized) = (Default::default(), [row.clone(), row]);
+        Self { pairs: Vec::new(), halves, pixels: Vec::new(), bytes: Vec::new(), picked, resized }
     }
 
     fn forget(&mut self) {
@@ -260,8 +246,9 @@ fn resize_line<I: Isa>(isa: I, (image, line): (&Image, u32), plan: &Plan, scratc
             colour::mix_rgb(isa, picked, &plan.weights, &mut resized[slot].planes);
         }
         PixelFormat::Grey => {
-            pick_grey(row, plan, &mut scratch.picked);
-            colour::mix_grey(isa, &scratch.picked, &plan.weights, &mut scratch.resized[slot].planes[0]);
+            let Scratch { bytes, picked, resized, .. } = scratch;
+            pick_grey(row, plan, bytes, picked);
+            colour::mix_grey(isa, picked, &plan.weights, &mut resized[slot].planes[0]);
         }
         PixelFormat::Jpeg => unreachable!("run refuses a JPEG before its rows are asked for"),
     }
@@ -288,7 +275,7 @@ fn resize_pairs<I: Isa, P: Pair>(
     scratch: &mut Scratch,
     slot: usize,
 ) {
-    let Scratch { pairs, pixels, picked, resized, .. } = scratch;
+    let Scratch { pairs, halves, pixels, picked, resized, .. } = scratch;
     pairs.clear();
     pairs.extend(words);
     pairs.resize(pairs.len().next_multiple_of(LANES), 0);
@@ -296,43 +283,60 @@ fn resize_pairs<I: Isa, P: Pair>(
         colour::mix_pairs::<I, P>(isa, pairs, &plan.weights, &mut resized[slot].planes);
         return;
     }
-    pixels.resize(2 * pairs.len(), 0);
-    colour::convert_pairs::<I, P>(isa, pairs, pixels);
-    let [left, right] = &mut *picked;
-    for ((&from, left), (&to, right)) in plan.places[0].iter().zip(left).zip(plan.places[1].iter().zip(right)) {
-        (*left, *right) = (pixels[from as usize], pixels[to as usize]);
+    colour::convert_pairs::<I, P>(isa, pairs, halves);
+    pixels.resize(2 * pairs.len() + 1, 0);
+    for (pair, (&even, &odd)) in pixels.chunks_exact_mut(2).zip(halves[0].iter().zip(&halves[1])) {
+        pair.copy_from_slice(&[even, odd]);
     }
+    pick(pixels, &plan.places, |taps: &[i32; 2]| *taps, picked);
     colour::mix_rgb(isa, picked, &plan.weights, &mut resized[slot].planes);
 }
 
 #[inline(always)]
-fn pick_rgb(row: &[u8], plan: &Plan, bytes: &mut Vec<u8>, [left, right]: &mut [Vec<i32>; 2]) {
+fn pick_rgb(row: &[u8], plan: &Plan, bytes: &mut Vec<u8>, picked: &mut [Vec<i32>; 2]) {
     bytes.clear();
     bytes.extend_from_slice(row);
-    bytes.extend([0; 2]);
+    bytes.extend([0; 8]);
+    let taps = |eight: &[u8; 8]| {
+        let both = u64::from_le_bytes(*eight);
+        [both as i32, (both >> 24) as i32]
+    };
     if plan.pairwise {
-        for ((pair, left), right) in bytes.windows(8).step_by(6).zip(left).zip(right) {
-            *left = i32::from_le_bytes([pair[0], pair[1], pair[2], pair[3]]);
-            *right = i32::from_le_bytes([pair[3], pair[4], pair[5], pair[6]]);
+        let [left, right] = picked;
+        for ((eight, left), right) in bytes.windows(8).step_by(6).zip(left).zip(right) {
+            [*left, *right] = taps(eight.first_chunk().expect("windows of eight"));
         }
         return;
     }
-    let four = |at: u32| bytes[at as usize..].first_chunk().map_or(0, |four| i32::from_le_bytes(*four));
-    for ((&from, left), (&to, right)) in plan.places[0].iter().zip(left).zip(plan.places[1].iter().zip(right)) {
-        (*left, *right) = (four(from), four(to));
-    }
+    pick(bytes, &plan.places, taps, picked);
 }
 
 #[inline(always)]
-fn pick_grey(row: &[u8], plan: &Plan, [left, right]: &mut [Vec<i32>; 2]) {
+fn pick_grey(row: &[u8], plan: &Plan, bytes: &mut Vec<u8>, picked: &mut [Vec<i32>; 2]) {
     if plan.pairwise {
+        let [left, right] = picked;
         for ((pair, left), right) in row.chunks_exact(2).zip(left).zip(right) {
             (*left, *right) = (i32::from(pair[0]), i32::from(pair[1]));
         }
         return;
     }
-    for ((&from, left), (&to, right)) in plan.places[0].iter().zip(left).zip(plan.places[1].iter().zip(right)) {
-        (*left, *right) = (i32::from(row[from as usize]), i32::from(row[to as usize]));
+    bytes.clear();
+    bytes.extend_from_slice(row);
+    bytes.push(0);
+    pick(bytes, &plan.places, |taps: &[u8; 2]| [i32::from(taps[0]), i32::from(taps[1])], picked);
+}
+
+/// Fetches both taps of every column with one look.
+#[inline(always)]
+fn pick<T: Copy, const N: usize>(
+    row: &[T],
+    places: &[u32],
+    taps: impl Fn(&[T; N]) -> [i32; 2],
+    [left, right]: &mut [Vec<i32>; 2],
+) {
+    for ((&place, left), right) in places.iter().zip(left).zip(right) {
+        let window = row[place as usize..].first_chunk().expect("rows are lengthened by what a window needs");
+        [*left, *right] = taps(window);
     }
 }
 

@@ -64,11 +64,12 @@ pub(super) fn mix_pairs<I: Isa, P: Pair>(isa: I, words: &[i32], weights: &[f32],
     }
 }
 
-/// Pairs as pixels `R G B 0`, all even ones before all odd ones; all in whole vectors.
+/// The even and the odd pixels of pairs as `R G B 0`; all in whole vectors.
 #[inline(always)]
-pub(super) fn convert_pairs<I: Isa, P: Pair>(isa: I, words: &[i32], pixels: &mut [i32]) {
+pub(super) fn convert_pairs<I: Isa, P: Pair>(isa: I, words: &[i32], [even, odd]: &mut [Vec<i32>; 2]) {
     let ops = isa.i32();
-    let (even, odd) = pixels.split_at_mut(words.len());
+    even.resize(words.len(), 0);
+    odd.resize(words.len(), 0);
     for at in (0..words.len()).step_by(ops.len()) {
         let [left, right] = colours::<I, P>(isa, ops.load(&words[at..]));
         ops.store(pack(isa, left), &mut even[at..]);
