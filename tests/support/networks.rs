@@ -18,8 +18,7 @@ pub(crate) fn networks() -> PathBuf {
 /// The `model.toml` that fits `backbone.onnx` and `head.onnx` of `folder`.
 pub(crate) fn model_toml(folder: &Path) -> String {
     let hash = |file: &str| -> String {
-        let bytes = std::fs::read(folder.join(file)).expect("a network file");
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:x}", Sha256::digest(std::fs::read(folder.join(file)).expect("a network file")))
     };
     format!(
         r#"name = "tiny"

@@ -48,7 +48,7 @@ const MAX_IDLE: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Pool<T>(Arc<Mutex<Vec<T>>>);
 
-/// A value on loan from a [`Pool`].
+/// A value on loan from an engine's pool, to which it returns when dropped.
 #[derive(Debug)]
 pub struct Pooled<T: Default> {
     value: T,
