@@ -61,7 +61,12 @@ fn decode(bench: &mut Bench, case: &str, logits: &FeatureMap, size: Size) {
     bench.case(&name, bytes, work, check);
 }
 
-fn warp_features(bench: &mut Bench, case: &str, features: &FeatureMap, mut motion: impl FnMut(usize, usize) -> [f32; 2]) {
+fn warp_features(
+    bench: &mut Bench,
+    case: &str,
+    features: &FeatureMap,
+    mut motion: impl FnMut(usize, usize) -> [f32; 2],
+) {
     let (rows, cols) = (features.rows, features.cols);
     let mut flow = FlowField { rows, cols, values: vec![0.0; 2 * rows * cols] };
     for cell in 0..rows * cols {
@@ -72,7 +77,8 @@ fn warp_features(bench: &mut Bench, case: &str, features: &FeatureMap, mut motio
         let mut out = FeatureMap::default();
         warp(features, &flow, &mut out);
         let plain = reference::warp(features, &flow);
-        let apart = out.values.iter().zip(plain).map(|(fast, plain)| (f64::from(*fast) - plain).abs()).fold(0.0, f64::max);
+        let apart =
+            out.values.iter().zip(plain).map(|(fast, plain)| (f64::from(*fast) - plain).abs()).fold(0.0, f64::max);
         if apart < 1e-3 { Ok(()) } else { Err(format!("{apart} away from the reference")) }
     };
     let name = format!("warp/{case}/{}x{rows}x{cols}", features.channels);

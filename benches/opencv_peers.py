@@ -19,7 +19,8 @@ random = np.random.default_rng(0)
 
 
 def median_us(work, budget_s=0.4):
-    for _ in range(3):
+    warm = time.perf_counter() + budget_s / 2
+    while time.perf_counter() < warm:
         work()
     times, end = [], time.perf_counter() + budget_s
     while len(times) < 10 or time.perf_counter() < end:
@@ -122,9 +123,23 @@ def decode_cases():
         yield f"warp/{case}/128x90x160", warp_ways(128, 90, 160)
 
 
+def flow_cases():
+    for width, height in [(640, 360), (1280, 720)]:
+        x, y = np.meshgrid(np.arange(width) * 640 / width, np.arange(height) * 640 / width)
+
+        def picture(shift):
+            wave = lambda fx, fy: np.sin(fx * (x + shift) + fy * y)
+            broad = wave(0.05, 0.02) + wave(-0.02, 0.06)
+            return (127 + 30 * broad + 20 * (wave(0.21, 0.09) + wave(-0.11, 0.25))).astype(np.uint8)
+
+        dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        earlier, current = picture(0), picture(6)
+        yield f"flow/pyramid-and-search/{width}x{height}", [lambda e=earlier, c=current: dis.calc(c, e, None)]
+
+
 def main():
     stage, wanted = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
-    cases = {"preprocess": preprocess_cases, "decode": decode_cases}[stage]()
+    cases = {"preprocess": preprocess_cases, "decode": decode_cases, "flow": flow_cases}[stage]()
     print(json.dumps({name: min(map(median_us, ways)) for name, ways in cases if wanted in name}))
 
 

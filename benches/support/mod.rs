@@ -69,7 +69,13 @@ impl Bench {
     }
 
     /// Measures `work`, which moves `bytes`, after `check` has found its answer right.
-    pub fn case(&mut self, name: &str, bytes: usize, mut work: impl FnMut(), check: impl FnOnce() -> Result<(), String>) {
+    pub fn case(
+        &mut self,
+        name: &str,
+        bytes: usize,
+        mut work: impl FnMut(),
+        check: impl FnOnce() -> Result<(), String>,
+    ) {
         if !name.contains(&self.filter) {
             return;
         }

@@ -10,6 +10,8 @@
 //! is taken out, so that exposure does not matter; `H` is damped, so that a patch without texture
 //! stays where its neighbours and the coarser level put it.
 
+#![allow(clippy::inline_always, reason = "only what is inlined into SimdOp::eval is compiled for its instructions")]
+
 use super::pyramid::{FRAME, Level};
 
 /// Pixels of a patch's side; also the lanes of the arithmetic.
@@ -53,6 +55,7 @@ impl Fit {
 
 impl Patch {
     /// The patch whose upper left pixel is `(x, y)`.
+    #[inline(always)]
     pub(super) fn cut(current: &Level, x: usize, y: usize) -> Self {
         let (x, y) = (x as isize, y as isize);
         let mut patch = Self {
@@ -78,6 +81,7 @@ impl Patch {
         patch
     }
 
+    #[inline(always)]
     fn invert(&self) -> (f32, f32, f32) {
         let xx = dot(&self.gradient_x, &self.gradient_x) + DAMPING;
         let yy = dot(&self.gradient_y, &self.gradient_y) + DAMPING;
@@ -87,6 +91,7 @@ impl Patch {
     }
 
     /// The best of `starts`, refined. Fits never get worse than the best start.
+    #[inline(always)]
     pub(super) fn search(&self, earlier: &Level, starts: &[[f32; 2]]) -> Fit {
         let mut difference = [[0.0; SIDE]; SIDE];
         let mut best = Fit { motion: [0.0; 2], quarters: [f32::INFINITY; 4] };
@@ -103,8 +108,8 @@ impl Patch {
             let motion = [best.motion[0] - step_x, best.motion[1] - step_y];
             let fit = self.compare(earlier, motion, &mut difference);
             let lost = motion.iter().zip(start).any(|(now, start)| (now - start).abs() > FARTHEST);
-            // Written so that a fit that is no number ends the search.
-            if lost || !(fit.error() < best.error()) {
+            let better = fit.error() < best.error();
+            if lost || !better {
                 break;
             }
             best = fit;
@@ -115,6 +120,7 @@ impl Patch {
         best
     }
 
+    #[inline(always)]
     fn step(&self, difference: &Square) -> [f32; 2] {
         let (along_x, along_y) = (dot(&self.gradient_x, difference), dot(&self.gradient_y, difference));
         let (xx, xy, yy) = self.inverse;
@@ -122,6 +128,7 @@ impl Patch {
     }
 
     /// Differences to the earlier image at `motion`, their mean taken out.
+    #[inline(always)]
     fn compare(&self, earlier: &Level, motion: [f32; 2], difference: &mut Square) -> Fit {
         let (x, right) = split(self.x as f32 + motion[0], earlier.width);
         let (y, down) = split(self.y as f32 + motion[1], earlier.height);
@@ -142,6 +149,7 @@ impl Patch {
 }
 
 /// The pixel at or before `place`, where a patch still lies in the framed image, and the share of the next.
+#[inline(always)]
 fn split(place: f32, count: usize) -> (isize, f32) {
     let frame = FRAME as f32;
     let place = place.max(-frame).min(count as f32 + frame - (SIDE + 2) as f32);
@@ -149,6 +157,7 @@ fn split(place: f32, count: usize) -> (isize, f32) {
     (first as isize, place - first)
 }
 
+#[inline(always)]
 fn lanes(squares: impl Fn(usize, usize) -> f32, rows: std::ops::Range<usize>) -> [f32; SIDE] {
     let mut sums = [0.0; SIDE];
     for row in rows {
@@ -159,24 +168,31 @@ fn lanes(squares: impl Fn(usize, usize) -> f32, rows: std::ops::Range<usize>) ->
     sums
 }
 
+#[inline(always)]
 fn total(lanes: [f32; SIDE]) -> f32 {
     let [left, right] = halves(lanes);
     left + right
 }
 
-fn halves([a, b, c, d, e, f, g, h]: [f32; SIDE]) -> [f32; 2] {
-    [(a + b) + (c + d), (e + f) + (g + h)]
+#[inline(always)]
+fn halves(lanes: [f32; SIDE]) -> [f32; 2] {
+    let [l0, l1, l2, l3, r0, r1, r2, r3] = lanes;
+    [(l0 + l1) + (l2 + l3), (r0 + r1) + (r2 + r3)]
 }
 
+#[inline(always)]
 fn dot(a: &Square, b: &Square) -> f32 {
     total(lanes(|row, col| a[row][col] * b[row][col], 0..SIDE))
 }
 
+#[inline(always)]
 fn quarters(d: &Square) -> [f32; 4] {
-    let [upper, lower] = [0..SIDE / 2, SIDE / 2..SIDE].map(|rows| halves(lanes(|row, col| d[row][col] * d[row][col], rows)));
+    let [upper, lower] =
+        [0..SIDE / 2, SIDE / 2..SIDE].map(|rows| halves(lanes(|row, col| d[row][col] * d[row][col], rows)));
     [upper[0], upper[1], lower[0], lower[1]]
 }
 
+#[inline(always)]
 fn take_mean_out(square: &mut Square) {
     let mean = total(lanes(|row, col| square[row][col], 0..SIDE)) / PIXELS;
     square.iter_mut().flatten().for_each(|value| *value -= mean);

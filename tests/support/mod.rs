@@ -1,14 +1,49 @@
-//! What several tests share.
+//! What several test files share: the recorded data, the program, a Python with the peers' packages.
+
+#![allow(dead_code, reason = "each test file compiles its own copy and uses a part of it")]
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
-/// Real recordings, which are no part of the project; `None` (and a loud line) where they are absent.
+/// The folder of recorded drives: `$SEGFUSE_DATA`, else `../shared/data`. Says loudly that `test` is skipped without it.
 pub fn shared_data(test: &str) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("SEGFUSE_DATA").map_or_else(beside, PathBuf::from);
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let folder = std::env::var_os("SEGFUSE_DATA").map_or(beside, PathBuf::from);
     if folder.is_dir() {
         return Some(folder);
     }
-    println!("SKIPPED: {test}: no ../shared/data");
+    eprintln!("SKIPPED: {test}: no ../shared/data");
     None
+}
+
+/// A Python that can import `modules`: `$SEGFUSE_PYTHON`, else `.venv/bin/python`, else `python3`.
+pub fn python(test: &str, modules: &str) -> Option<PathBuf> {
+    let local = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    let fallback = if local.exists() { local } else { PathBuf::from("python3") };
+    let python = std::env::var_os("SEGFUSE_PYTHON").map_or(fallback, PathBuf::from);
+    let imports = Command::new(&python).args(["-c", &format!("import {modules}")]).output();
+    if imports.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    eprintln!("SKIPPED: {test}: {} cannot import {modules}", python.display());
+    None
+}
+
+/// Runs the program and returns what it printed.
+pub fn segfuse(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_segfuse")).args(arguments).arg("--quiet").output().expect("the program starts")
+}
+
+/// Runs the program and expects it to succeed.
+pub fn segfuse_ok(arguments: &[&str]) -> String {
+    let output = segfuse(arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "segfuse {arguments:?}: {}\n{errors}", output.status);
+    String::from_utf8(output.stdout).expect("the program prints UTF-8")
+}
+
+/// Reads a JSON file.
+pub fn json(path: &Path) -> serde_json::Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -9,10 +9,14 @@
 //! Every camera row is read once and every intermediate row stays in the first-level cache. What it
 //! computes is [`reference::preprocess`](super::reference::preprocess), within 2e-6 of 1/std.
 
+#![allow(clippy::inline_always, reason = "only what is inlined into SimdOp::eval is compiled for its instructions")]
+
+mod colour;
+
 use super::super::EngineError;
 use super::taps::Taps;
 use crate::data::{Image, PixelFormat};
-use rten_simd::ops::{BitOps, IntOps, NumOps, ToFloat};
+use colour::{Nv12, Pair, Uyvy, Yuyv};
 use rten_simd::{Isa, SimdOp};
 use serde::{Deserialize, Serialize};
 
@@ -105,10 +109,10 @@ struct Plan {
     columns: Taps,
     format: Option<PixelFormat>,
     pairwise: bool,
-    /// For each column where its left and its right tap are: a pair of pixels (YUV) or a byte.
-    places: [Vec<u32>; 2],
-    /// 1 where the tap is the second pixel of its pair; rounded up to whole vectors, as `weights`.
-    odd: [Vec<i32>; 2],
+    /// For each column where its left tap is: a pixel (YUV) or a byte. The right one follows it; at the
+    /// far edge, where none follows, it counts for nothing.
+    places: Vec<u32>,
+    /// Share of each column's right tap; rounded up to whole vectors.
     weights: Vec<f32>,
     scale: [f32; 3],
     offset: [f32; 3],
@@ -121,8 +125,7 @@ impl Plan {
             columns: Taps::default(),
             format: None,
             pairwise: false,
-            places: Default::default(),
-            odd: Default::default(),
+            places: Vec::new(),
             weights: Vec::new(),
             scale: [0, 1, 2].map(|plane| (1.0 / (255.0 * f64::from(how.std[plane]))) as f32),
             offset: [0, 1, 2].map(|plane| (-f64::from(how.mean[plane]) / f64::from(how.std[plane])) as f32),
@@ -137,16 +140,11 @@ impl Plan {
         }
         self.format = Some(image.format());
         self.pairwise = self.columns.pairwise();
-        let padded = cols.next_multiple_of(LANES);
         self.weights.clone_from(&self.columns.weight);
-        self.weights.resize(padded, 0.0);
-        for (side, taps) in [&self.columns.first, &self.columns.second].into_iter().enumerate() {
-            self.places[side].clear();
-            self.places[side].extend(taps.iter().map(|&x| place(image.format(), x)));
-            self.odd[side].clear();
-            self.odd[side].extend(taps.iter().map(|&x| (x % 2) as i32));
-            self.odd[side].resize(padded, 0);
-        }
+        self.weights.resize(cols.next_multiple_of(LANES), 0.0);
+        let step = if image.format() == PixelFormat::Rgb8 { 3 } else { 1 };
+        self.places.clear();
+        self.places.extend(self.columns.first.iter().map(|&x| x * step));
     }
 
     /// The plane of a resized row that output plane `plane` is made from.
@@ -159,20 +157,15 @@ impl Plan {
     }
 }
 
-fn place(format: PixelFormat, x: u32) -> u32 {
-    match format {
-        PixelFormat::Yuyv | PixelFormat::Uyvy | PixelFormat::Nv12 => x / 2,
-        PixelFormat::Rgb8 => x * 3,
-        PixelFormat::Grey | PixelFormat::Jpeg => x,
-    }
-}
-
 /// Rows in the making.
 #[derive(Debug)]
 struct Scratch {
     /// The camera row, a word for each pair of pixels (YUV).
     pairs: Vec<i32>,
-    /// The camera row with room to read four bytes of its last pixel (RGB).
+    /// The even and the odd pixels of the camera row as `R G B 0`, and both in order (YUV).
+    halves: [Vec<i32>; 2],
+    pixels: Vec<i32>,
+    /// The camera row with room to read eight bytes from its last pixel on (RGB, grey).
     bytes: Vec<u8>,
     /// Left and right tap of each column.
     picked: [Vec<i32>; 2],
@@ -192,7 +185,8 @@ impl Scratch {
         let padded = cols.next_multiple_of(LANES);
         let row = ResizedRow { line: None, planes: [(); 3].map(|()| vec![0.0; padded]) };
         let picked = [vec![0; padded], vec![0; padded]];
-        Self { pairs: Vec::new(), bytes: Vec::new(), picked, resized: [row.clone(), row] }
+        let (halves, resized) = (Default::default(), [row.clone(), row]);
+        Self { pairs: Vec::new(), halves, pixels: Vec::new(), bytes: Vec::new(), picked, resized }
     }
 
     fn forget(&mut self) {
@@ -241,20 +235,20 @@ fn resize_line<I: Isa>(isa: I, (image, line): (&Image, u32), plan: &Plan, scratc
     scratch.resized[slot].line = Some(line);
     let row = image.row(line);
     match image.format() {
-        PixelFormat::Yuyv => resize_pairs(isa, Yuv::<0, 16, 8, 24>, packed(row), plan, (scratch, slot)),
-        PixelFormat::Uyvy => resize_pairs(isa, Yuv::<8, 24, 0, 16>, packed(row), plan, (scratch, slot)),
+        PixelFormat::Yuyv => resize_pairs::<I, Yuyv>(isa, packed(row), plan, scratch, slot),
+        PixelFormat::Uyvy => resize_pairs::<I, Uyvy>(isa, packed(row), plan, scratch, slot),
         PixelFormat::Nv12 => {
-            let pairs = planar(row, image.chroma_row(line));
-            resize_pairs(isa, Yuv::<0, 8, 16, 24>, pairs, plan, (scratch, slot));
+            resize_pairs::<I, Nv12>(isa, planar(row, image.chroma_row(line)), plan, scratch, slot);
         }
         PixelFormat::Rgb8 => {
             let Scratch { bytes, picked, resized, .. } = scratch;
             pick_rgb(row, plan, bytes, picked);
-            mix(isa, &Rgb, plan, picked, &mut resized[slot].planes);
+            colour::mix_rgb(isa, picked, &plan.weights, &mut resized[slot].planes);
         }
         PixelFormat::Grey => {
-            pick_grey(row, plan, &mut scratch.picked);
-            mix(isa, &Grey, plan, &scratch.picked, &mut scratch.resized[slot].planes);
+            let Scratch { bytes, picked, resized, .. } = scratch;
+            pick_grey(row, plan, bytes, picked);
+            colour::mix_grey(isa, picked, &plan.weights, &mut resized[slot].planes[0]);
         }
         PixelFormat::Jpeg => unreachable!("run refuses a JPEG before its rows are asked for"),
     }
@@ -269,184 +263,80 @@ fn packed(row: &[u8]) -> impl Iterator<Item = i32> {
 /// NV12: `Y0 Y1 U V`, a word a pair.
 #[inline(always)]
 fn planar(luma: &[u8], chroma: &[u8]) -> impl Iterator<Item = i32> {
-    let pairs = luma.chunks_exact(2).zip(chroma.chunks_exact(2));
-    pairs.map(|(y, uv)| {
-        i32::from(u16::from_le_bytes([y[0], y[1]])) | i32::from(u16::from_le_bytes([uv[0], uv[1]])) << 16
-    })
+    let low = |pair: &[u8]| i32::from(u16::from_le_bytes([pair[0], pair[1]]));
+    luma.chunks_exact(2).zip(chroma.chunks_exact(2)).map(move |(y, uv)| low(y) | low(uv) << 16)
 }
 
 #[inline(always)]
-fn resize_pairs<I: Isa, const Y0: i32, const Y1: i32, const U: i32, const V: i32>(
+fn resize_pairs<I: Isa, P: Pair>(
     isa: I,
-    layout: Yuv<Y0, Y1, U, V>,
-    pairs: impl Iterator<Item = i32>,
+    words: impl Iterator<Item = i32>,
     plan: &Plan,
-    (scratch, slot): (&mut Scratch, usize),
+    scratch: &mut Scratch,
+    slot: usize,
 ) {
-    let Scratch { pairs: words, picked, resized, .. } = scratch;
-    words.clear();
-    words.extend(pairs);
+    let Scratch { pairs, halves, pixels, picked, resized, .. } = scratch;
+    pairs.clear();
+    pairs.extend(words);
+    pairs.resize(pairs.len().next_multiple_of(LANES), 0);
     if plan.pairwise {
-        words.resize(plan.weights.len(), 0);
-        layout.mix_pairs(isa, words, &plan.weights, &mut resized[slot].planes);
+        colour::mix_pairs::<I, P>(isa, pairs, &plan.weights, &mut resized[slot].planes);
         return;
     }
-    for (places, picked) in plan.places.iter().zip(picked.iter_mut()) {
-        for (&place, word) in places.iter().zip(picked) {
-            *word = words[place as usize];
-        }
+    colour::convert_pairs::<I, P>(isa, pairs, halves);
+    pixels.resize(2 * pairs.len() + 1, 0);
+    for (pair, (&even, &odd)) in pixels.chunks_exact_mut(2).zip(halves[0].iter().zip(&halves[1])) {
+        pair.copy_from_slice(&[even, odd]);
     }
-    mix(isa, &layout, plan, picked, &mut resized[slot].planes);
+    pick(pixels, &plan.places, |taps: &[i32; 2]| *taps, picked);
+    colour::mix_rgb(isa, picked, &plan.weights, &mut resized[slot].planes);
 }
 
 #[inline(always)]
-fn pick_rgb(row: &[u8], plan: &Plan, bytes: &mut Vec<u8>, [left, right]: &mut [Vec<i32>; 2]) {
+fn pick_rgb(row: &[u8], plan: &Plan, bytes: &mut Vec<u8>, picked: &mut [Vec<i32>; 2]) {
     bytes.clear();
     bytes.extend_from_slice(row);
-    bytes.extend([0; 2]);
-    let four = |at: usize| bytes[at..at + 4].first_chunk().map_or(0, |four| i32::from_le_bytes(*four));
+    bytes.extend([0; 8]);
+    let taps = |eight: &[u8; 8]| {
+        let both = u64::from_le_bytes(*eight);
+        [both as i32, (both >> 24) as i32]
+    };
     if plan.pairwise {
-        for ((pair, left), right) in bytes.windows(8).step_by(6).zip(&mut *left).zip(&mut *right) {
-            *left = i32::from_le_bytes([pair[0], pair[1], pair[2], pair[3]]);
-            *right = i32::from_le_bytes([pair[3], pair[4], pair[5], pair[6]]);
+        let [left, right] = picked;
+        for ((eight, left), right) in bytes.windows(8).step_by(6).zip(left).zip(right) {
+            [*left, *right] = taps(eight.first_chunk().expect("windows of eight"));
         }
         return;
     }
-    for ((&from, left), (&to, right)) in plan.places[0].iter().zip(left).zip(plan.places[1].iter().zip(right)) {
-        (*left, *right) = (four(from as usize), four(to as usize));
-    }
+    pick(bytes, &plan.places, taps, picked);
 }
 
 #[inline(always)]
-fn pick_grey(row: &[u8], plan: &Plan, [left, right]: &mut [Vec<i32>; 2]) {
+fn pick_grey(row: &[u8], plan: &Plan, bytes: &mut Vec<u8>, picked: &mut [Vec<i32>; 2]) {
     if plan.pairwise {
+        let [left, right] = picked;
         for ((pair, left), right) in row.chunks_exact(2).zip(left).zip(right) {
             (*left, *right) = (i32::from(pair[0]), i32::from(pair[1]));
         }
         return;
     }
-    for ((&from, left), (&to, right)) in plan.places[0].iter().zip(left).zip(plan.places[1].iter().zip(right)) {
-        (*left, *right) = (i32::from(row[from as usize]), i32::from(row[to as usize]));
-    }
+    bytes.clear();
+    bytes.extend_from_slice(row);
+    bytes.push(0);
+    pick(bytes, &plan.places, |taps: &[u8; 2]| [i32::from(taps[0]), i32::from(taps[1])], picked);
 }
 
-/// How a word says a colour.
-trait Layout {
-    /// Planes that differ.
-    const CHANNELS: usize = 3;
-
-    /// Red, green and blue in `[0, 255]`; where `odd` is 1, of the second pixel of a pair.
-    fn colour<I: Isa>(&self, isa: I, word: I::I32, odd: I::I32) -> [I::F32; 3];
-}
-
-/// Two lumas and one chroma, each so many bits up the word.
-struct Yuv<const Y0: i32, const Y1: i32, const U: i32, const V: i32>;
-
-/// `R G B` from the lowest byte up; the highest byte is anything.
-struct Rgb;
-
-/// One byte for all three.
-struct Grey;
-
+/// Fetches both taps of every column with one look.
 #[inline(always)]
-fn byte<I: Isa, const SHIFT: i32>(isa: I, word: I::I32) -> I::I32 {
-    let ops = isa.i32();
-    ops.and(ops.shift_right::<SHIFT>(word), ops.splat(255))
-}
-
-/// A 16-bit fixed-point value, rounded by its offset, as the byte nearest to it.
-#[inline(always)]
-fn to_u8<I: Isa>(isa: I, value: I::I32) -> I::F32 {
-    let ops = isa.i32();
-    ops.to_float(ops.min(ops.max(ops.shift_right::<16>(value), ops.zero()), ops.splat(255)))
-}
-
-impl<const Y0: i32, const Y1: i32, const U: i32, const V: i32> Yuv<Y0, Y1, U, V> {
-    /// What the chroma adds to red, green and blue: `data::yuv_to_rgb` with its offsets in one constant.
-    #[inline(always)]
-    fn chroma<I: Isa>(isa: I, word: I::I32) -> [I::I32; 3] {
-        const BLACK: i32 = 32_768 - 16 * 76_309;
-        let ops = isa.i32();
-        let (u, v) = (byte::<I, U>(isa, word), byte::<I, V>(isa, word));
-        let times = |value, factor| ops.mul(value, ops.splat(factor));
-        let red = ops.add(times(v, 104_597), ops.splat(BLACK - 128 * 104_597));
-        let green = ops.add(times(u, -25_675), times(v, -53_279));
-        let green = ops.add(green, ops.splat(BLACK + 128 * (25_675 + 53_279)));
-        [red, green, ops.add(times(u, 132_201), ops.splat(BLACK - 128 * 132_201))]
-    }
-
-    #[inline(always)]
-    fn shade<I: Isa>(isa: I, luma: I::I32, chroma: [I::I32; 3]) -> [I::F32; 3] {
-        let ops = isa.i32();
-        let luma = ops.mul(luma, ops.splat(76_309));
-        let [red, green, blue] = chroma;
-        [to_u8(isa, ops.add(luma, red)), to_u8(isa, ops.add(luma, green)), to_u8(isa, ops.add(luma, blue))]
-    }
-
-    /// [`mix`] where both taps of a column are the two pixels of one word.
-    #[inline(always)]
-    fn mix_pairs<I: Isa>(&self, isa: I, words: &[i32], weights: &[f32], planes: &mut [Vec<f32>; 3]) {
-        for at in (0..weights.len()).step_by(isa.f32().len()) {
-            let word = isa.i32().load(&words[at..]);
-            let chroma = Self::chroma(isa, word);
-            let left = Self::shade(isa, byte::<I, Y0>(isa, word), chroma);
-            let right = Self::shade(isa, byte::<I, Y1>(isa, word), chroma);
-            store_between(isa, [left, right], (weights, at), &mut planes[..]);
-        }
-    }
-}
-
-impl<const Y0: i32, const Y1: i32, const U: i32, const V: i32> Layout for Yuv<Y0, Y1, U, V> {
-    #[inline(always)]
-    fn colour<I: Isa>(&self, isa: I, word: I::I32, odd: I::I32) -> [I::F32; 3] {
-        let ops = isa.i32();
-        let second = ops.gt(odd, ops.zero());
-        let luma = ops.select(byte::<I, Y1>(isa, word), byte::<I, Y0>(isa, word), second);
-        Self::shade(isa, luma, Self::chroma(isa, word))
-    }
-}
-
-impl Layout for Rgb {
-    #[inline(always)]
-    fn colour<I: Isa>(&self, isa: I, word: I::I32, _odd: I::I32) -> [I::F32; 3] {
-        let ops = isa.i32();
-        let (red, green, blue) = (byte::<I, 0>(isa, word), byte::<I, 8>(isa, word), byte::<I, 16>(isa, word));
-        [ops.to_float(red), ops.to_float(green), ops.to_float(blue)]
-    }
-}
-
-impl Layout for Grey {
-    const CHANNELS: usize = 1;
-
-    #[inline(always)]
-    fn colour<I: Isa>(&self, isa: I, word: I::I32, _odd: I::I32) -> [I::F32; 3] {
-        [isa.i32().to_float(word); 3]
-    }
-}
-
-/// Each column's colour between its two taps.
-#[inline(always)]
-fn mix<I: Isa, L: Layout>(isa: I, layout: &L, plan: &Plan, picked: &[Vec<i32>; 2], planes: &mut [Vec<f32>; 3]) {
-    let ops = isa.i32();
-    for at in (0..plan.weights.len()).step_by(ops.len()) {
-        let left = layout.colour(isa, ops.load(&picked[0][at..]), ops.load(&plan.odd[0][at..]));
-        let right = layout.colour(isa, ops.load(&picked[1][at..]), ops.load(&plan.odd[1][at..]));
-        store_between(isa, [left, right], (&plan.weights, at), &mut planes[..L::CHANNELS]);
-    }
-}
-
-#[inline(always)]
-fn store_between<I: Isa>(
-    isa: I,
-    [left, right]: [[I::F32; 3]; 2],
-    (weights, at): (&[f32], usize),
-    planes: &mut [Vec<f32>],
+fn pick<T: Copy, const N: usize>(
+    row: &[T],
+    places: &[u32],
+    taps: impl Fn(&[T; N]) -> [i32; 2],
+    [left, right]: &mut [Vec<i32>; 2],
 ) {
-    let ops = isa.f32();
-    let weight = ops.load(&weights[at..]);
-    for (c, plane) in planes.iter_mut().enumerate() {
-        let value = ops.add(left[c], ops.mul(ops.sub(right[c], left[c]), weight));
-        ops.store(value, &mut plane[at..]);
+    for ((&place, left), right) in places.iter().zip(left).zip(right) {
+        let window = row[place as usize..].first_chunk().expect("rows are lengthened by what a window needs");
+        [*left, *right] = taps(window);
     }
 }
 
@@ -516,13 +406,14 @@ mod tests {
     }
 
     #[test]
-    fn halving_and_a_change_of_camera_give_what_the_reference_gives() {
+    fn halving_the_next_frame_and_another_camera_give_what_the_reference_gives() {
         let how = Normalization::default();
         let mut preprocessor = Preprocessor::new(24, 40, how);
         let mut out = vec![0.0; 3 * 24 * 40];
-        for format in FORMATS.into_iter().chain(FORMATS) {
-            for size in [Size::new(80, 46), Size::new(40, 24), Size::new(82, 50)] {
-                let image = image(format, size, 3, (7, 1));
+        let sizes = [Size::new(80, 46), Size::new(40, 24), Size::new(82, 50), Size::new(40, 2), Size::new(40, 2)];
+        for (turn, format) in FORMATS.into_iter().chain(FORMATS).enumerate() {
+            for (seed, size) in sizes.into_iter().enumerate() {
+                let image = image(format, size, 3, ((seed + 10 * turn) as u32, 1));
                 preprocessor.run(&image, &mut out).expect("an uncompressed image");
                 let plain = reference::preprocess(&image, 24, 40, &how).expect("not a JPEG");
                 assert!(farthest(&out, &plain) < 1e-5, "{format:?} {size}: {}", farthest(&out, &plain));
@@ -536,14 +427,15 @@ mod tests {
         let mut bytes = Vec::new();
         for u in (0..=255).step_by(3) {
             for v in (0..=255).step_by(5) {
-                bytes.extend((0..=255).flat_map(|y: u8| if y % 2 == 0 { [y, u] } else { [y, v] }));
+                bytes.extend((0..=255).flat_map(|y: u8| if y.is_multiple_of(2) { [y, u] } else { [y, v] }));
             }
         }
         let size = Size::new(256, bytes.len() as u32 / 512);
         let image = Image::packed(PixelFormat::Yuyv, size, bytes.into()).expect("rows of 256 pixels");
         let rows = size.height as usize;
         let plain = reference::preprocess(&image, rows, 256, &how).expect("not a JPEG");
-        let same = run(&image, rows, 256, how).iter().zip(&plain).all(|(fast, plain)| f64::from(fast.round()) == plain.round());
+        let same =
+            run(&image, rows, 256, how).iter().zip(&plain).all(|(fast, plain)| (f64::from(*fast) - plain).abs() < 1e-3);
         assert!(same);
     }
 

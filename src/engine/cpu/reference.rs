@@ -83,7 +83,8 @@ pub fn warp(features: &FeatureMap, flow: &FlowField) -> Vec<f64> {
     for channel in 0..channels {
         let value = |y: usize, x: usize| f64::from(features.plane(channel)[y * cols + x]);
         for cell in 0..rows * cols {
-            let [x, y] = flow.at(cell / cols, cell % cols).map(|step| if step.is_nan() { 0.0 } else { f64::from(step) });
+            let [x, y] =
+                flow.at(cell / cols, cell % cols).map(|step| if step.is_nan() { 0.0 } else { f64::from(step) });
             let (y, below, down) = split((cell / cols) as f64 + y, rows);
             let (x, next, right) = split((cell % cols) as f64 + x, cols);
             let upper = value(y, x) * (1.0 - right) + value(y, next) * right;

@@ -4,6 +4,8 @@
 //! within a run all reads are contiguous. What it computes is
 //! [`reference::warp`](super::reference::warp), within 1e-5 of the largest of the four values.
 
+#![allow(clippy::inline_always, reason = "only what is inlined into SimdOp::eval is compiled for its instructions")]
+
 use super::FeatureMap;
 use crate::flow::FlowField;
 use rten_simd::ops::{BitOps, NumOps};
@@ -159,7 +161,8 @@ mod tests {
     fn map_and_flow() -> impl Strategy<Value = (FeatureMap, FlowField)> {
         (1..6_usize, 1..9_usize, 1..160_usize, -3.0..3.0_f32).prop_flat_map(|(channels, rows, cols, drift)| {
             let values = proptest::collection::vec(-9.0..9.0_f32, channels * rows * cols);
-            let special = prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), Just(1e30), Just(-2.0)];
+            let special =
+                prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), Just(1e30), Just(-2.0)];
             let step = prop_oneof![6 => Just(drift), 3 => -4.0..4.0_f32, 1 => special];
             let steps = proptest::collection::vec(step, 2 * rows * cols);
             (values, steps).prop_map(move |(values, steps)| {
