@@ -230,7 +230,7 @@ fn class_table(
     read: &impl Fn(&str) -> Result<Vec<u8>, EngineError>,
 ) -> Result<ClassTable, String> {
     let name = &manifest.classes;
-    if !Path::new(name).extension().is_some_and(|extension| extension == "toml") {
+    if Path::new(name).extension().is_none_or(|extension| extension != "toml") {
         return ClassTable::builtin(name).map_err(|error| error.to_string());
     }
     let bytes = read(name).map_err(|error| error.to_string())?;

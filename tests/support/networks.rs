@@ -18,8 +18,7 @@ pub(crate) fn networks() -> PathBuf {
 /// The `model.toml` that fits `backbone.onnx` and `head.onnx` of `folder`.
 pub(crate) fn model_toml(folder: &Path) -> String {
     let hash = |file: &str| -> String {
-        let bytes = std::fs::read(folder.join(file)).expect("a network file");
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:x}", Sha256::digest(std::fs::read(folder.join(file)).expect("a network file")))
     };
     format!(
         r#"name = "tiny"
@@ -50,12 +49,14 @@ pub(crate) fn tiny() -> Network {
     Network::from_embedded(&model_toml(&networks()), &files).expect("the test network is right")
 }
 
-/// A colourful RGB picture: waves of several lengths, moved by `shift` pixels to the right.
+/// A colourful RGB picture: broad waves for the classes and fine ones for the flow, moved by `shift` pixels to the right.
 pub(crate) fn shifted_picture(size: Size, shift: f32) -> Image {
     let value = |x: u32, y: u32, channel: u32| {
         let (x, y, channel) = (x as f32 - shift, y as f32, channel as f32);
-        let wave = (x * 0.21 + channel).sin() + (y * 0.17 - channel).cos() + ((x + 2.0 * y) * 0.05).sin();
-        (127.5 + 42.0 * wave) as u8
+        let broad = (x * 0.06 + 2.0 * channel).sin() + (y * 0.05 - channel).cos() + (x * 0.03 + y * 0.04).sin();
+        let fine = (x * 0.4 + channel).sin() * (y * 0.35).cos();
+        let wave = 0.85 * broad + 0.3 * fine;
+        (127.5 + 44.0 * wave) as u8
     };
     let pixels = (0..size.height).flat_map(|y| (0..size.width).map(move |x| (x, y)));
     let bytes: Vec<u8> = pixels.flat_map(|(x, y)| (0..3).map(move |channel| value(x, y, channel))).collect();

@@ -337,7 +337,9 @@ fn average_blocks(map: &FeatureMap, side: usize, out: &mut FeatureMap) {
                 *sum += block.iter().sum::<f32>();
             }
         }
-        out_row.iter_mut().for_each(|sum| *sum *= share);
+        for sum in out_row {
+            *sum *= share;
+        }
     }
 }
 

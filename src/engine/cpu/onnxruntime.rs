@@ -5,7 +5,7 @@
 //! the names `libonnxruntime.so` and `libonnxruntime.so.1`.
 
 use super::FeatureMap;
-use super::runtime::Session;
+use super::runtime::{Session, guard};
 use crate::engine::EngineError;
 use crate::engine::network::Graph;
 use ort::environment::{Environment, EnvironmentBuilder};
@@ -45,7 +45,9 @@ struct OnnxRuntimeSession {
 impl OnnxRuntime {
     /// Loads `library`, or the one found. Fails cleanly on anything that is not a fitting onnxruntime.
     pub(super) fn load(library: Option<&Path>, threads: usize) -> Result<Self, EngineError> {
-        let environment = environment(library).map_err(|reason| EngineError::Unavailable { runtime: NAME, reason })?;
+        // A library that claims to be what it is not makes the binding panic.
+        let environment =
+            guard(|| environment(library)).map_err(|reason| EngineError::Unavailable { runtime: NAME, reason })?;
         Ok(Self { environment, version: version(), threads })
     }
 

@@ -1,6 +1,6 @@
 //! What runs an ONNX graph: a small trait with two implementations, and the choice between them.
 //!
-//! `rten` is built in. `onnxruntime` is 2 to 4 times faster and used where its library is present.
+//! `rten` is built in. `onnxruntime` is faster (`docs/engines.md` says how much) and used where its library is present.
 
 use super::onnxruntime::OnnxRuntime;
 use super::rten::Rten;
@@ -44,7 +44,7 @@ impl Runtime {
         match OnnxRuntime::load(None, threads) {
             Ok(found) => Self::OnnxRuntime(found),
             Err(error) => {
-                tracing::warn!("using rten, which is 2 to 4 times slower than onnxruntime: {error}");
+                tracing::warn!("using rten, which is about half as fast as onnxruntime: {error}");
                 Self::Rten(Rten::new(threads))
             }
         }
@@ -115,7 +115,7 @@ impl LoadedGraph {
 }
 
 /// A runtime that panics over a graph has refused it: the program goes on to say so.
-fn guard<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+pub(super) fn guard<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     // What a panic leaves half done is dropped with the session or overwritten by the next run.
     let caught = catch_unwind(AssertUnwindSafe(work));
     caught.unwrap_or_else(|panic| {

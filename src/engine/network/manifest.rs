@@ -87,7 +87,7 @@ impl Manifest {
 
     pub(super) fn check_hash(&self, file: &str, bytes: &[u8]) -> Result<(), String> {
         let stated = self.files.get(file).map_or("", String::as_str);
-        let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = format!("{:x}", Sha256::digest(bytes));
         if stated.eq_ignore_ascii_case(&found) {
             return Ok(());
         }

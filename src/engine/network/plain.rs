@@ -91,9 +91,8 @@ fn check_output(onnx: &OnnxGraph, classes: usize) -> Result<(), String> {
     use crate::engine::onnx::Dimension::Fixed;
     let info = &onnx.outputs[0];
     match info.dimensions.as_slice() {
-        [] => Ok(()),
         [_, Fixed(channels), _, _] if *channels != classes => Err(class_count(*channels, classes)),
-        [_, _, _, _] => Ok(()),
+        [] | [_, _, _, _] => Ok(()),
         _ => Err(format!("output: expected logits [1, {classes}, rows, cols], got {info}: export it without arg-max")),
     }
 }

@@ -1,0 +1,111 @@
+//! Between key frames the CPU engine's masks follow the picture, for split and for plain networks alike.
+
+#[path = "support/networks.rs"]
+mod tiny_networks;
+
+use segfuse::data::{
+    AlignedFrame, Frame, FrameId, Image, Origin, Perception, PixelFormat, Size, Stamp, VehicleState, to_rgb8,
+};
+use segfuse::engine::EngineError;
+use segfuse::engine::cpu::{Config, CpuEngine, RuntimeChoice};
+use segfuse::engine::network::{Network, PlainOptions};
+use segfuse::perceive::{Perceive, Perceiver};
+use std::collections::HashSet;
+use tiny_networks::{agreement, networks, shifted_picture, tiny};
+
+const SIZE: Size = Size::new(192, 144);
+
+fn plain() -> Network {
+    Network::from_onnx(&networks().join("plain.onnx"), &PlainOptions::default()).expect("the test network is right")
+}
+
+fn perceiver(network: &Network, schedule: &str) -> Perceiver<CpuEngine> {
+    let config = Config { runtime: RuntimeChoice::Rten, ..Config::default() };
+    let engine = CpuEngine::new(network, &config).expect("rten is built in");
+    Perceiver::new(engine, segfuse::perceive::Config { schedule: schedule.parse().expect("a schedule") })
+}
+
+fn perceive(perceiver: &mut Perceiver<CpuEngine>, id: u64, image: Image) -> Result<Perception, EngineError> {
+    let stamp = Stamp::from_ns(id);
+    let frame = Frame { id: FrameId(id), stamp, arrival: stamp, image };
+    perceiver.perceive(&AlignedFrame { frame, state: VehicleState::default() })
+}
+
+/// Four frames of a picture that moves 10 pixels to the right a frame.
+fn drive(network: &Network, schedule: &str) -> Vec<Perception> {
+    let mut perceiver = perceiver(network, schedule);
+    let moved = |id: u64| shifted_picture(SIZE, 10.0 * id as f32);
+    (0..4).map(|id| perceive(&mut perceiver, id, moved(id)).expect("a mask")).collect()
+}
+
+#[test]
+fn propagated_masks_follow_the_motion_that_a_copied_mask_misses() {
+    for network in [tiny(), plain()] {
+        let (keys, carried) = (drive(&network, "every:1"), drive(&network, "every:4"));
+        let (truth, copied, found) = (&keys[3].mask, &keys[0].mask, &carried[3].mask);
+        assert_eq!(carried[3].origin, Origin::Propagated { from: FrameId(0), distance: 3 });
+        assert_eq!(carried[0], keys[0]);
+        let copied = agreement(truth.labels(), copied.labels());
+        let followed = agreement(truth.labels(), found.labels());
+        println!("{}: copied {copied:.3}, carried {followed:.3}", network.name());
+        // What came into view at the left since the key frame cannot be right: a sixth of the picture.
+        assert!(1.0 - followed < 0.6 * (1.0 - copied), "{}: copied {copied:.3}, carried {followed:.3}", network.name());
+    }
+}
+
+#[test]
+fn the_same_frames_give_the_same_masks_twice() {
+    for network in [tiny(), plain()] {
+        assert_eq!(drive(&network, "every:3"), drive(&network, "every:3"), "{}", network.name());
+    }
+}
+
+#[test]
+fn frames_in_every_format_are_perceived_and_a_cut_jpeg_costs_only_itself() {
+    let mut perceiver = perceiver(&tiny(), "every:100");
+    let rgb = shifted_picture(SIZE, 0.0);
+    let jpeg = encode_jpeg(&rgb);
+    let whole = Image::jpeg(SIZE, jpeg.clone().into()).expect("a JPEG");
+    let cut = Image::jpeg(SIZE, jpeg[..jpeg.len() / 3].to_vec().into()).expect("bytes");
+    let grey = Image::packed(PixelFormat::Grey, SIZE, vec![90; SIZE.pixels()].into()).expect("one byte a pixel");
+    let yuyv = Image::packed(PixelFormat::Yuyv, SIZE, vec![90; SIZE.pixels() * 2].into()).expect("two bytes a pixel");
+    let nv12 = Image::packed(PixelFormat::Nv12, SIZE, vec![90; SIZE.pixels() * 3 / 2].into()).expect("1.5 a pixel");
+    let origins = [rgb, whole.clone(), cut, whole, grey, yuyv, nv12].into_iter().enumerate().map(|(id, image)| {
+        match perceive(&mut perceiver, id as u64, image) {
+            Ok(perception) => Some(perception.origin.distance()),
+            Err(EngineError::Frame(_)) => None,
+            Err(other) => panic!("frame {id}: {other}"),
+        }
+    });
+    assert_eq!(origins.collect::<Vec<_>>(), [Some(0), Some(1), None, Some(0), Some(1), Some(2), Some(3)]);
+}
+
+#[test]
+fn a_dropped_masks_memory_is_used_for_a_later_one() {
+    let mut perceiver = perceiver(&plain(), "every:3");
+    let mut places = HashSet::new();
+    for id in 0..60 {
+        let perception = perceive(&mut perceiver, id, shifted_picture(SIZE, id as f32)).expect("a mask");
+        places.insert(perception.mask.labels().as_ptr() as usize);
+    }
+    assert!(places.len() <= 2, "60 masks lay in {} places", places.len());
+}
+
+#[test]
+fn a_picture_of_one_pixel_is_perceived() {
+    let mut perceiver = perceiver(&tiny(), "every:3");
+    for id in 0..4 {
+        let image = Image::packed(PixelFormat::Rgb8, Size::new(1, 1), vec![9; 3].into()).expect("three bytes");
+        let perception = perceive(&mut perceiver, id, image).expect("a mask");
+        assert_eq!(perception.mask.size(), Size::new(1, 1));
+    }
+}
+
+fn encode_jpeg(image: &Image) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let rgb = to_rgb8(image).expect("an RGB picture");
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 90)
+        .encode(&rgb, SIZE.width, SIZE.height, image::ExtendedColorType::Rgb8)
+        .expect("memory takes it");
+    bytes
+}
