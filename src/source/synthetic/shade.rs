@@ -71,11 +71,11 @@ impl Shader<'_> {
         let unit = solid.local(point);
         let metres = unit.component_mul(&solid.half);
         let spot = Spot { unit, metres, half: solid.half, face, seed: solid.id, pixel_m };
-        let paint = solid.material.paint(&spot);
+        let look = solid.material.paint(&spot);
         let normal = solid.normal(&unit, face);
         // Leaves are seen from inside too: whichever way a surface faces, it faces the camera.
         let normal = if normal.dot(ray) > 0.0 { -normal } else { normal };
-        self.lit(&paint, &normal, ray)
+        self.lit(&look, &normal, ray)
     }
 
     fn lit(&self, paint: &Paint, normal: &Vector3<f64>, ray: &Vector3<f64>) -> [f32; 3] {
