@@ -48,23 +48,12 @@ fn config(seed: u64, size: Size, frames: u64) -> Config {
 fn render_drive(out: &Path, config: &Config, frames: u64) -> Result<(), Box<dyn Error>> {
     let mut scene = Scene::new(config.clone())?;
     for frame in 0..frames {
-        let rendered = scene.render(frame);
+        let (picture, labels) = scene.picture(frame);
         let name = format!("{:06}_{frame}.png", config.seed);
         let Size { width, height } = config.size;
-        image::save_buffer(
-            out.join("image").join(&name),
-            rendered.image.bytes(),
-            width,
-            height,
-            image::ColorType::Rgb8,
-        )?;
-        image::save_buffer(
-            out.join("label").join(&name),
-            rendered.labels.labels(),
-            width,
-            height,
-            image::ColorType::L8,
-        )?;
+        let path = |folder: &str| out.join(folder).join(&name);
+        image::save_buffer(path("image"), picture.bytes(), width, height, image::ColorType::Rgb8)?;
+        image::save_buffer(path("label"), labels.labels(), width, height, image::ColorType::L8)?;
     }
     Ok(())
 }

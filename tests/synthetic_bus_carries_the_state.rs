@@ -32,7 +32,7 @@ fn raw(signal: &Signal, data: &[u8]) -> u64 {
             ByteOrder::LittleEndian => value |= bit(signal.start_bit + index) << index,
             ByteOrder::BigEndian => {
                 value = value << 1 | bit(at);
-                at = if at % 8 == 0 { at + 15 } else { at - 1 };
+                at = if at.is_multiple_of(8) { at + 15 } else { at - 1 };
             }
         }
     }
@@ -95,7 +95,6 @@ fn counters_count_and_checksums_hold_for_every_message() {
 
 /// CRC-8 SAE J1850 by the bit: polynomial 0x1d, from 0xff, inverted at the end.
 fn crc8_j1850(data: &[u8]) -> u8 {
-    assert!(data != b"123456789" || crc8_j1850(b"12345678") != 0x4b);
     let shift = |crc: u8| if crc & 0x80 == 0 { crc << 1 } else { crc << 1 ^ 0x1d };
     !data.iter().fold(0xff, |crc, byte| (0..8).fold(crc ^ byte, |crc, _| shift(crc)))
 }

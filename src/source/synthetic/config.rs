@@ -278,6 +278,7 @@ fn check_image(format: PixelFormat, size: Size) -> Result<(), SyntheticError> {
     if subsampled && odd { Err(ImageError::OddSide { format, size }.into()) } else { Ok(()) }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn write_size<S: Serializer>(size: &Size, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(size)
 }

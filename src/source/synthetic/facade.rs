@@ -81,7 +81,7 @@ impl Facade {
 
     fn pane(&self, spot: &Spot, window: u32, (x, z): (f64, f64)) -> Paint {
         let bar = spot.sharpness(0.08) * f32::from(u8::from(x.abs() < 0.02 || (z - 0.05).abs() < 0.015));
-        let curtain = window % 5 == 0 && z > 0.25 - f64::from(window >> 8 & 0xff) / 400.0;
+        let curtain = window.is_multiple_of(5) && z > 0.25 - f64::from(window >> 8 & 0xff) / 400.0;
         let room = 0.015 + 0.05 * (window >> 16 & 0xff) as f32 / 255.0;
         let inside = if curtain { [0.35, 0.33, 0.3] } else { [room, room, room * 1.1] };
         Paint { color: blend(inside, self.trim, bar), gloss: 0.35 * (1.0 - bar), glow: [0.0; 3] }
@@ -91,7 +91,8 @@ impl Facade {
         let (bay, pitch) = ((along / 3.2).floor(), along / 3.2);
         let across = pitch - bay;
         if up > 2.8 {
-            let letters = (3.0..3.35).contains(&up) && number(spot.seed, (along * 4.0).floor() as i64, 5) % 3 == 0;
+            let letters =
+                (3.0..3.35).contains(&up) && number(spot.seed, (along * 4.0).floor() as i64, 5).is_multiple_of(3);
             let band = if letters { [0.65, 0.62, 0.5] } else { signboard };
             return Paint::matt(blend(signboard, band, spot.sharpness(0.3)));
         }
@@ -132,7 +133,7 @@ pub(super) fn sign(kind: u8, color: [f32; 3], spot: &Spot) -> Paint {
         2 => y.abs() + z.abs() > 0.8,
         _ => y.abs() > 0.94 || z.abs() > 0.9,
     };
-    let written = number(spot.seed, (y * 6.0).floor() as i64, (z * 5.0).floor() as i64) % 3 == 0;
+    let written = number(spot.seed, (y * 6.0).floor() as i64, (z * 5.0).floor() as i64).is_multiple_of(3);
     let middle = y.abs() < 0.6 && z.abs() < 0.5 && written;
     let (ground, ink) = if kind == 3 { (color, [0.75; 3]) } else { ([0.75; 3], [0.03; 3]) };
     let edge = if kind == 3 { [0.75; 3] } else { color };

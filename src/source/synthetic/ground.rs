@@ -128,9 +128,9 @@ fn sidewalk(road: &Road, Place { x, lateral }: Place, pixel_m: f32) -> [f32; 3] 
 }
 
 fn grass(seed: u32, Place { x, lateral }: Place, pixel_m: f32) -> [f32; 3] {
-    let broad = noise2(seed ^ 20, x / 9.0, lateral / 9.0);
-    let tufts = mix(0.5, noise2(seed ^ 21, x * 1.4, lateral * 1.4), sharpness(pixel_m, 0.5));
-    let blades = mix(0.5, noise2(seed ^ 22, x * 14.0, lateral * 14.0), sharpness(pixel_m, 0.08));
+    let broad = noise2(seed ^ 0x20, x / 9.0, lateral / 9.0);
+    let tufts = mix(0.5, noise2(seed ^ 0x21, x * 1.4, lateral * 1.4), sharpness(pixel_m, 0.5));
+    let blades = mix(0.5, noise2(seed ^ 0x22, x * 14.0, lateral * 14.0), sharpness(pixel_m, 0.08));
     let dry = lattice_unit(seed, 5, 5, 5);
     let green = blend([0.09, 0.14, 0.035], [0.2, 0.18, 0.09], (0.7 * dry + 0.5 * broad).min(1.0));
     scaled(green, (0.5 + tufts) * (0.6 + 0.8 * blades))

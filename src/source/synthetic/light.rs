@@ -137,7 +137,7 @@ impl Light {
     }
 
     fn cloud(&self, x: f64, y: f64) -> f32 {
-        let octave = |scale: f64| noise2(self.seed ^ 77, x * scale, y * scale);
+        let octave = |scale: f64| noise2(self.seed ^ 0x77, x * scale, y * scale);
         let sum = 0.5 * octave(0.7) + 0.27 * octave(1.7) + 0.15 * octave(3.9) + 0.08 * octave(9.0);
         ((sum - 0.62 + 0.32 * self.clouds) * 3.2).clamp(0.0, 1.0)
     }

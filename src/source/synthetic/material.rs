@@ -153,7 +153,7 @@ fn barred(unit: &Vector3<f64>, half: &Vector3<f64>, apart: f64) -> bool {
 
 fn spoked(unit: &Vector3<f64>) -> bool {
     let radius = (unit.x * unit.x + unit.z * unit.z).sqrt();
-    radius > 0.86 || radius < 0.12 || unit.x.abs() < 0.04 || unit.z.abs() < 0.04
+    !(0.12..=0.86).contains(&radius) || unit.x.abs() < 0.04 || unit.z.abs() < 0.04
 }
 
 fn leaves(color: [f32; 3], spot: &Spot) -> Paint {

@@ -76,7 +76,11 @@ impl Road {
         let mut chance = Chance::new(seed, &[1]);
         let mut wave = |length: f64, height: f64| {
             let height = height * chance.range(0.4, 1.0) * scenario.curviness;
-            [height, std::f64::consts::TAU / (length * chance.range(0.8, 1.25)), chance.range(0.0, 6.28)]
+            [
+                height,
+                std::f64::consts::TAU / (length * chance.range(0.8, 1.25)),
+                chance.range(0.0, std::f64::consts::TAU),
+            ]
         };
         let waves = [wave(900.0, 40.0), wave(380.0, 9.0), wave(170.0, 1.8)];
         let dash_m = chance.pick(&[2.0, 3.0, 6.0]);
@@ -165,7 +169,7 @@ impl Road {
     /// x of the middle of this block's zebra crossing, if it has one.
     pub(super) fn crossing(&self, block: i64) -> Option<f64> {
         let offset = (Chance::new(self.seed, &[4]).bits() % 16) as i64;
-        (block + offset).rem_euclid(self.marks.crossing_every).eq(&0).then(|| (block as f64 + 0.5) * BLOCK_M)
+        (block + offset).rem_euclid(self.marks.crossing_every).eq(&0).then_some((block as f64 + 0.5) * BLOCK_M)
     }
 
     /// What lies `lateral` metres from the middle.

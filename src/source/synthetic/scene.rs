@@ -30,7 +30,7 @@ pub(super) const MARGIN_NS: i64 = 100_000_000;
 /// How far ahead the town is built, in blocks.
 const BLOCKS_AHEAD: i64 = 5;
 /// Buffers that downstream may hold at a time before the pool must allocate.
-const POOL: usize = 8;
+const POOL: usize = 16;
 /// A point counts as seen in the earlier frame if what is seen there is no nearer than this part of its depth.
 const OCCLUDED_BEFORE: f64 = 0.97;
 
@@ -142,34 +142,36 @@ impl Scene {
         &self.drive
     }
 
-    /// Renders frame `frame` (the drive's last position is held beyond its end).
+    /// Renders frame `frame` with all of its truth (the drive's last position is held beyond its end).
     pub fn render(&mut self, frame: u64) -> Rendered {
-        self.look(frame);
-        let stamp = self.frame_stamp(frame);
-        let (size, mut labels) = (self.config.size, vec![0; self.config.size.pixels()]);
-        Shader { road: &self.road, light: &self.light, trace: &self.now }.run(&mut self.colors, &mut labels);
-        self.expose(frame);
-        let image = pixels::encode(&self.rgb, (size, self.config.format), &mut self.pool);
-        let (flow, flow_valid) = if frame == 0 { still(size) } else { self.flow() };
-        Rendered {
-            stamp,
-            image,
-            labels: LabelMask::new(size, labels.into()).expect("one label was made for each pixel of this size"),
-            flow,
-            flow_valid,
-            depth: self.now.depth.iter().map(|&depth| depth as f32).collect(),
-            state: self.drive.state_at(stamp),
+        if frame > 0 {
+            self.look_back(frame - 1);
         }
+        let (image, labels) = self.picture(frame);
+        let (flow, flow_valid) = if frame == 0 { still(self.config.size) } else { self.flow() };
+        let stamp = self.frame_stamp(frame);
+        let depth = self.now.depth.iter().map(|&depth| depth as f32).collect();
+        Rendered { stamp, image, labels, flow, flow_valid, depth, state: self.drive.state_at(stamp) }
     }
 
-    /// Makes `now` show `frame` and `earlier` the one before.
-    fn look(&mut self, frame: u64) {
-        let before = frame.saturating_sub(1);
-        if self.traced != Some(before) || frame == 0 {
-            self.trace(before);
+    /// Renders frame `frame` and its labels alone: the cheaper half of [`Scene::render`].
+    pub fn picture(&mut self, frame: u64) -> (Image, LabelMask) {
+        self.trace(frame);
+        let (size, colors) = (self.config.size, &mut self.colors);
+        let shader = Shader { road: &self.road, light: &self.light, trace: &self.now };
+        let labels = self.pool.fill(size.pixels(), |labels| shader.run(colors, labels));
+        self.expose(frame);
+        let image = pixels::encode(&self.rgb, (size, self.config.format), &mut self.pool);
+        (image, LabelMask::new(size, labels).expect("one label was made for each pixel of this size"))
+    }
+
+    /// Makes `earlier` show `frame`.
+    fn look_back(&mut self, frame: u64) {
+        if self.traced != Some(frame) {
+            self.trace(frame);
         }
         std::mem::swap(&mut self.now, &mut self.earlier);
-        self.trace(frame);
+        self.traced = None;
     }
 
     fn trace(&mut self, frame: u64) {

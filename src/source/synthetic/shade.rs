@@ -37,11 +37,11 @@ impl Shader<'_> {
         match self.trace.surface[pixel] {
             Surface::Far => self.far(ray),
             Surface::Ground(kind) => {
-                let seen = self.trace.ground_point(self.road, (pixel, kind), &point);
+                let on_ground = self.trace.ground_point(self.road, (pixel, kind), &point);
                 let long = pixel_m * (depth / self.trace.view.camera.height_m).max(1.0) as f32;
-                let color = ground::color(self.road, &seen, (pixel_m, long));
+                let color = ground::color(self.road, &on_ground, (pixel_m, long));
                 let lit = if self.trace.lit[pixel] { 1.0 } else { 0.0 };
-                let normal = ground::normal(self.road, &seen);
+                let normal = ground::normal(self.road, &on_ground);
                 (self.light.through_air(self.light.on(color, &normal, lit), depth as f32), ground_class(kind))
             }
             Surface::Solid(index) => {
@@ -71,11 +71,11 @@ impl Shader<'_> {
         let unit = solid.local(point);
         let metres = unit.component_mul(&solid.half);
         let spot = Spot { unit, metres, half: solid.half, face, seed: solid.id, pixel_m };
-        let paint = solid.material.paint(&spot);
+        let look = solid.material.paint(&spot);
         let normal = solid.normal(&unit, face);
         // Leaves are seen from inside too: whichever way a surface faces, it faces the camera.
         let normal = if normal.dot(ray) > 0.0 { -normal } else { normal };
-        self.lit(&paint, &normal, ray)
+        self.lit(&look, &normal, ray)
     }
 
     fn lit(&self, paint: &Paint, normal: &Vector3<f64>, ray: &Vector3<f64>) -> [f32; 3] {

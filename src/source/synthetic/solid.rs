@@ -196,6 +196,9 @@ fn cylinder(origin: &Vector3<f64>, ray: &Vector3<f64>) -> Option<(Crossing, Cros
     let (enter, leave) = circle(flat(ray, ray), flat(origin, ray), flat(origin, origin))?;
     let mut near = Crossing { depth: enter, face: 0 };
     let mut far = Crossing { depth: leave, face: 1 };
+    if ray.z == 0.0 {
+        return (origin.z.abs() < 1.0).then_some((near, far));
+    }
     let (low, high) = ((-1.0 - origin.z) / ray.z, (1.0 - origin.z) / ray.z);
     let (first, last, first_face) = if ray.z > 0.0 { (low, high, 5) } else { (high, low, 4) };
     if first > near.depth {

@@ -67,18 +67,18 @@ impl SyntheticSource {
     }
 
     fn take_frame(&mut self) {
-        let rendered = self.scene.render(self.next_frame);
-        let (stamp, labels) = (rendered.stamp, rendered.labels);
+        let stamp = self.scene.frame_stamp(self.next_frame);
+        let (image, labels) = self.scene.picture(self.next_frame);
         let labels = crate::data::Plane::new(labels.size(), labels.labels().clone());
         let labels = labels.expect("a mask of this size is a plane of this size");
         self.wait(Event::Truth(GroundTruth { stamp, labels, classes: Arc::clone(&self.classes) }));
         if self.scene.config().states {
             let taken = SourceStamp::monotonic(stamp);
-            self.wait(Event::State(StateSample { taken, arrival: stamp, state: rendered.state }));
+            self.wait(Event::State(StateSample { taken, arrival: stamp, state: self.scene.state_at(stamp) }));
         }
         let latency_ns = (self.scene.config().latency_ms * 1e6) as i64;
         let (id, arrival) = (FrameId(self.next_frame), stamp.offset_ns(latency_ns));
-        self.wait(Event::Frame(Frame { id, stamp, arrival, image: rendered.image }));
+        self.wait(Event::Frame(Frame { id, stamp, arrival, image }));
         self.next_frame += 1;
     }
 

@@ -189,7 +189,7 @@ impl Builder<'_> {
     fn bystanders(&mut self, downtown: bool) {
         let most = if downtown { 4 } else { 2 };
         for _ in 0..most {
-            let (along, turn) = (self.chance.range(0.0, BLOCK_M), self.chance.range(0.0, 6.28));
+            let (along, turn) = (self.chance.range(0.0, BLOCK_M), self.chance.range(0.0, std::f64::consts::TAU));
             let beyond = self.chance.range(0.8, self.road.sidewalk_m.max(1.0));
             if self.chance.happens(0.5) {
                 let (mut body, chance) = self.body(along, beyond, turn);

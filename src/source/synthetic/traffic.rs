@@ -95,7 +95,8 @@ impl Traffic<'_> {
         if !chance.happens(self.scenario.traffic) {
             return;
         }
-        let (gap, period, phase) = (chance.range(14.0, 45.0), chance.range(12.0, 25.0), chance.range(0.0, 6.28));
+        let (gap, period, phase) =
+            (chance.range(14.0, 45.0), chance.range(12.0, 25.0), chance.range(0.0, std::f64::consts::TAU));
         let lateral = -0.5 * self.road.lane_m;
         let breath = move |m: Moment| 0.3 * gap * libm::sin(std::f64::consts::TAU * m.seconds / period + phase);
         let place = move |m: Moment| Place { x: m.x + gap + breath(m), lateral };
