@@ -3,7 +3,7 @@
 //! Unknown keys are refused. Every key is optional; `config/vehicle.toml` shows all of them with
 //! their defaults and is itself tested.
 
-use crate::{align, engine, perceive, source, trip};
+use crate::{align, engine, perceive, trip};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,6 @@ use std::path::{Path, PathBuf};
 pub struct Config {
     /// Pairing frames with vehicle state.
     pub align: align::Config,
-    /// What the CAN frames mean.
-    pub can: source::can::Config,
     /// The runtime of the network.
     pub engine: engine::cpu::Config,
     /// Key frames and propagation.

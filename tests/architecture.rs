@@ -74,7 +74,8 @@ fn the_scanner_sees_every_way_to_write_an_import() {
 
 fn sources() -> Vec<(PathBuf, TokenStream)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let entries = walkdir::WalkDir::new(&root).sort_by_file_name().into_iter().map(|entry| entry.expect("src is readable"));
+    let entries =
+        walkdir::WalkDir::new(&root).sort_by_file_name().into_iter().map(|entry| entry.expect("src is readable"));
     let files = entries.map(walkdir::DirEntry::into_path).filter(|path| path.extension().is_some_and(|e| e == "rs"));
     files
         .map(|path| {
@@ -122,7 +123,9 @@ fn imports(tokens: TokenStream, depth: usize) -> BTreeSet<String> {
 
 fn opens_module(tokens: &[TokenTree], at: usize) -> bool {
     let is_mod = |token: &TokenTree| matches!(token, TokenTree::Ident(name) if name == "mod");
-    matches!(&tokens[at], TokenTree::Group(group) if group.delimiter() == Delimiter::Brace) && at >= 2 && is_mod(&tokens[at - 2])
+    matches!(&tokens[at], TokenTree::Group(group) if group.delimiter() == Delimiter::Brace)
+        && at >= 2
+        && is_mod(&tokens[at - 2])
 }
 
 fn follows_super(tokens: &[TokenTree], at: usize) -> bool {
@@ -130,7 +133,8 @@ fn follows_super(tokens: &[TokenTree], at: usize) -> bool {
 }
 
 fn is_colons(tokens: &[TokenTree]) -> bool {
-    tokens.len() >= 2 && tokens[..2].iter().all(|token| matches!(token, TokenTree::Punct(mark) if mark.as_char() == ':'))
+    tokens.len() >= 2
+        && tokens[..2].iter().all(|token| matches!(token, TokenTree::Punct(mark) if mark.as_char() == ':'))
 }
 
 /// Counts `super::super::…` and returns what follows the last `super`.
@@ -159,7 +163,11 @@ fn first_names(tokens: &[TokenTree]) -> Vec<String> {
 fn names_in_braces(tokens: TokenStream) -> Vec<String> {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let items = tokens.split(|token| matches!(token, TokenTree::Punct(mark) if mark.as_char() == ','));
-    items.filter_map(|item| item.first()).filter(|first| matches!(first, TokenTree::Ident(_))).map(ToString::to_string).collect()
+    items
+        .filter_map(|item| item.first())
+        .filter(|first| matches!(first, TokenTree::Ident(_)))
+        .map(ToString::to_string)
+        .collect()
 }
 
 fn mentions(tokens: &TokenStream, word: &str) -> bool {

@@ -102,10 +102,30 @@ fn trips_that_cannot_be_used() {
         Case { what: "missing", arguments: vec!["replay", "nowhere.mcap"], status: 1, told: &["nowhere.mcap"] },
         Case { what: "text", arguments: vec!["trip", "info", &text], status: 1, told: &["text.mcap"] },
         Case { what: "empty", arguments: vec!["replay", &empty], status: 1, told: &["empty.mcap"] },
-        Case { what: "no camera", arguments: vec!["replay", &blind], status: 1, told: &["blind.mcap", "no camera frames", "--states"] },
-        Case { what: "no masks", arguments: vec!["evaluate", &trip], status: 1, told: &["drive.mcap", "no masks", "segfuse replay"] },
-        Case { what: "over itself", arguments: vec!["replay", &trip, "--out", &trip], status: 2, told: &["drive.mcap", "overwritten"] },
-        Case { what: "backwards", arguments: vec!["replay", &trip, "--from", "2", "--until", "1"], status: 2, told: &["--from 2", "--until 1"] },
+        Case {
+            what: "no camera",
+            arguments: vec!["replay", &blind],
+            status: 1,
+            told: &["blind.mcap", "no camera frames", "--states"],
+        },
+        Case {
+            what: "no masks",
+            arguments: vec!["evaluate", &trip],
+            status: 1,
+            told: &["drive.mcap", "no masks", "segfuse replay"],
+        },
+        Case {
+            what: "over itself",
+            arguments: vec!["replay", &trip, "--out", &trip],
+            status: 2,
+            told: &["drive.mcap", "overwritten"],
+        },
+        Case {
+            what: "backwards",
+            arguments: vec!["replay", &trip, "--from", "2", "--until", "1"],
+            status: 2,
+            told: &["--from 2", "--until 1"],
+        },
     ]);
 }
 
@@ -125,14 +145,54 @@ fn pictures_labels_dbc_and_logs_that_cannot_be_imported() {
     let out = files.path("out.mcap");
     let (cut, nothing) = (files.path("cut"), files.path("nothing"));
     check(&[
-        Case { what: "cut PNG", arguments: vec!["trip", "import", "--images", &cut, "--rate", "10", "--out", &out], status: 1, told: &["000.png"] },
-        Case { what: "no pictures", arguments: vec!["trip", "import", "--images", &nothing, "--rate", "10", "--out", &out], status: 1, told: &["nothing"] },
-        Case { what: "no rate", arguments: vec!["trip", "import", "--images", &cut, "--out", &out], status: 2, told: &["--rate"] },
-        Case { what: "broken DBC", arguments: vec!["trip", "import", "--candump", &log, "--dbc", &dbc, "--signals", "toyota", "--out", &out], status: 1, told: &["bad.dbc"] },
-        Case { what: "DBC without signals", arguments: vec!["trip", "import", "--candump", &log, "--dbc", &dbc, "--out", &out], status: 2, told: &["--signals"] },
-        Case { what: "not a log", arguments: vec!["trip", "import", "--candump", &bad_log, "--out", &out], status: 1, told: &["bad.log"] },
-        Case { what: "missing video", arguments: vec!["trip", "import", "--video", "nowhere.mp4", "--out", &out], status: 1, told: &["nowhere.mp4"] },
-        Case { what: "missing folder", arguments: vec!["trip", "import", "--comma2k19", "nowhere", "--out", &out], status: 1, told: &["nowhere"] },
+        Case {
+            what: "cut PNG",
+            arguments: vec!["trip", "import", "--images", &cut, "--rate", "10", "--out", &out],
+            status: 1,
+            told: &["000.png"],
+        },
+        Case {
+            what: "no pictures",
+            arguments: vec!["trip", "import", "--images", &nothing, "--rate", "10", "--out", &out],
+            status: 1,
+            told: &["nothing"],
+        },
+        Case {
+            what: "no rate",
+            arguments: vec!["trip", "import", "--images", &cut, "--out", &out],
+            status: 2,
+            told: &["--rate"],
+        },
+        Case {
+            what: "broken DBC",
+            arguments: vec!["trip", "import", "--candump", &log, "--dbc", &dbc, "--signals", "toyota", "--out", &out],
+            status: 1,
+            told: &["bad.dbc"],
+        },
+        Case {
+            what: "DBC without signals",
+            arguments: vec!["trip", "import", "--candump", &log, "--dbc", &dbc, "--out", &out],
+            status: 2,
+            told: &["--signals"],
+        },
+        Case {
+            what: "not a log",
+            arguments: vec!["trip", "import", "--candump", &bad_log, "--out", &out],
+            status: 1,
+            told: &["bad.log"],
+        },
+        Case {
+            what: "missing video",
+            arguments: vec!["trip", "import", "--video", "nowhere.mp4", "--out", &out],
+            status: 1,
+            told: &["nowhere.mp4"],
+        },
+        Case {
+            what: "missing folder",
+            arguments: vec!["trip", "import", "--comma2k19", "nowhere", "--out", &out],
+            status: 1,
+            told: &["nowhere"],
+        },
     ]);
 }
 
@@ -163,18 +223,98 @@ fn configurations_and_options_that_cannot_be_used() {
     let schedule = files.write("schedule.toml", "[perceive]\nschedule = \"sometimes\"\n");
     let zenoh = files.write("zenoh.json5", "{ mode: \"spaceship\" }");
     check(&[
-        Case { what: "unknown key", arguments: vec!["replay", &trip, "--config", &unknown], status: 2, told: &["unknown.toml", "max_speed"] },
-        Case { what: "bad schedule", arguments: vec!["replay", &trip, "--config", &schedule], status: 2, told: &["schedule.toml", "every:K"] },
-        Case { what: "missing config", arguments: vec!["replay", &trip, "--config", "no.toml"], status: 2, told: &["no.toml"] },
-        Case { what: "schedule", arguments: vec!["replay", &trip, "--schedule", "every:0"], status: 2, told: &["every:0", "every:5"] },
-        Case { what: "engine", arguments: vec!["replay", &trip, "--engine", "tensorrt"], status: 2, told: &["tensorrt", "rten"] },
-        Case { what: "mean", arguments: vec!["replay", &trip, "--mean", "1,2"], status: 2, told: &["1,2", "three numbers"] },
-        Case { what: "scene", arguments: vec!["render", "--fps", "0", "--out", "x.mcap"], status: 2, told: &["fps", "0.1"] },
-        Case { what: "classes", arguments: vec!["evaluate", &trip, "--classes", "mapillary"], status: 1, told: &["no masks"] },
-        Case { what: "log filter", arguments: vec!["version", "--log", "segfuse=loud=1"], status: 1, told: &["--log", "segfuse=debug"] },
-        Case { what: "no onnxruntime", arguments: vec!["replay", &trip, "--engine", "onnxruntime", "--onnxruntime-library", "/nowhere/libonnxruntime.so"], status: 1, told: &["onnxruntime", "/nowhere"] },
-        Case { what: "endpoint in nobody's hands", arguments: vec!["replay", &trip, "--publish", "--listen", "tcp/192.0.2.1:1"], status: 1, told: &["192.0.2.1"] },
-        Case { what: "endpoint refused", arguments: vec!["replay", &trip, "--publish", "--listen", "tcp/127.0.0.1:0", "--connect", "tcp/127.0.0.1:9"], status: 1, told: &["127.0.0.1:9"] },
-        Case { what: "zenoh file", arguments: vec!["replay", &trip, "--publish", "--zenoh-config", &zenoh], status: 1, told: &["zenoh.json5"] },
+        Case {
+            what: "unknown key",
+            arguments: vec!["replay", &trip, "--config", &unknown],
+            status: 2,
+            told: &["unknown.toml", "max_speed"],
+        },
+        Case {
+            what: "bad schedule",
+            arguments: vec!["replay", &trip, "--config", &schedule],
+            status: 2,
+            told: &["schedule.toml", "every:K"],
+        },
+        Case {
+            what: "missing config",
+            arguments: vec!["replay", &trip, "--config", "no.toml"],
+            status: 2,
+            told: &["no.toml"],
+        },
+        Case {
+            what: "schedule",
+            arguments: vec!["replay", &trip, "--schedule", "every:0"],
+            status: 2,
+            told: &["every:0", "every:5"],
+        },
+        Case {
+            what: "engine",
+            arguments: vec!["replay", &trip, "--engine", "tensorrt"],
+            status: 2,
+            told: &["tensorrt", "rten"],
+        },
+        Case {
+            what: "mean",
+            arguments: vec!["replay", &trip, "--mean", "1,2"],
+            status: 2,
+            told: &["1,2", "three numbers"],
+        },
+        Case {
+            what: "scene",
+            arguments: vec!["render", "--fps", "0", "--out", "x.mcap"],
+            status: 2,
+            told: &["fps", "0.1"],
+        },
+        Case {
+            what: "classes",
+            arguments: vec!["evaluate", &trip, "--classes", "mapillary"],
+            status: 1,
+            told: &["no masks"],
+        },
+        Case {
+            what: "log filter",
+            arguments: vec!["version", "--log", "segfuse=loud=1"],
+            status: 1,
+            told: &["--log", "segfuse=debug"],
+        },
+        Case {
+            what: "no onnxruntime",
+            arguments: vec![
+                "replay",
+                &trip,
+                "--engine",
+                "onnxruntime",
+                "--onnxruntime-library",
+                "/nowhere/libonnxruntime.so",
+            ],
+            status: 1,
+            told: &["onnxruntime", "/nowhere"],
+        },
+        Case {
+            what: "endpoint in nobody's hands",
+            arguments: vec!["replay", &trip, "--publish", "--listen", "tcp/192.0.2.1:1"],
+            status: 1,
+            told: &["192.0.2.1"],
+        },
+        Case {
+            what: "endpoint refused",
+            arguments: vec![
+                "replay",
+                &trip,
+                "--publish",
+                "--listen",
+                "tcp/127.0.0.1:0",
+                "--connect",
+                "tcp/127.0.0.1:9",
+            ],
+            status: 1,
+            told: &["127.0.0.1:9"],
+        },
+        Case {
+            what: "zenoh file",
+            arguments: vec!["replay", &trip, "--publish", "--zenoh-config", &zenoh],
+            status: 1,
+            told: &["zenoh.json5"],
+        },
     ]);
 }

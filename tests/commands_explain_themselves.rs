@@ -39,7 +39,9 @@ fn completions_exist_for_the_common_shells() {
 
 #[test]
 fn a_wrong_command_line_ends_with_2() {
-    for arguments in [&["fly"][..], &["replay"], &["replay", "a", "--realtime=maybe"], &["trip", "import", "--out", "x"]] {
+    for arguments in
+        [&["fly"][..], &["replay"], &["replay", "a", "--realtime=maybe"], &["trip", "import", "--out", "x"]]
+    {
         assert_eq!(segfuse(arguments).status.code(), Some(2), "{arguments:?}");
     }
 }

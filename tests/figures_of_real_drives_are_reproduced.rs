@@ -43,12 +43,32 @@ fn sixty_one_frames_of_camvid_score_as_published() {
     let (images, labels) = (from_data("camvid/sequence_15hz/image"), from_data("camvid/sequence_15hz/label"));
     let (trip, run, summary, eval) = (path("seq.mcap"), path("run.mcap"), path("run.json"), path("eval.json"));
     segfuse_ok(&[
-        "trip", "import", "--images", &images, "--labels", &labels, "--label-classes", "camvid", "--rate", "15", "--out", &trip,
+        "trip",
+        "import",
+        "--images",
+        &images,
+        "--labels",
+        &labels,
+        "--label-classes",
+        "camvid",
+        "--rate",
+        "15",
+        "--out",
+        &trip,
     ]);
     for reference in REFERENCES {
         let network = from_data(&format!("networks/{}", reference.network));
         segfuse_ok(&[
-            "replay", &trip, "--network", &network, "--schedule", "every:1", "--out", &run, "--summary", &summary,
+            "replay",
+            &trip,
+            "--network",
+            &network,
+            "--schedule",
+            "every:1",
+            "--out",
+            &run,
+            "--summary",
+            &summary,
         ]);
         let counts = ["frames", "published", "keys"].map(|key| json(summary.as_ref())[key].as_u64());
         assert_eq!(counts, [Some(61); 3]);
@@ -82,14 +102,26 @@ fn forty_seconds_of_comma2k19_are_exported_as_they_were_decoded() {
     let from_data = |name: &str| data.join(name).to_string_lossy().into_owned();
     let (trip, states) = (path("drive.mcap"), path("states.csv"));
     segfuse_ok(&[
-        "trip", "import", "--comma2k19", &from_data("comma2k19"), "--dbc", &from_data("dbc/_toyota_2017.dbc"), "--out", &trip,
+        "trip",
+        "import",
+        "--comma2k19",
+        &from_data("comma2k19"),
+        "--dbc",
+        &from_data("dbc/_toyota_2017.dbc"),
+        "--out",
+        &trip,
     ]);
     segfuse_ok(&["trip", "export", &trip, "--states", &states]);
     for (column, given) in [("speed_mps", "speed"), ("steering_wheel_angle_deg", "steering_angle")] {
         let exported = column_of(&states, column);
         let given = data.join("comma2k19/processed_log/CAN").join(given);
         let (stamps, values) = (npy(&given.join("t")), npy(&given.join("value")));
-        assert!(stamps.len() > 3000 && exported.len() == stamps.len(), "{column}: {} of {}", exported.len(), stamps.len());
+        assert!(
+            stamps.len() > 3000 && exported.len() == stamps.len(),
+            "{column}: {} of {}",
+            exported.len(),
+            stamps.len()
+        );
         for ((stamp, value), (given_stamp, given_value)) in exported.iter().zip(stamps.iter().zip(&values)) {
             assert!((stamp - given_stamp).abs() <= 1e-6, "{column}: at {stamp}, given {given_stamp}");
             assert!((value - given_value).abs() <= 1e-9, "{column} at {stamp}: {value}, given {given_value}");
@@ -101,7 +133,8 @@ fn forty_seconds_of_comma2k19_are_exported_as_they_were_decoded() {
 fn column_of(csv: &str, column: &str) -> Vec<(f64, f64)> {
     let mut reader = csv::Reader::from_path(csv).expect("the exported CSV");
     let headers = reader.headers().expect("a header").clone();
-    let place = |name: &str| headers.iter().position(|header| header == name).unwrap_or_else(|| panic!("no column {name}"));
+    let place =
+        |name: &str| headers.iter().position(|header| header == name).unwrap_or_else(|| panic!("no column {name}"));
     let (stamp, value) = (place("stamp_s"), place(column));
     let rows = reader.records().map(|row| row.expect("a row"));
     rows.filter(|row| !row[value].is_empty())

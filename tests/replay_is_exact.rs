@@ -12,7 +12,19 @@ impl Rendered {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let trip = folder.path().join("drive.mcap");
-        segfuse_ok(&["render", "--size", "160x96", "--fps", "15", "--seconds", "2", "--seed", "5", "--out", &trip.to_string_lossy()]);
+        segfuse_ok(&[
+            "render",
+            "--size",
+            "160x96",
+            "--fps",
+            "15",
+            "--seconds",
+            "2",
+            "--seed",
+            "5",
+            "--out",
+            &trip.to_string_lossy(),
+        ]);
         Self { folder }
     }
 

@@ -15,7 +15,7 @@ pub struct NetworkArguments {
     /// A network folder (model.toml), a plain ONNX file, or the name of an embedded network.
     #[arg(long, value_name = "PATH|NAME", default_value = "tiny")]
     pub network: String,
-    /// Which frames run the network, such as every:5 [default: every:1, or what --config says].
+    /// Which frames run the network, such as every:1 [default: every:5, or what --config says].
     #[arg(long, value_name = "every:K")]
     pub schedule: Option<Schedule>,
     /// The runtime: auto takes onnxruntime where its library is found, else rten.

@@ -77,7 +77,9 @@ impl Made {
         Self {
             drive: folder.join("drive.mcap"),
             run: folder.join("run.mcap"),
-            overlay: folder.join("overlay").with_extension(OverlayFormat::detect(&overlay::Config::default().ffmpeg).extension()),
+            overlay: folder
+                .join("overlay")
+                .with_extension(OverlayFormat::detect(&overlay::Config::default().ffmpeg).extension()),
             report: folder.join("report.html"),
             summary: folder.join("run.json"),
         }

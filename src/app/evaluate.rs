@@ -202,7 +202,9 @@ fn of_folders(
         return Err(Misuse("name a trip, or --predictions and --truth".into()).into());
     };
     let Some(classes) = &arguments.classes else {
-        return Err(Misuse("--classes is needed: it says what the ids in the label files mean, such as camvid".into()).into());
+        return Err(
+            Misuse("--classes is needed: it says what the ids in the label files mean, such as camvid".into()).into()
+        );
     };
     let table = class_table(classes)?;
     let folders = Folders {

@@ -10,7 +10,8 @@ use crate::data::{Event, Stamp};
 use crate::source::can::{self, CanDecoder, CanError, Decoding, builtin_signals};
 use crate::source::{Source, synthetic};
 use crate::trip::import::{
-    CandumpConfig, CandumpLog, Comma2k19, ImageFolder, ImagesConfig, ImportReport, Merged, VideoFile, VideoTools, write_trip,
+    CandumpConfig, CandumpLog, Comma2k19, ImageFolder, ImagesConfig, ImportReport, Merged, VideoFile, VideoTools,
+    write_trip,
 };
 use crate::trip::{Config, DbcText, TripMetadata, TripWriter};
 use anyhow::Context;
@@ -77,7 +78,11 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let decoder = decoder(arguments, &mut metadata)?;
     let inputs = [&arguments.video, &arguments.candump, &arguments.dbc];
     if inputs.into_iter().flatten().any(|input| same_file(input, &arguments.out)) {
-        return Err(Misuse(format!("--out {}: is one of the inputs and would be overwritten", arguments.out.display())).into());
+        return Err(Misuse(format!(
+            "--out {}: is one of the inputs and would be overwritten",
+            arguments.out.display()
+        ))
+        .into());
     }
     let merged = Merged::new(sources);
     let frames = merged.frames();
@@ -158,7 +163,8 @@ fn decoder(arguments: &Arguments, metadata: &mut TripMetadata) -> anyhow::Result
     let name = path.display().to_string();
     let bytes = std::fs::read(path).with_context(|| format!("{name}: cannot read the DBC"))?;
     // DBC files are often Latin-1: what is not ASCII stands in comments and units alone.
-    let text = String::from_utf8(bytes).unwrap_or_else(|error| error.as_bytes().iter().map(|&byte| char::from(byte)).collect());
+    let text = String::from_utf8(bytes)
+        .unwrap_or_else(|error| error.as_bytes().iter().map(|&byte| char::from(byte)).collect());
     let decoder = CanDecoder::new(&signals(arguments)?, &text, &name)?;
     let name = path.file_name().map_or(name, |name| name.to_string_lossy().into_owned());
     metadata.dbc = Some(DbcText { name, text });
@@ -173,7 +179,10 @@ fn signals(arguments: &Arguments) -> anyhow::Result<can::Config> {
         }
         Some(name) => Ok(builtin_signals(name)?),
         None if arguments.comma2k19.is_some() => Ok(builtin_signals("toyota")?),
-        None => Err(Misuse("--dbc needs --signals: a .toml file that names the signals (config/signals/example.toml)".into()).into()),
+        None => Err(Misuse(
+            "--dbc needs --signals: a .toml file that names the signals (config/signals/example.toml)".into(),
+        )
+        .into()),
     }
 }
 
@@ -182,7 +191,8 @@ fn account(arguments: &Arguments, report: &ImportReport) -> anyhow::Result<Strin
         return Ok(serde_json::to_string_pretty(report)?);
     }
     let summary = &report.summary;
-    let topics: Vec<String> = summary.messages.iter().map(|(topic, count)| format!("  {topic:<20} {count:>9}")).collect();
+    let topics: Vec<String> =
+        summary.messages.iter().map(|(topic, count)| format!("  {topic:<20} {count:>9}")).collect();
     let skipped = match report.skipped {
         0 => String::new(),
         skipped => format!("\n{skipped} items skipped:\n  {}", report.problems.join("\n  ")),

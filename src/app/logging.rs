@@ -2,6 +2,7 @@
 
 use super::latency::{StageTimes, is_stage};
 use clap::ValueEnum;
+use std::io::IsTerminal;
 use tracing_subscriber::filter::{EnvFilter, FilterFn};
 use tracing_subscriber::prelude::*;
 
@@ -20,7 +21,10 @@ pub(super) fn install(format: LogFormat, filter: &str, times: &StageTimes) -> an
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         anyhow::anyhow!("--log '{filter}': {error}; write a level or module=level pairs, such as info or segfuse=debug")
     })?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
     let lines = match format {
         LogFormat::Text => lines.without_time().compact().with_filter(filter).boxed(),
         LogFormat::Json => lines.json().with_filter(filter).boxed(),

@@ -36,7 +36,11 @@ pub(super) fn embedded() -> Result<Network, EngineError> {
 }
 
 /// Loads `network` as `arguments` say, and where they are silent as `config` does.
-pub(super) fn engine(network: &Network, arguments: &NetworkArguments, config: &Config) -> Result<CpuEngine, EngineError> {
+pub(super) fn engine(
+    network: &Network,
+    arguments: &NetworkArguments,
+    config: &Config,
+) -> Result<CpuEngine, EngineError> {
     let configured = config.engine.clone();
     let chosen = cpu::Config {
         runtime: arguments.engine.unwrap_or(configured.runtime),

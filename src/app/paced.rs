@@ -79,7 +79,8 @@ mod tests {
         let tick = |ms: u64| Event::Tick(Stamp::from_ns(ms * 1_000_000));
         let recorded = vec![tick(5_000), tick(5_020), tick(5_040)];
         let never = || false;
-        let mut paced = Paced::new(Box::new(recorded.into_iter()), Stamp::from_ns(5_000_000_000), &MonotonicClock, &never);
+        let mut paced =
+            Paced::new(Box::new(recorded.into_iter()), Stamp::from_ns(5_000_000_000), &MonotonicClock, &never);
         let began = MonotonicClock.now();
         while let Ok(Some(_)) = paced.next() {}
         assert!(MonotonicClock.now().signed_ns_since(began) >= 40_000_000);

@@ -54,7 +54,8 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
 pub(super) fn scene(file: Option<&Path>, drive: &SceneArguments) -> anyhow::Result<synthetic::Config> {
     let mut scene = match file {
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("{}: cannot read the scene", path.display()))?;
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("{}: cannot read the scene", path.display()))?;
             toml::from_str(&text).map_err(|error| Misuse(format!("{}: {error}", path.display())))?
         }
         None => synthetic::Config::default(),

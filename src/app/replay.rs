@@ -238,7 +238,9 @@ impl Sinks {
     }
 
     fn close(self, arguments: &Arguments, mut summary: Summary) -> anyhow::Result<Summary> {
-        if let Some(note) = self.overlay.as_ref().and_then(OverlaySink::outcome).and_then(|outcome| outcome.note.as_ref()) {
+        if let Some(note) =
+            self.overlay.as_ref().and_then(OverlaySink::outcome).and_then(|outcome| outcome.note.as_ref())
+        {
             tracing::warn!("overlay: {note}");
         }
         if let Some(recording) = self.recording {
@@ -314,10 +316,15 @@ fn overlay_format(path: &Path, ffmpeg: &Path) -> anyhow::Result<OverlayFormat> {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("png" | "apng") => Ok(OverlayFormat::Animation),
         Some("mp4") => match OverlayFormat::detect(ffmpeg) {
-            OverlayFormat::Animation => bail!("--overlay {shown}: an MP4 needs ffmpeg (Debian: apt install ffmpeg); or name a .png"),
+            OverlayFormat::Animation => {
+                bail!("--overlay {shown}: an MP4 needs ffmpeg (Debian: apt install ffmpeg); or name a .png")
+            }
             video => Ok(video),
         },
-        _ => Err(Misuse(format!("--overlay {shown}: the name must end in .mp4 (needs ffmpeg) or .png (animated)")).into()),
+        _ => {
+            Err(Misuse(format!("--overlay {shown}: the name must end in .mp4 (needs ffmpeg) or .png (animated)"))
+                .into())
+        }
     }
 }
 

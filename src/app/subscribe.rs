@@ -175,7 +175,12 @@ impl Tally {
             let publishers = subscriber.publishers();
             serde_json::json!({"rate_hz": rate, "age_ms": self.age_ms, "received": self.total, "gaps": self.gaps, "missed": missed, "publishers": publishers}).to_string()
         } else {
-            format!("{rate:5.1} masks/s  age {}  received {}  gaps {} ({missed} missed)", ms(self.age_ms), self.total, self.gaps)
+            format!(
+                "{rate:5.1} masks/s  age {}  received {}  gaps {} ({missed} missed)",
+                ms(self.age_ms),
+                self.total,
+                self.gaps
+            )
         })
     }
 

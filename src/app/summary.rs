@@ -133,9 +133,16 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { frames, published, dropped, unreadable, lost, refused, .. } = self;
-        writeln!(f, "frames     {frames} captured = {published} published + {dropped} dropped ({unreadable} unreadable)")?;
+        writeln!(
+            f,
+            "frames     {frames} captured = {published} published + {dropped} dropped ({unreadable} unreadable)"
+        )?;
         if lost + refused + self.skipped > 0 {
-            writeln!(f, "           {lost} lost by the camera, {} unreadable items, {refused} results refused", self.skipped)?;
+            writeln!(
+                f,
+                "           {lost} lost by the camera, {} unreadable items, {refused} results refused",
+                self.skipped
+            )?;
         }
         writeln!(f, "masks      {} key, {} propagated ({})", self.keys, self.propagated, self.schedule)?;
         writeln!(f, "network    {} on {}", self.network, self.engine)?;

@@ -326,7 +326,7 @@ mod tests {
         ] {
             assert_eq!(estimator.estimate(&earlier, &current, 3, 4).values, [0.0; 24]);
         }
-        assert_eq!(estimator.estimate(&flat(64, 64, 9), &flat(64, 64, 9), 0, 4).values, []);
+        assert_eq!(estimator.estimate(&flat(64, 64, 9), &flat(64, 64, 9), 0, 4).values, [0.0_f32; 0]);
     }
 
     #[test]

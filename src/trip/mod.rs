@@ -27,8 +27,8 @@ mod recover;
 mod writer;
 
 pub use export::{ExportReport, Selection, export, export_states, read_label_png, write_label_png};
-pub use label_png::encode_label_png;
 pub use info::{Condition, ImageInfo, TopicInfo, TripInfo, info};
+pub use label_png::encode_label_png;
 pub use metadata::{Calibration, DbcText, FORMAT_VERSION, NetworkIdentity, TripMetadata};
 pub use perceptions::{Lookup, Perceptions};
 pub use reader::{Range, TripReader};
