@@ -20,7 +20,7 @@ fn every_file_has_the_hash_that_the_model_states() {
     assert_eq!(files.len(), 2);
     for (name, stated) in files {
         let digest = Sha256::digest(fs::read(folder().join(&name)).expect(&name));
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = format!("{digest:x}");
         assert_eq!(Some(hex.as_str()), stated.as_str(), "{name}");
     }
 }

@@ -131,6 +131,19 @@ fn flow_of_what_stands_follows_from_depth_and_camera_and_that_of_what_moves_does
 }
 
 #[test]
+fn pictures_of_any_size_and_any_view_are_rendered() {
+    for (width, height) in [(1, 1), (2, 3), (17, 9), (64, 200), (301, 1)] {
+        for (pitch_deg, yaw_deg) in [(2.0, 0.0), (40.0, 45.0), (-20.0, -45.0)] {
+            let mut config = Config { size: Size::new(width, height), ..config(9) };
+            (config.camera.pitch_deg, config.camera.yaw_deg) = (pitch_deg, yaw_deg);
+            let rendered = Scene::new(config).expect("sound").render(5);
+            assert_eq!(rendered.flow.len(), rendered.labels.size().pixels());
+            assert!(rendered.flow.iter().flatten().all(|part| part.is_finite()), "{width}x{height}");
+        }
+    }
+}
+
+#[test]
 fn the_first_frame_has_no_earlier_one_and_so_no_flow() {
     let first = Scene::new(config(1)).expect("sound").render(0);
     assert!(first.flow_valid.iter().all(|&valid| !valid));

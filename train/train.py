@@ -99,7 +99,7 @@ def train(options, pictures: Pictures, held_out: Pictures) -> None:
         schedule.load_state_dict(saved["schedule"])
         first = saved["step"]
         print(f"resumed at step {first}", flush=True)
-    began, mean_loss = time.monotonic(), None
+    began, mean_loss, minutes, done = time.monotonic(), None, 0.0, first
     for step in range(first, options.steps):
         # Each step has draws of its own, so that a resumed run sees what an unbroken one would.
         random = np.random.default_rng((options.seed, step))
@@ -111,15 +111,16 @@ def train(options, pictures: Pictures, held_out: Pictures) -> None:
         schedule.step()
         mean_loss = loss.item() if mean_loss is None else 0.98 * mean_loss + 0.02 * loss.item()
         minutes = (time.monotonic() - began) / 60
-        last = step + 1 == options.steps or minutes > options.minutes
-        if (step + 1) % 50 == 0:
-            print(f"step {step + 1}/{options.steps}  loss {mean_loss:.3f}  {minutes:.1f} min", flush=True)
-        if (step + 1) % 250 == 0 or last:
+        done = step + 1
+        last = done == options.steps or minutes > options.minutes
+        if done % 50 == 0:
+            print(f"step {done}/{options.steps}  loss {mean_loss:.3f}  {minutes:.1f} min", flush=True)
+        if done % 250 == 0 or last:
             states = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
-            torch.save(states | {"schedule": schedule.state_dict(), "step": step + 1}, checkpoint)
+            torch.save(states | {"schedule": schedule.state_dict(), "step": done}, checkpoint)
         if last:
             break
-    result = report(confusion(network, held_out)) | {"steps": step + 1, "minutes": round(minutes, 1)}
+    result = report(confusion(network, held_out)) | {"steps": done, "minutes": round(minutes, 1)}
     torch.save(network.state_dict(), options.out / "network.pt")
     (options.out / "held_out.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))

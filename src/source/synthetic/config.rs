@@ -6,6 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The longest drive: bounds the table of its motion to 23 MB.
 const MAX_SECONDS: f64 = 3600.0;
+/// 8K video: bounds the planes of a scene to about 2 GB.
+const MAX_PIXELS: f64 = 7680.0 * 4320.0;
 /// Faster frames than any camera's.
 const MAX_FPS: f64 = 1000.0;
 
@@ -237,6 +239,7 @@ impl Config {
             ("can.step.by_ms", step.by_ms, -1e9, 1e9),
         ];
         check_ranges(&ranges)?;
+        check_ranges(&[("size (pixels)", self.size.pixels() as f64, 0.0, MAX_PIXELS)])?;
         check_image(self.format, self.size)
     }
 
@@ -318,6 +321,7 @@ mod tests {
             ("fps", Config { fps: 0.0, ..Config::default() }),
             ("seconds", Config { seconds: f64::NAN, ..Config::default() }),
             ("nv12", Config { size: Size::new(64, 63), format: PixelFormat::Nv12, ..Config::default() }),
+            ("pixels", Config { size: Size::new(16_000, 16_000), ..Config::default() }),
             ("image size", Config { size: Size::new(0, 63), ..Config::default() }),
         ] {
             let error = config.check().expect_err(key).to_string();

@@ -53,7 +53,7 @@ pub struct Rendered {
     pub state: VehicleState,
 }
 
-/// A synthetic drive. Rendering frames in order is twice as fast as picking them.
+/// A synthetic drive. [`Scene::render`] is fastest in order: it keeps its look at the frame before.
 #[derive(Debug)]
 pub struct Scene {
     config: Config,
@@ -154,7 +154,7 @@ impl Scene {
         Rendered { stamp, image, labels, flow, flow_valid, depth, state: self.drive.state_at(stamp) }
     }
 
-    /// Renders frame `frame` and its labels alone: the cheaper half of [`Scene::render`].
+    /// Renders frame `frame` and its labels alone: without flow it needs no look at the frame before.
     pub fn picture(&mut self, frame: u64) -> (Image, LabelMask) {
         self.trace(frame);
         let (size, colors) = (self.config.size, &mut self.colors);
