@@ -2,6 +2,8 @@
 
 mod support;
 
+use segfuse::data::{Event, Frame, FrameId, Image, Size, Stamp};
+use segfuse::trip::{Config, TripMetadata, TripWriter};
 use std::path::Path;
 use support::{segfuse, segfuse_ok};
 
@@ -10,6 +12,15 @@ struct Case<'a> {
     arguments: Vec<&'a str>,
     status: i32,
     told: &'a [&'a str],
+}
+
+/// A small picture that does not compress to nothing.
+fn picture(format: image::ImageFormat) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let picture =
+        image::RgbImage::from_fn(32, 24, |x, y| image::Rgb([(x * 37 + y * 91) as u8, (x * y) as u8, (x ^ y) as u8]));
+    picture.write_to(&mut bytes, format).expect("a small picture");
+    bytes.into_inner()
 }
 
 struct Files {
@@ -132,11 +143,7 @@ fn trips_that_cannot_be_used() {
 #[test]
 fn pictures_labels_dbc_and_logs_that_cannot_be_imported() {
     let files = Files::new();
-    let png = {
-        let mut bytes = std::io::Cursor::new(Vec::new());
-        image::RgbImage::new(32, 24).write_to(&mut bytes, image::ImageFormat::Png).expect("a small PNG");
-        bytes.into_inner()
-    };
+    let png = picture(image::ImageFormat::Png);
     files.write("cut/000.png", &png[..png.len() / 2]);
     files.write("nothing/readme.txt", "no picture");
     let log = files.write("can.log", "(1436509052.249713) vcan0 044#2A366C2BBA\n");
@@ -199,20 +206,22 @@ fn pictures_labels_dbc_and_logs_that_cannot_be_imported() {
 #[test]
 fn a_broken_jpeg_in_a_trip_is_dropped_and_counted_and_the_next_frame_is_answered() {
     let files = Files::new();
-    let jpeg = {
-        let mut bytes = std::io::Cursor::new(Vec::new());
-        image::RgbImage::new(32, 24).write_to(&mut bytes, image::ImageFormat::Jpeg).expect("a small JPEG");
-        bytes.into_inner()
-    };
-    files.write("jpeg/000.jpg", &jpeg);
-    files.write("jpeg/001.jpg", &jpeg[..jpeg.len() - 60]);
-    files.write("jpeg/002.jpg", &jpeg);
-    let (trip, summary) = (files.path("jpeg.mcap"), files.path("run.json"));
-    segfuse_ok(&["trip", "import", "--images", &files.path("jpeg"), "--rate", "10", "--out", &trip]);
-    segfuse_ok(&["replay", &trip, "--engine", "rten", "--summary", &summary]);
+    let whole = picture(image::ImageFormat::Jpeg);
+    let cut = whole[..whole.len() - 200].to_vec();
+    let trip = files.path("jpeg.mcap");
+    let mut writer =
+        TripWriter::create(trip.as_ref(), &TripMetadata::default(), &Config::default()).expect("a new trip");
+    for (id, jpeg) in (0..).zip([&whole, &cut, &whole]) {
+        let stamp = Stamp::from_ns((id + 1) * 100_000_000);
+        let image = Image::jpeg(Size::new(32, 24), jpeg.clone().into()).expect("not empty");
+        writer.write_event(&Event::Frame(Frame { id: FrameId(id), stamp, arrival: stamp, image })).expect("room");
+    }
+    writer.finish().expect("room");
+    let summary = files.path("run.json");
+    segfuse_ok(&["replay", &trip, "--engine", "rten", "--schedule", "every:3", "--summary", &summary]);
     let run = support::json(summary.as_ref());
-    let counts = ["frames", "published", "dropped", "unreadable"].map(|key| run[key].as_u64().expect(key));
-    assert_eq!(counts, [3, 2, 1, 1]);
+    let counts = ["frames", "published", "dropped", "unreadable", "keys"].map(|key| run[key].as_u64().expect(key));
+    assert_eq!(counts, [3, 2, 1, 1, 2]);
 }
 
 #[test]

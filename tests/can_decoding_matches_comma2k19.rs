@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-#[allow(unreachable_pub, reason = "each test is a crate of its own, which takes what it needs of the support")]
 mod support;
 
 use segfuse::align::{Aligner, Config};

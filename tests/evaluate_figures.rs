@@ -1,6 +1,5 @@
 //! The figures are those of the definitions: worked by hand, by properties, and by another program.
 
-#[allow(unreachable_pub, reason = "shared by test programs, each of which is a crate of its own")]
 mod support;
 
 use proptest::prelude::*;

@@ -50,7 +50,7 @@ fn the_masks_do_not_depend_on_speed_threads_or_repetition() {
         &["--threads", "1"][..],
         &["--threads", "2"],
         &["--threads", "5"],
-        &["--realtime", "--no-publish"],
+        &["--realtime"],
         &["--out", &trip.path("run.mcap")],
     ] {
         let again = trip.replay(&[&["--schedule", "every:4"], options].concat());

@@ -6,11 +6,10 @@ mod support;
 mod sample_trip;
 
 use sample_trip::{jpeg, noise};
-use segfuse::data::{CanFrame, CanId, ClassTable, Event, PixelFormat, Reading, Stamp, StateSample, VehicleState};
+use segfuse::data::{CanFrame, CanId, ClassTable, Event, PixelFormat, Stamp};
 use segfuse::source::{Source, SourceError};
 use segfuse::trip::import::{
-    CandumpConfig, CandumpLog, Comma2k19, ImageFolder, ImagesConfig, Merged, VideoFile, VideoTools, WithStates,
-    write_trip,
+    CandumpConfig, CandumpLog, Comma2k19, ImageFolder, ImagesConfig, Merged, VideoFile, VideoTools, write_trip,
 };
 use segfuse::trip::{Config, Range, TripReader, TripWriter, info};
 use std::path::Path;
@@ -216,15 +215,13 @@ fn a_video_without_ffmpeg_or_without_pictures_is_told_with_the_remedy() {
 }
 
 /// STEER_ANGLE of message 37, a signed 12-bit number of 1.5 degrees: enough to see that bytes came through.
-fn steering(frame: &CanFrame) -> Option<StateSample> {
+fn steering(frame: &CanFrame) -> Option<f64> {
     if (frame.bus, frame.id) != (0, CanId::Standard(37)) {
         return None;
     }
     let raw = i16::from_be_bytes([frame.payload()[0], frame.payload()[1]]) << 4 >> 4;
     let fraction = f64::from((frame.payload()[4] as i8) >> 4) * 0.1;
-    let angle = (f64::from(raw) * 1.5 + fraction).to_radians();
-    let state = VehicleState { steering_wheel_angle_rad: Some(Reading::valid(angle)), ..VehicleState::default() };
-    Some(StateSample { taken: frame.taken, arrival: frame.arrival, state })
+    Some(f64::from(raw) * 1.5 + fraction)
 }
 
 fn column(path: &Path) -> Vec<f64> {
@@ -236,24 +233,18 @@ fn column(path: &Path) -> Vec<f64> {
 fn forty_seconds_of_comma2k19_give_the_steering_angles_that_come_with_them() {
     let Some(data) = support::shared_data("forty_seconds_of_comma2k19") else { return };
     let segment = data.join("comma2k19");
-    let source = Comma2k19::open(&segment).expect("a segment");
+    let mut source = Comma2k19::open(&segment).expect("a segment");
     let metadata = source.metadata();
-    let (events, problems) = import(&mut WithStates::new(source, steering), &metadata);
+    let (events, problems) = import(&mut source, &metadata);
     assert!(problems.is_empty(), "{problems:?}");
-    let can = events.iter().filter(|event| matches!(event, Event::Can(_))).count();
-    assert_eq!(can, 90_261);
-    let angles: Vec<_> = events
-        .iter()
-        .filter_map(|event| match event {
-            Event::State(sample) => Some((sample.arrival.secs_f64(), sample.state.steering_wheel_angle_rad?.value)),
-            _ => None,
-        })
-        .collect();
+    assert_eq!(events.len(), 90_261);
+    let frames = events.iter().filter_map(|event| if let Event::Can(frame) = event { Some(frame) } else { None });
+    let angles: Vec<_> = frames.filter_map(|frame| Some((frame.arrival.secs_f64(), steering(frame)?))).collect();
     let steering = segment.join("processed_log/CAN/steering_angle");
     let (times, values) = (column(&steering.join("t")), column(&steering.join("value")));
     assert_eq!(angles.len(), times.len());
     for (((at, angle), time), value) in angles.iter().zip(&times).zip(&values) {
-        assert!((at - time).abs() < 1e-8 && (angle.to_degrees() - value).abs() < 1e-9, "{at}: {angle} for {value}");
+        assert!((at - time).abs() < 1e-8 && (angle - value).abs() < 1e-9, "{at}: {angle} for {value}");
     }
 }
 

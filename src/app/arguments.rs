@@ -1,6 +1,6 @@
 //! Options that several commands share.
 
-use crate::data::Size;
+use crate::data::{PixelFormat, Size};
 use crate::engine::network::{Chain, Channels};
 use crate::perceive::Schedule;
 use crate::source::synthetic;
@@ -87,6 +87,9 @@ pub struct SceneArguments {
     /// Frames a second [default: 30].
     #[arg(long)]
     pub fps: Option<f64>,
+    /// How the pictures are stored: jpeg (a twentieth of the bytes), rgb8, yuyv, uyvy, nv12 or grey [default: jpeg].
+    #[arg(long)]
+    pub format: Option<PixelFormat>,
 }
 
 impl SceneArguments {
@@ -96,6 +99,7 @@ impl SceneArguments {
         scene.seconds = self.seconds.unwrap_or(scene.seconds);
         scene.size = self.size.unwrap_or(scene.size);
         scene.fps = self.fps.unwrap_or(scene.fps);
+        scene.format = self.format.unwrap_or(scene.format);
     }
 }
 

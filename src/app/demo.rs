@@ -95,7 +95,7 @@ impl Made {
         let mut typed = Typed::parse_from(["replay".as_ref(), self.drive.as_os_str()]).replay;
         typed.out = Some(self.run.clone());
         typed.overlay = Some(self.overlay.clone());
-        typed.publish = !arguments.no_publish;
+        typed.publish = cfg!(feature = "zenoh") && !arguments.no_publish;
         typed.no_publish = arguments.no_publish;
         typed.await_subscriber = 0.0;
         typed

@@ -136,8 +136,6 @@ fn context(path: &Path, metadata: &TripMetadata) -> ReportContext {
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let mut facts = Vec::new();
     if let Some(network) = &metadata.network {
-        facts.push(("network".to_owned(), network.name.clone()));
-        facts.push(("runtime".to_owned(), network.runtime.clone()));
         facts.push(("network hash".to_owned(), network.hash.clone()));
     }
     ReportContext { title: format!("Evaluation of {name}"), subtitle: metadata.source.clone(), facts }

@@ -2,6 +2,7 @@
 
 use super::Misuse;
 use super::output::print;
+use super::progress::Progress;
 use super::replay::seconds;
 use super::session::Session;
 use crate::trip::{Range, Selection, export};
@@ -42,7 +43,7 @@ pub struct Arguments {
 }
 
 /// Exports; prints what was written.
-pub(super) fn run(arguments: &Arguments, _session: &Session) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let span = |given: Option<f64>| given.map(Duration::from_secs_f64);
     if let (Some(from), Some(until)) = (arguments.from, arguments.until)
         && from >= until
@@ -56,7 +57,10 @@ pub(super) fn run(arguments: &Arguments, _session: &Session) -> anyhow::Result<(
         states: arguments.states.clone(),
         range: Range { from: span(arguments.from), until: span(arguments.until) },
     };
-    let report = export(&arguments.trip, &selection)?;
+    let progress = Progress::new("export", None, session.quiet);
+    let report = export(&arguments.trip, &selection);
+    progress.close();
+    let report = report?;
     print(&format_args!(
         "{} frames, {} masks, {} labels, {} states ({} unreadable)",
         report.frames, report.masks, report.truth, report.states, report.skipped

@@ -14,7 +14,7 @@ use crate::trip::import::{
     write_trip,
 };
 use crate::trip::{Config, DbcText, TripMetadata, TripWriter};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 use std::path::{Path, PathBuf};
 
@@ -96,7 +96,11 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     });
     progress.close();
     let report = report.with_context(|| format!("{}: not imported whole", arguments.out.display()))?;
-    print(&account(arguments, &report)?)
+    print(&account(arguments, &report)?)?;
+    if report.summary.messages.values().sum::<u64>() == 0 {
+        bail!("{}: nothing could be imported: {}", arguments.out.display(), report.problems.join("; "));
+    }
+    Ok(())
 }
 
 /// Ends a source when the user says so, so that what was imported is a whole trip.

@@ -2,6 +2,8 @@
 
 use super::Misuse;
 use super::output::print;
+use super::progress::Progress;
+use super::session::Session;
 use crate::trip;
 use clap::Args;
 use std::path::PathBuf;
@@ -25,10 +27,13 @@ pub struct Arguments {
 }
 
 /// Recovers; prints the account.
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     if arguments.trip.canonicalize().ok() == arguments.out.canonicalize().ok() && arguments.out.exists() {
         return Err(Misuse(format!("--out {}: is the damaged trip itself", arguments.out.display())).into());
     }
-    let report = trip::recover(&arguments.trip, &arguments.out)?;
+    let progress = Progress::new("recover", None, session.quiet);
+    let report = trip::recover(&arguments.trip, &arguments.out);
+    progress.close();
+    let report = report?;
     if arguments.json { print(&serde_json::to_string_pretty(&report)?) } else { print(&report) }
 }

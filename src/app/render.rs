@@ -5,7 +5,7 @@ use super::arguments::SceneArguments;
 use super::output::print;
 use super::progress::Progress;
 use super::session::Session;
-use crate::data::{ClassTable, Event};
+use crate::data::{ClassTable, Event, PixelFormat};
 use crate::source::Source;
 use crate::source::can::Decoding;
 use crate::source::synthetic::{self, SyntheticSource};
@@ -58,7 +58,8 @@ pub(super) fn scene(file: Option<&Path>, drive: &SceneArguments) -> anyhow::Resu
                 std::fs::read_to_string(path).with_context(|| format!("{}: cannot read the scene", path.display()))?;
             toml::from_str(&text).map_err(|error| Misuse(format!("{}: {error}", path.display())))?
         }
-        None => synthetic::Config::default(),
+        // Without a file the pictures are stored as a camera on USB sends them.
+        None => synthetic::Config { format: PixelFormat::Jpeg, ..synthetic::Config::default() },
     };
     drive.apply(&mut scene);
     scene.check().map_err(|error| Misuse(error.to_string()))?;
@@ -109,5 +110,16 @@ fn calibration(scene: &synthetic::Config) -> Calibration {
         yaw_rad: lens.yaw_rad,
         pitch_rad: lens.pitch_rad,
         roll_rad: 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_scene_file_states_the_defaults() {
+        let shipped: synthetic::Config = toml::from_str(include_str!("../../config/scene.toml")).expect("well-formed");
+        assert_eq!(shipped, scene(None, &SceneArguments::default()).expect("the defaults are sound"));
     }
 }

@@ -40,6 +40,7 @@ The same trip and network give the same masks, bit for bit, at any speed and thr
 /// Options of `segfuse replay`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct Arguments {
     /// The trip.
     pub trip: PathBuf,
@@ -49,6 +50,9 @@ pub struct Arguments {
     /// Record masks without the camera frames: small, but a report has no pictures.
     #[arg(long, requires = "out")]
     pub without_frames: bool,
+    /// Record the planes of age and confidence with the masks.
+    #[arg(long, requires = "out")]
+    pub planes: bool,
     /// Write the summary as JSON.
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
@@ -91,7 +95,8 @@ pub(super) fn seconds(text: &str) -> Result<f64, String> {
 }
 
 impl Arguments {
-    pub(super) fn publishes(&self) -> bool {
+    #[cfg(feature = "zenoh")]
+    fn publishes(&self) -> bool {
         (self.publish || self.realtime) && !self.no_publish
     }
 
@@ -128,6 +133,7 @@ fn load_config(arguments: &Arguments) -> anyhow::Result<Config> {
     // A recording is complete or it is an error: only a live drive may drop for the disk's sake.
     config.trip.when_full = WhenFull::Wait;
     config.trip.frames &= !arguments.without_frames;
+    config.trip.planes |= arguments.planes;
     Ok(config)
 }
 
@@ -138,6 +144,10 @@ fn refuse_what_cannot_be_replayed(arguments: &Arguments, source: &TripReader) ->
             "{trip}: this trip has no camera frames, so there is nothing to perceive; \
              `segfuse trip export --states` writes its vehicle states, `segfuse trip info` shows what is in it"
         );
+    }
+    #[cfg(not(feature = "zenoh"))]
+    if arguments.publish {
+        return Err(Misuse("--publish: this program was built without the feature `zenoh`".into()).into());
     }
     for output in [&arguments.out, &arguments.overlay, &arguments.summary].into_iter().flatten() {
         if same_file(output, &arguments.trip) {
@@ -183,6 +193,7 @@ fn play(
     let first = first.after(Duration::from_secs_f64(arguments.from.unwrap_or(0.0)));
     let stop = || session.interrupt.asked();
     let mut paced = Paced::new(Box::new(source), first, &*session.clock, &stop);
+    #[cfg(feature = "zenoh")]
     sinks.pace_from(paced.offset_ns());
     let (mut summary, ended) = drive(&mut paced, stages, sinks.all(), session);
     summary.behind_ms = Some(paced.behind_ms());
@@ -230,11 +241,9 @@ impl Sinks {
         sinks
     }
 
+    #[cfg(feature = "zenoh")]
     fn pace_from(&mut self, offset_ns: i64) {
-        #[cfg(feature = "zenoh")]
         self.publishing.iter_mut().for_each(|publishing| publishing.pace_from(offset_ns));
-        #[cfg(not(feature = "zenoh"))]
-        let _ = offset_ns;
     }
 
     fn close(self, arguments: &Arguments, mut summary: Summary) -> anyhow::Result<Summary> {
@@ -319,7 +328,7 @@ fn overlay_format(path: &Path, ffmpeg: &Path) -> anyhow::Result<OverlayFormat> {
             OverlayFormat::Animation => {
                 bail!("--overlay {shown}: an MP4 needs ffmpeg (Debian: apt install ffmpeg); or name a .png")
             }
-            video => Ok(video),
+            video @ OverlayFormat::Video(_) => Ok(video),
         },
         _ => {
             Err(Misuse(format!("--overlay {shown}: the name must end in .mp4 (needs ffmpeg) or .png (animated)"))

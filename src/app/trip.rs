@@ -37,7 +37,7 @@ pub(super) fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
         Command::Import(arguments) => import::run(arguments, session),
         Command::Info(arguments) => info(arguments),
         Command::Export(arguments) => export::run(arguments, session),
-        Command::Recover(arguments) => recover::run(arguments),
+        Command::Recover(arguments) => recover::run(arguments, session),
     }
 }
 

@@ -1,6 +1,6 @@
-//! Sources put together: by time, and with the meaning of CAN frames added.
+//! Several sources as one, in order of time.
 
-use crate::data::{CanFrame, Event, StateSample};
+use crate::data::Event;
 use crate::source::{Source, SourceError};
 
 /// Several sources in one order of arrival; at equal times the earlier source in the list comes first.
@@ -44,43 +44,10 @@ impl Source for Merged {
     }
 }
 
-/// A source whose CAN frames are each followed by what `decode` makes of them.
-///
-/// The decoder is given by the composition root: what a frame means is configuration, not recording.
-pub struct WithStates<S, D> {
-    source: S,
-    decode: D,
-    pending: Option<StateSample>,
-}
-
-impl<S: Source, D: FnMut(&CanFrame) -> Option<StateSample>> WithStates<S, D> {
-    /// Adds states to `source`.
-    pub fn new(source: S, decode: D) -> Self {
-        Self { source, decode, pending: None }
-    }
-}
-
-impl<S: Source, D: FnMut(&CanFrame) -> Option<StateSample>> Source for WithStates<S, D> {
-    fn next(&mut self) -> Result<Option<Event>, SourceError> {
-        if let Some(sample) = self.pending.take() {
-            return Ok(Some(Event::State(sample)));
-        }
-        let event = self.source.next()?;
-        if let Some(Event::Can(frame)) = &event {
-            self.pending = (self.decode)(frame);
-        }
-        Ok(event)
-    }
-
-    fn frames(&self) -> Option<u64> {
-        self.source.frames()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{CanId, SourceStamp, Stamp, VehicleState};
+    use crate::data::Stamp;
 
     fn ticks(stamps: &[u64]) -> Box<dyn Source> {
         let events: Vec<_> = stamps.iter().map(|&ns| Event::Tick(Stamp::from_ns(ns))).collect();
@@ -96,23 +63,5 @@ mod tests {
         let mut merged = Merged::new(vec![ticks(&[1, 4, 4, 9]), ticks(&[]), ticks(&[0, 4, 10])]);
         let order: Vec<_> = drain(&mut merged).iter().map(|event| event.arrival().ns()).collect();
         assert_eq!(order, [0, 1, 4, 4, 4, 9, 10]);
-    }
-
-    #[test]
-    fn a_state_follows_the_can_frame_that_it_came_in() {
-        let can = |ns| {
-            let stamp = Stamp::from_ns(ns);
-            CanFrame::new(0, CanId::Standard(1), SourceStamp::monotonic(stamp), stamp, &[ns as u8]).expect("one byte")
-        };
-        let sample = |frame: &CanFrame| StateSample {
-            taken: frame.taken,
-            arrival: frame.arrival,
-            state: VehicleState::default(),
-        };
-        let events = vec![Event::Can(can(1)), Event::Can(can(2))];
-        let decode = |frame: &CanFrame| (frame.payload() == [2]).then(|| sample(frame));
-        let mut with_states = WithStates::new(events.into_iter(), decode);
-        let expected = [Event::Can(can(1)), Event::Can(can(2)), Event::State(sample(&can(2)))];
-        assert_eq!(drain(&mut with_states), expected);
     }
 }

@@ -1,7 +1,7 @@
 //! Other recordings brought into a trip: pictures, a video, a comma2k19 folder, a candump log.
 //!
-//! Each importer is a [`Source`]; [`Merged`] puts several in one order of time, [`WithStates`] adds
-//! what CAN frames mean, [`write_trip`] writes the result.
+//! Each importer is a [`Source`]; [`Merged`] puts several in one order of time,
+//! [`crate::source::can::Decoding`] adds what CAN frames mean, [`write_trip`] writes the result.
 //!
 //! ```no_run
 //! use segfuse::trip::{Config, TripWriter, import};
@@ -21,7 +21,7 @@ mod video;
 pub use candump::{CandumpConfig, CandumpLog};
 pub use comma2k19::Comma2k19;
 pub use images::{ImageFolder, ImagesConfig};
-pub use merged::{Merged, WithStates};
+pub use merged::Merged;
 pub use video::{VideoFile, VideoTools};
 
 use super::{TripError, TripSummary, TripWriter};
