@@ -7,7 +7,26 @@
 //! ```
 //!
 //! Live and replay run the very same loop. They differ only in which source and which
-//! sinks [`app`] puts in the boxes.
+//! sinks [`app`] puts in the boxes. Here a rendered drive, the shipped network, and counting:
+//!
+//! ```
+//! use segfuse::engine::{cpu, network::Network};
+//! use segfuse::sink::statistics::Statistics;
+//! use segfuse::source::synthetic::{self, SyntheticSource};
+//! use segfuse::{align, data::Size, perceive, pipeline::Pipeline};
+//!
+//! let scene = synthetic::Config { size: Size::new(160, 96), seconds: 0.2, ..Default::default() };
+//! let network = Network::from_folder("models/tiny".as_ref())?;
+//! let engine = cpu::CpuEngine::new(&network, &cpu::Config::default())?;
+//! let mut perceiver = perceive::Perceiver::new(engine, perceive::Config::default());
+//! let mut statistics = Statistics::new(network.classes().clone());
+//! let aligner = align::Aligner::new(align::Config::default());
+//! let pipeline = Pipeline::new(aligner, &mut perceiver, vec![&mut statistics]);
+//! let (counts, ended) = pipeline.run(&mut SyntheticSource::new(scene)?, &|| false);
+//! ended?;
+//! assert_eq!((counts.captured, counts.published, counts.dropped), (6, 6, 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod align;
 pub mod app;

@@ -63,7 +63,12 @@ impl<'a> Pipeline<'a> {
 
     /// Runs until the source ends or `stop` says so; then finishes every sink.
     pub fn run(mut self, source: &mut dyn Source, stop: &dyn Fn() -> bool) -> (Counts, Result<(), PipelineError>) {
-        let ran = self.take_all(source, stop).and_then(|()| self.release());
+        let ran = match self.take_all(source, stop) {
+            // A source that fails does not take back the frames that it gave.
+            Ok(()) => self.release(),
+            Err(PipelineError::Source(error)) => self.release().and(Err(error.into())),
+            Err(error) => Err(error),
+        };
         let finished = self.finish_sinks();
         self.counts.dropped = self.unanswered();
         (self.counts, ran.and(finished))
