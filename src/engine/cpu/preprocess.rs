@@ -229,7 +229,8 @@ impl SimdOp for Pass<'_> {
             for plane in 0..3 {
                 let source = [upper, lower].map(|row| &*row.planes[plan.channel(plane)]);
                 let target = (plane * *rows + row) * *cols;
-                blend(source, weight, (plan.scale[plane], plan.offset[plane]), &mut self.out[target..target + *cols]);
+                let affine = (plan.scale[plane], plan.offset[plane]);
+                colour::blend(isa, source, weight, affine, &mut self.out[target..target + *cols]);
             }
         }
     }
@@ -360,14 +361,6 @@ fn pick<T: Copy, const N: usize>(
     }
 }
 
-/// The output row between two resized rows, normalised.
-#[inline(always)]
-fn blend([upper, lower]: [&[f32]; 2], weight: f32, (scale, offset): (f32, f32), out: &mut [f32]) {
-    for ((upper, lower), out) in upper.iter().zip(lower).zip(out) {
-        *out = (upper + (lower - upper) * weight) * scale + offset;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::reference;
@@ -437,6 +430,19 @@ mod tests {
                 preprocessor.run(&image, &mut out).expect("an uncompressed image");
                 let plain = reference::preprocess(&image, 24, 40, &how).expect("not a JPEG");
                 assert!(farthest(&out, &plain) < 1e-5, "{format:?} {size}: {}", farthest(&out, &plain));
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_a_real_camera_are_fetched_from_where_the_reference_fetches_them() {
+        let how = Normalization::default();
+        for format in FORMATS {
+            for (width, cols) in [(1280, 1024), (480, 1024), (1280, 640), (1282, 640), (300, 517), (640, 131)] {
+                let image = image(format, Size::new(width, 6), 5, (width, 9));
+                let plain = reference::preprocess(&image, 5, cols, &how).expect("not a JPEG");
+                let apart = farthest(&run(&image, 5, cols, how), &plain);
+                assert!(apart < 1e-5, "{format:?} {width}-{cols}: {apart}");
             }
         }
     }
