@@ -2,10 +2,13 @@
 //!
 //! 100 s of a bus of 100 messages a second with counters and checksums, and a camera of 30 frames a second.
 
+mod support;
+
 use segfuse::align::{Aligner, Config};
-use segfuse::clock::{MeasuringClock, MonotonicClock};
 use segfuse::data::{CanFrame, CanId, Event, Frame, FrameId, Image, PixelFormat, Size, SourceStamp, Stamp};
 use segfuse::source::can::{CanDecoder, ChecksumRule, Config as Signals};
+use std::hint::black_box;
+use support::Bench;
 
 const MS: u64 = 1_000_000;
 const SECONDS: u64 = 100;
@@ -19,17 +22,11 @@ const SIGNALS: &str = "[[message]]\nname = 'SPEED'\ncounter = { signal = 'COUNTE
 
 fn main() {
     let events = drive();
-    check(&decode_and_push(&events));
-    let clock = MonotonicClock;
-    let mut times: Vec<i64> = Vec::new();
-    for _ in 0..50 {
-        let start = clock.now();
-        std::hint::black_box(decode_and_push(std::hint::black_box(&events)));
-        times.push(clock.now().signed_ns_since(start));
-    }
-    times.sort_unstable();
-    let each = |index: usize| times[index] as f64 / events.len() as f64;
-    println!("align/decode-and-push/100s: median {:.0} ns an event, p99 {:.0} ns", each(25), each(49));
+    let mut bench = Bench::start("align");
+    let work = || _ = black_box(decode_and_push(black_box(&events)));
+    let bytes = events.len() * size_of::<Event>();
+    bench.case("align/decode-and-push/100s", bytes, work, || check(&decode_and_push(&events)));
+    bench.finish();
 }
 
 /// The drive, a speed of as many m/s as seconds have passed, in order of arrival.
@@ -76,10 +73,10 @@ fn decode_and_push(events: &[Event]) -> Vec<(Stamp, Option<f64>)> {
     answers
 }
 
-fn check(answers: &[(Stamp, Option<f64>)]) {
-    assert!(answers.len() as u64 >= SECONDS * 30 - 1, "{} frames came out", answers.len());
-    for (stamp, speed) in answers.iter().skip(30) {
-        let speed = speed.expect("the bus never falls silent");
-        assert!((speed - stamp.secs_f64()).abs() < 1e-3, "{speed} at {stamp}");
+fn check(answers: &[(Stamp, Option<f64>)]) -> Result<(), String> {
+    if (answers.len() as u64) < SECONDS * 30 - 1 {
+        return Err(format!("{} frames came out", answers.len()));
     }
+    let wrong = |(stamp, speed): &&(Stamp, Option<f64>)| speed.is_none_or(|v| (v - stamp.secs_f64()).abs() >= 1e-3);
+    answers.iter().skip(30).find(wrong).map_or(Ok(()), |(stamp, speed)| Err(format!("{speed:?} at {stamp}")))
 }

@@ -17,6 +17,8 @@ fn main() {
             preprocess(&mut bench, &image, rows, cols);
         }
     }
+    let image = camera_image(PixelFormat::Rgb8, Size::new(480, 360));
+    preprocess(&mut bench, &image, 512, 1024);
     bench.finish();
 }
 

@@ -1,13 +1,15 @@
-//! Trip write and read: a second of 1280x720 at 30 fps as a car records it, against `mcap` alone and a plain copy.
+//! Trip write and read: three seconds of 1280x720 at 30 fps as a car records it, against a plain copy of the same bytes.
 //!
 //! A frame is a JPEG-sized blob, a mask as networks make them, and 30 CAN frames. Each case checks its answer.
 
-use segfuse::clock::{MeasuringClock, MonotonicClock};
+mod support;
+
 use segfuse::data::{
     CanFrame, CanId, Event, Frame, FrameId, Image, LabelMask, Origin, Perception, Size, SourceStamp, Stamp,
 };
 use segfuse::trip::{Compression, Config, Perceptions, Range, TripMetadata, TripReader, TripWriter};
 use std::path::Path;
+use support::Bench;
 
 const SIZE: Size = Size::new(1280, 720);
 const FRAMES: u64 = 90;
@@ -18,31 +20,33 @@ fn main() {
     let folder = std::env::temp_dir().join(format!("segfuse-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
     let frames: Vec<_> = (0..FRAMES).map(recorded).collect();
-    let copy = report("trip/copy/1280x720", || copy_plainly(&folder, &frames));
+    let mut bench = Bench::start("trip");
+    let plain = copy_plainly(&folder, &frames) as usize;
+    bench.case("trip/copy/90x1280x720", 2 * plain, || _ = copy_plainly(&folder, &frames), || Ok(()));
     for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
         let path = folder.join("trip.mcap");
         let name = format!("{compression:?}").to_lowercase();
-        let write = report(&format!("trip/write-{name}/1280x720"), || write_trip(&path, compression, &frames));
-        let read = report(&format!("trip/read-{name}/1280x720"), || read_trip(&path));
-        println!("    over the plain copy: write {:.2}, read {:.2}", write / copy, read / copy);
+        let moved = plain + write_trip(&path, compression, &frames) as usize;
+        let write = || _ = write_trip(&path, compression, &frames);
+        bench.case(&format!("trip/write-{name}/90x1280x720"), moved, write, || same_masks(&path, &frames));
+        write_trip(&path, compression, &frames);
+        let read = || _ = read_trip(&path);
+        bench.case(&format!("trip/read-{name}/90x1280x720"), moved, read, || same_masks(&path, &frames));
     }
+    bench.finish();
     std::fs::remove_dir_all(&folder).expect("it is ours");
 }
 
-/// Median milliseconds a frame of seven runs, and the bytes that each run handled.
-fn report(name: &str, run: impl Fn() -> u64) -> f64 {
-    let clock = MonotonicClock;
-    let mut bytes = 0;
-    let mut run_once = || {
-        let start = clock.now();
-        bytes = run();
-        clock.now().signed_ns_since(start) as f64 / 1e6 / FRAMES as f64
-    };
-    let mut times: Vec<f64> = (0..7).map(|_| run_once()).collect();
-    times.sort_by(f64::total_cmp);
-    let megabytes = bytes as f64 / 1e6;
-    println!("{name:<28} {:>8.3} ms a frame (worst {:.3}), {megabytes:.1} MB", times[3], times[6]);
-    times[3]
+/// Whether the masks that are read are those that were written.
+fn same_masks(path: &Path, frames: &[Recorded]) -> Result<(), String> {
+    let masks = Perceptions::open(path, Range::default()).map_err(|error| error.to_string())?;
+    for (read, (_, written)) in masks.zip(frames) {
+        let read = read.map_err(|error| error.to_string())?;
+        if read.mask != written.mask {
+            return Err(format!("another mask at {}", written.stamp));
+        }
+    }
+    Ok(())
 }
 
 type Recorded = (Vec<Event>, Perception);

@@ -16,6 +16,7 @@ pub mod preprocess;
 pub mod reference;
 mod rten;
 mod runtime;
+mod shuffle;
 mod taps;
 pub mod warp;
 

@@ -14,6 +14,7 @@
 mod colour;
 
 use super::super::EngineError;
+use super::shuffle::{Row, Shuffle};
 use super::taps::Taps;
 use crate::data::{Image, PixelFormat};
 use colour::{Nv12, Pair, Uyvy, Yuyv};
@@ -109,6 +110,8 @@ struct Plan {
     columns: Taps,
     format: Option<PixelFormat>,
     pairwise: bool,
+    /// How both taps are fetched, sixteen columns at once, where that can be.
+    shuffle: Option<Shuffle>,
     /// For each column where its left tap is: a pixel (YUV) or a byte. The right one follows it; at the
     /// far edge, where none follows, it counts for nothing.
     places: Vec<u32>,
@@ -125,6 +128,7 @@ impl Plan {
             columns: Taps::default(),
             format: None,
             pairwise: false,
+            shuffle: None,
             places: Vec::new(),
             weights: Vec::new(),
             scale: [0, 1, 2].map(|plane| (1.0 / (255.0 * f64::from(how.std[plane]))) as f32),
@@ -142,7 +146,12 @@ impl Plan {
         self.pairwise = self.columns.pairwise();
         self.weights.clone_from(&self.columns.weight);
         self.weights.resize(cols.next_multiple_of(LANES), 0.0);
-        let step = if image.format() == PixelFormat::Rgb8 { 3 } else { 1 };
+        let (step, row) = match image.format() {
+            PixelFormat::Rgb8 => (3, Row::Packed(3)),
+            PixelFormat::Grey => (1, Row::Packed(1)),
+            _ => (1, Row::Halves),
+        };
+        self.shuffle = Shuffle::new(&self.columns, row);
         self.places.clear();
         self.places.extend(self.columns.first.iter().map(|&x| x * step));
     }
@@ -167,7 +176,7 @@ struct Scratch {
     pixels: Vec<i32>,
     /// The camera row with room to read eight bytes from its last pixel on (RGB, grey).
     bytes: Vec<u8>,
-    /// Left and right tap of each column.
+    /// Left and right tap of each column; room for a last vector of them that is not full.
     picked: [Vec<i32>; 2],
     /// The two resized camera rows that the output row lies between.
     resized: [ResizedRow; 2],
@@ -184,7 +193,7 @@ impl Scratch {
     fn new(cols: usize) -> Self {
         let padded = cols.next_multiple_of(LANES);
         let row = ResizedRow { line: None, planes: [(); 3].map(|()| vec![0.0; padded]) };
-        let picked = [vec![0; padded], vec![0; padded]];
+        let picked = [(); 2].map(|()| vec![0; padded + LANES]);
         let (halves, resized) = (Default::default(), [row.clone(), row]);
         Self { pairs: Vec::new(), halves, pixels: Vec::new(), bytes: Vec::new(), picked, resized }
     }
@@ -220,7 +229,8 @@ impl SimdOp for Pass<'_> {
             for plane in 0..3 {
                 let source = [upper, lower].map(|row| &*row.planes[plan.channel(plane)]);
                 let target = (plane * *rows + row) * *cols;
-                blend(source, weight, (plan.scale[plane], plan.offset[plane]), &mut self.out[target..target + *cols]);
+                let affine = (plan.scale[plane], plan.offset[plane]);
+                colour::blend(isa, source, weight, affine, &mut self.out[target..target + *cols]);
             }
         }
     }
@@ -284,6 +294,11 @@ fn resize_pairs<I: Isa, P: Pair>(
         return;
     }
     colour::convert_pairs::<I, P>(isa, pairs, halves);
+    if let Some(shuffle) = &plan.shuffle {
+        shuffle.halves(halves, picked);
+        colour::mix_rgb(isa, picked, &plan.weights, &mut resized[slot].planes);
+        return;
+    }
     pixels.resize(2 * pairs.len() + 1, 0);
     for (pair, (&even, &odd)) in pixels.chunks_exact_mut(2).zip(halves[0].iter().zip(&halves[1])) {
         pair.copy_from_slice(&[even, odd]);
@@ -294,6 +309,9 @@ fn resize_pairs<I: Isa, P: Pair>(
 
 #[inline(always)]
 fn pick_rgb(row: &[u8], plan: &Plan, bytes: &mut Vec<u8>, picked: &mut [Vec<i32>; 2]) {
+    if let Some(shuffle) = &plan.shuffle {
+        return shuffle.bytes(row, picked);
+    }
     bytes.clear();
     bytes.extend_from_slice(row);
     bytes.extend([0; 8]);
@@ -320,6 +338,9 @@ fn pick_grey(row: &[u8], plan: &Plan, bytes: &mut Vec<u8>, picked: &mut [Vec<i32
         }
         return;
     }
+    if let Some(shuffle) = &plan.shuffle {
+        return shuffle.bytes(row, picked);
+    }
     bytes.clear();
     bytes.extend_from_slice(row);
     bytes.push(0);
@@ -337,14 +358,6 @@ fn pick<T: Copy, const N: usize>(
     for ((&place, left), right) in places.iter().zip(left).zip(right) {
         let window = row[place as usize..].first_chunk().expect("rows are lengthened by what a window needs");
         [*left, *right] = taps(window);
-    }
-}
-
-/// The output row between two resized rows, normalised.
-#[inline(always)]
-fn blend([upper, lower]: [&[f32]; 2], weight: f32, (scale, offset): (f32, f32), out: &mut [f32]) {
-    for ((upper, lower), out) in upper.iter().zip(lower).zip(out) {
-        *out = (upper + (lower - upper) * weight) * scale + offset;
     }
 }
 
@@ -417,6 +430,19 @@ mod tests {
                 preprocessor.run(&image, &mut out).expect("an uncompressed image");
                 let plain = reference::preprocess(&image, 24, 40, &how).expect("not a JPEG");
                 assert!(farthest(&out, &plain) < 1e-5, "{format:?} {size}: {}", farthest(&out, &plain));
+            }
+        }
+    }
+
+    #[test]
+    fn rows_of_a_real_camera_are_fetched_from_where_the_reference_fetches_them() {
+        let how = Normalization::default();
+        for format in FORMATS {
+            for (width, cols) in [(1280, 1024), (480, 1024), (1280, 640), (1282, 640), (300, 517), (640, 131)] {
+                let image = image(format, Size::new(width, 6), 5, (width, 9));
+                let plain = reference::preprocess(&image, 5, cols, &how).expect("not a JPEG");
+                let apart = farthest(&run(&image, 5, cols, how), &plain);
+                assert!(apart < 1e-5, "{format:?} {width}-{cols}: {apart}");
             }
         }
     }

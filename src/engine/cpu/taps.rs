@@ -44,6 +44,11 @@ impl Taps {
         self.weight.push((place - first as f64) as f32);
     }
 
+    /// Number of input samples.
+    pub(super) fn input(&self) -> usize {
+        self.input
+    }
+
     /// Number of output samples.
     pub(super) fn len(&self) -> usize {
         self.first.len()

@@ -79,17 +79,51 @@ pub(super) fn convert_pairs<I: Isa, P: Pair>(isa: I, words: &[i32], [even, odd]:
 
 /// Each column's colour between its two taps, words `R G B` with any highest byte.
 #[inline(always)]
-pub(super) fn mix_rgb<I: Isa>(isa: I, picked: &[Vec<i32>; 2], weights: &[f32], planes: &mut [Vec<f32>; 3]) {
-    let ops = isa.i32();
+pub(super) fn mix_rgb<I: Isa>(isa: I, [left, right]: &[Vec<i32>; 2], weights: &[f32], planes: &mut [Vec<f32>; 3]) {
+    let (ops, floats) = (isa.i32(), isa.f32());
     let [red, green, blue] = planes;
-    for at in (0..weights.len()).step_by(ops.len()) {
-        let (left, right) = (ops.load(&picked[0][at..]), ops.load(&picked[1][at..]));
-        let reds = (ops.to_float(byte::<I, 0>(isa, left)), ops.to_float(byte::<I, 0>(isa, right)));
-        let greens = (ops.to_float(byte::<I, 8>(isa, left)), ops.to_float(byte::<I, 8>(isa, right)));
-        let blues = (ops.to_float(byte::<I, 16>(isa, left)), ops.to_float(byte::<I, 16>(isa, right)));
-        store_between(isa, reds, (weights, at), red);
-        store_between(isa, greens, (weights, at), green);
-        store_between(isa, blues, (weights, at), blue);
+    let taps = left.chunks_exact(ops.len()).zip(right.chunks_exact(ops.len())).zip(weights.chunks_exact(ops.len()));
+    let red = red.chunks_exact_mut(ops.len());
+    let planes = red.zip(green.chunks_exact_mut(ops.len())).zip(blue.chunks_exact_mut(ops.len()));
+    for (((left, right), weight), ((red, green), blue)) in taps.zip(planes) {
+        let (left, right, weight) = (ops.load(left), ops.load(right), floats.load(weight));
+        floats.store(between(isa, byte::<I, 0>(isa, left), byte::<I, 0>(isa, right), weight), red);
+        floats.store(between(isa, byte::<I, 8>(isa, left), byte::<I, 8>(isa, right), weight), green);
+        floats.store(between(isa, byte::<I, 16>(isa, left), byte::<I, 16>(isa, right), weight), blue);
+    }
+}
+
+#[inline(always)]
+fn between<I: Isa>(isa: I, left: I::I32, right: I::I32, weight: I::F32) -> I::F32 {
+    let (ops, floats) = (isa.i32(), isa.f32());
+    let rise = ops.to_float(ops.sub(right, left));
+    floats.add(ops.to_float(left), floats.mul(rise, weight))
+}
+
+/// The row between two resized rows, times `scale`, plus `offset`.
+#[inline(always)]
+pub(super) fn blend<I: Isa>(
+    isa: I,
+    [upper, lower]: [&[f32]; 2],
+    weight: f32,
+    (scale, offset): (f32, f32),
+    out: &mut [f32],
+) {
+    let ops = isa.f32();
+    let (up, down, offset) = (ops.splat((1.0 - weight) * scale), ops.splat(weight * scale), ops.splat(offset));
+    let value = |upper: &[f32], lower: &[f32]| {
+        let upper = ops.add(ops.mul(ops.load(upper), up), offset);
+        ops.add(upper, ops.mul(ops.load(lower), down))
+    };
+    let sources = upper.chunks_exact(ops.len()).zip(lower.chunks_exact(ops.len()));
+    for ((upper, lower), out) in sources.zip(out.chunks_mut(ops.len())) {
+        if out.len() == ops.len() {
+            ops.store(value(upper, lower), out);
+        } else {
+            let mut last = [0.0; super::LANES];
+            ops.store(value(upper, lower), &mut last);
+            out.copy_from_slice(&last[..out.len()]);
+        }
     }
 }
 
