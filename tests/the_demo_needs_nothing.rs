@@ -42,3 +42,16 @@ fn two_demos_give_the_same_masks() {
     };
     assert_eq!(hash(one.path()), hash(other.path()));
 }
+
+#[test]
+#[cfg(feature = "zenoh")]
+fn a_taken_port_is_told_and_does_not_stop_the_demo() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // Taken by this test, or by somebody else: taken in any case.
+    let _taken = std::net::TcpListener::bind("127.0.0.1:7447");
+    let fixed = ["demo", "--quiet", "--size", "64x48", "--fps", "5", "--seconds", "1", "--out"];
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_segfuse")).args(fixed).arg(folder.path()).output().expect("it starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.contains("127.0.0.1:7447"), "{}\n{errors}", output.status);
+}

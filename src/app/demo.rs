@@ -10,6 +10,7 @@ use crate::sink::overlay::{self, OverlayFormat};
 use crate::trip::{Range, TripReader, WhenFull};
 use anyhow::Context;
 use clap::{Args, Parser};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -19,6 +20,9 @@ Examples:
 
 Needs nothing installed; with ffmpeg on the PATH the overlay is an MP4, without it an animated PNG.
 While it runs, `segfuse subscribe` in another terminal receives its masks.";
+
+/// Where config/zenoh.json5 listens.
+const DEFAULT_PORT: &str = "127.0.0.1:7447";
 
 /// Options of `segfuse demo`.
 #[derive(Args, Clone, Debug)]
@@ -98,6 +102,10 @@ impl Made {
         typed.publish = cfg!(feature = "zenoh") && !arguments.no_publish;
         typed.no_publish = arguments.no_publish;
         typed.await_subscriber = 0.0;
+        if typed.publish && TcpListener::bind(DEFAULT_PORT).is_err() {
+            tracing::warn!("another program listens on {DEFAULT_PORT}: the demo publishes on a free port instead");
+            typed.publishing.listen = vec!["tcp/127.0.0.1:0".into()];
+        }
         typed
     }
 
