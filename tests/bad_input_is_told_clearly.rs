@@ -245,6 +245,12 @@ fn configurations_and_options_that_cannot_be_used() {
             told: &["schedule.toml", "every:K"],
         },
         Case {
+            what: "threads",
+            arguments: vec!["replay", &trip, "--threads", "100000"],
+            status: 1,
+            told: &["100000", "256"],
+        },
+        Case {
             what: "missing config",
             arguments: vec!["replay", &trip, "--config", "no.toml"],
             status: 2,

@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code.into(),
         Err(error) if output::is_closed_pipe(&error) => EXIT_FAILED.into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told(&error));
             exit_status(&error).into()
         }
     }
@@ -77,6 +77,25 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     Ok(if session.interrupt.asked() { interrupt::EXIT_INTERRUPTED } else { 0 })
 }
 
+/// The error and its causes; a cause that an outer message already tells is not told again.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| {
+        let joint = if told.is_empty() { "" } else { ": " };
+        if told.contains(&cause) { told } else { told + joint + &cause }
+    })
+}
+
 fn exit_status(error: &anyhow::Error) -> u8 {
     if error.is::<ConfigError>() || error.is::<Misuse>() { EXIT_MISUSED } else { EXIT_FAILED }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = anyhow::anyhow!("no room").context("a.mcap: cannot write: no room").context("recording");
+        assert_eq!(told(&cause), "recording: a.mcap: cannot write: no room");
+    }
 }

@@ -131,9 +131,23 @@ pub struct Features {
     detailed: Option<Pooled<FeatureMap>>,
 }
 
+/// More threads than any vehicle computer has cores; the runtimes start every one that they are told to.
+const MAX_THREADS: usize = 256;
+
+fn check_threads(config: &Config) -> Result<(), EngineError> {
+    match config.threads {
+        Some(threads) if threads.get() > MAX_THREADS => Err(EngineError::Unavailable {
+            runtime: "cpu",
+            reason: format!("threads = {threads}: at most {MAX_THREADS}; leave it out to use every core"),
+        }),
+        _ => Ok(()),
+    }
+}
+
 impl CpuEngine {
     /// Loads `network` and runs it once, so that whatever is wrong with it is told now.
     pub fn new(network: &Network, config: &Config) -> Result<Self, EngineError> {
+        check_threads(config)?;
         let runtime = Runtime::choose(config)?;
         let (backbone, head) = load_graphs(&runtime, network)?;
         let info = EngineInfo {
