@@ -230,7 +230,6 @@ fn configurations_and_options_that_cannot_be_used() {
     let trip = files.trip();
     let unknown = files.write("unknown.toml", "[align]\nmax_speed = 3\n");
     let schedule = files.write("schedule.toml", "[perceive]\nschedule = \"sometimes\"\n");
-    let zenoh = files.write("zenoh.json5", "{ mode: \"spaceship\" }");
     check(&[
         Case {
             what: "unknown key",
@@ -305,6 +304,16 @@ fn configurations_and_options_that_cannot_be_used() {
             status: 1,
             told: &["onnxruntime", "/nowhere"],
         },
+    ]);
+}
+
+#[test]
+#[cfg(feature = "zenoh")]
+fn zenoh_endpoints_and_files_that_cannot_be_used() {
+    let files = Files::new();
+    let trip = files.trip();
+    let zenoh = files.write("zenoh.json5", "{ mode: \"spaceship\" }");
+    check(&[
         Case {
             what: "endpoint in nobody's hands",
             arguments: vec!["replay", &trip, "--publish", "--listen", "tcp/192.0.2.1:1"],
