@@ -342,3 +342,36 @@ fn zenoh_endpoints_and_files_that_cannot_be_used() {
         },
     ]);
 }
+
+#[test]
+fn no_output_overwrites_an_input_or_another_output() {
+    let files = Files::new();
+    let trip = files.trip();
+    let (run, other) = (files.path("run.mcap"), files.path("other.mcap"));
+    segfuse_ok(&["replay", &trip, "--engine", "rten", "--out", &run]);
+    let before = std::fs::read(&run).expect("the run");
+    let scene = files.write("scene.toml", "seconds = 0.2\n");
+    check(&[
+        Case { what: "evaluate", arguments: vec!["evaluate", &run, "--json", &run], status: 2, told: &["run.mcap"] },
+        Case { what: "report", arguments: vec!["evaluate", &run, "--html", &run], status: 2, told: &["run.mcap"] },
+        Case {
+            what: "export",
+            arguments: vec!["trip", "export", &run, "--states", &run],
+            status: 2,
+            told: &["run.mcap"],
+        },
+        Case {
+            what: "scene",
+            arguments: vec!["render", "--scene", &scene, "--out", &scene],
+            status: 2,
+            told: &["scene"],
+        },
+        Case {
+            what: "two outputs",
+            arguments: vec!["replay", &trip, "--out", &other, "--summary", &other],
+            status: 2,
+            told: &["other.mcap", "two outputs"],
+        },
+    ]);
+    assert!(std::fs::read(&run).expect("the run") == before, "the run was overwritten");
+}

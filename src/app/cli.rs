@@ -1,6 +1,7 @@
 //! The command line: every command with its options and an example.
 
 use super::logging::LogFormat;
+use super::output::print;
 #[cfg(feature = "zenoh")]
 use super::subscribe;
 use super::{demo, evaluate, render, replay, trip};
@@ -63,7 +64,9 @@ pub enum Command {
 
 impl Cli {
     /// Writes the completion script of `shell` to standard output.
-    pub(super) fn print_completions(shell: Shell) {
-        clap_complete::generate(shell, &mut Self::command(), "segfuse", &mut std::io::stdout());
+    pub(super) fn print_completions(shell: Shell) -> anyhow::Result<()> {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Self::command(), "segfuse", &mut script);
+        print(&String::from_utf8_lossy(&script))
     }
 }

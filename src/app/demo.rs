@@ -50,6 +50,9 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let scene = render::scene(None, &arguments.drive)?;
     print(&format_args!("rendering {} frames of {} …", scene.frames(), scene.size))?;
     render::render(&scene, &made.drive, session)?;
+    if session.interrupt.asked() {
+        return print(&format_args!("interrupted: {} holds what was rendered", made.drive.display()));
+    }
     let network = network::embedded()?;
     print(&format_args!("running '{}', publishing, drawing …", network.name()))?;
     let options = made.replay_options(arguments);
@@ -60,6 +63,9 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let summary = replay::replay(&options, &config, &network, source, session)?;
     write_json(&made.summary, &summary)?;
     print(&format_args!("\n{summary}\n"))?;
+    if session.interrupt.asked() {
+        return print(&format_args!("interrupted: {} holds what was perceived", made.run.display()));
+    }
     let (evaluation, mut context) = evaluate::of_trip(&made.run, None, &crate::evaluate::Config::default(), session)?;
     context.title = "segfuse demo".into();
     context.facts.extend(summary.facts());

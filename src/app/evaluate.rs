@@ -1,7 +1,7 @@
 //! `segfuse evaluate`: masks against true labels, from a run's trip or from two folders.
 
 use super::Misuse;
-use super::output::{print, write_json};
+use super::output::{keep_apart, print, write_json};
 use super::progress::Progress;
 use super::session::Session;
 use crate::data::{ClassTable, Perception};
@@ -58,10 +58,15 @@ pub struct Arguments {
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let config = Config { shown_frames: arguments.shown_frames, ..Config::default() };
     config.check().map_err(|error| Misuse(error.to_string()))?;
+    let inputs: Vec<&Path> = arguments.run.as_deref().into_iter().collect();
+    keep_apart(&inputs, &[arguments.json.as_deref(), arguments.html.as_deref()])?;
     let (evaluation, context) = match &arguments.run {
         Some(trip) => of_trip(trip, arguments.classes.as_deref(), &config, session)?,
         None => of_folders(arguments, &config, session)?,
     };
+    if session.interrupt.asked() {
+        return print(&"interrupted: no figures, for they would be of a part");
+    }
     if let Some(path) = &arguments.json {
         write_json(path, &evaluation)?;
     }

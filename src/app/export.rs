@@ -1,7 +1,7 @@
 //! `segfuse trip export`: frames, masks and vehicle states as files.
 
 use super::Misuse;
-use super::output::print;
+use super::output::{keep_apart, print};
 use super::progress::Progress;
 use super::replay::seconds;
 use super::session::Session;
@@ -50,6 +50,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     {
         return Err(Misuse(format!("--from {from} is not before --until {until}")).into());
     }
+    keep_apart(&[&arguments.trip], &[arguments.states.as_deref()])?;
     let selection = Selection {
         frames: arguments.frames.clone(),
         masks: arguments.masks.clone(),

@@ -2,9 +2,8 @@
 
 use super::Misuse;
 use super::evaluate::class_table;
-use super::output::print;
+use super::output::{keep_apart, print};
 use super::progress::Progress;
-use super::replay::same_file;
 use super::session::Session;
 use crate::data::{Event, Stamp};
 use crate::source::can::{self, CanDecoder, CanError, Decoding, builtin_signals};
@@ -76,14 +75,8 @@ pub(super) fn example_decoder() -> Result<CanDecoder, CanError> {
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let (sources, mut metadata) = open(arguments)?;
     let decoder = decoder(arguments, &mut metadata)?;
-    let inputs = [&arguments.video, &arguments.candump, &arguments.dbc];
-    if inputs.into_iter().flatten().any(|input| same_file(input, &arguments.out)) {
-        return Err(Misuse(format!(
-            "--out {}: is one of the inputs and would be overwritten",
-            arguments.out.display()
-        ))
-        .into());
-    }
+    let inputs = [&arguments.video, &arguments.candump, &arguments.dbc].into_iter().filter_map(Option::as_deref);
+    keep_apart(&inputs.collect::<Vec<_>>(), &[Some(&arguments.out)])?;
     let merged = Merged::new(sources);
     let frames = merged.frames();
     let mut source = Stopping { source: decoded(merged, decoder), session };

@@ -69,10 +69,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Trip(command) => trip::run(&command, &session),
         Command::Render(arguments) => render::run(&arguments, &session),
         Command::Version => version::run(),
-        Command::Completions { shell } => {
-            Cli::print_completions(shell);
-            Ok(())
-        }
+        Command::Completions { shell } => Cli::print_completions(shell),
     }?;
     Ok(if session.interrupt.asked() { interrupt::EXIT_INTERRUPTED } else { 0 })
 }

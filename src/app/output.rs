@@ -1,5 +1,6 @@
 //! Standard output that may be a pipe somebody closes, and files that are whole or not there.
 
+use super::Misuse;
 use anyhow::Context;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -16,10 +17,35 @@ pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Writes `value` as JSON to `path`, which is replaced in one step.
+/// Writes `value` as JSON to `path`. A plain file is replaced in one step; through a link, a pipe or a device it is written.
 pub(super) fn write_json(path: &Path, value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let json = serde_json::to_string_pretty(value).with_context(|| format!("{}: as JSON", path.display()))?;
+    let json = serde_json::to_string_pretty(value).with_context(|| format!("{}: as JSON", path.display()))? + "\n";
+    let cannot = || format!("{}: cannot be written", path.display());
+    if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        return std::fs::write(path, json).with_context(cannot);
+    }
     let part = path.with_extension("json.part");
-    let written = std::fs::write(&part, json + "\n").and_then(|()| std::fs::rename(&part, path));
-    written.with_context(|| format!("{}: cannot be written", path.display()))
+    let written = std::fs::write(&part, json).and_then(|()| std::fs::rename(&part, path));
+    written.inspect_err(|_| drop(std::fs::remove_file(&part))).with_context(cannot)
+}
+
+/// Refuses outputs that would overwrite an input or one another.
+pub(super) fn keep_apart(inputs: &[&Path], outputs: &[Option<&Path>]) -> Result<(), Misuse> {
+    let outputs: Vec<&Path> = outputs.iter().copied().flatten().collect();
+    for (index, output) in outputs.iter().enumerate() {
+        if inputs.iter().any(|input| same_file(output, input)) {
+            return Err(Misuse(format!(
+                "{}: is an input and would be overwritten: name another file",
+                output.display()
+            )));
+        }
+        if outputs[..index].iter().any(|other| other == output || same_file(output, other)) {
+            return Err(Misuse(format!("{}: is named for two outputs: name another file", output.display())));
+        }
+    }
+    Ok(())
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }

@@ -2,7 +2,7 @@
 
 use super::Misuse;
 use super::arguments::SceneArguments;
-use super::output::print;
+use super::output::{keep_apart, print};
 use super::progress::Progress;
 use super::session::Session;
 use crate::data::{ClassTable, Event, PixelFormat};
@@ -38,10 +38,11 @@ pub struct Arguments {
 /// Renders; prints what was written.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let scene = scene(arguments.scene.as_deref(), &arguments.drive)?;
+    keep_apart(&arguments.scene.as_deref().into_iter().collect::<Vec<_>>(), &[Some(&arguments.out)])?;
     let written = render(&scene, &arguments.out, session)?;
-    let seconds = scene.seconds;
+    let frames = written.messages.get("/camera/image").copied().unwrap_or(0);
     print(&format_args!(
-        "{}: {} frames of {} over {seconds} s, {} messages, {} bytes",
+        "{}: {frames} of {} frames of {}, {} messages, {} bytes",
         arguments.out.display(),
         scene.frames(),
         scene.size,

@@ -4,7 +4,7 @@ use super::Misuse;
 use super::arguments::{NetworkArguments, PublishArguments};
 use super::drive::{Stages, drive};
 use super::network;
-use super::output::{print, write_json};
+use super::output::{keep_apart, print, write_json};
 use super::paced::Paced;
 use super::progress::Progress;
 #[cfg(feature = "zenoh")]
@@ -33,7 +33,7 @@ Examples:
   segfuse replay drive.mcap                                      the embedded network, as fast as it goes
   segfuse replay seq.mcap --network net.onnx --schedule every:5 --out run.mcap --summary run.json
   segfuse replay drive.mcap --realtime                           publish at the recorded pace
-  segfuse replay drive.mcap --overlay out.mp4 --from 10 --until 20
+  segfuse replay drive.mcap --overlay out.mp4 --from 2 --until 8
 
 The same trip and network give the same masks, bit for bit, at any speed and thread count: compare `mask_hash`.";
 
@@ -121,7 +121,11 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     if let Some(path) = &arguments.summary {
         write_json(path, &summary)?;
     }
-    print(&summary)
+    print(&summary)?;
+    if summary.frames == 0 && !session.interrupt.asked() {
+        bail!("{}: no frame lies between --from and --until", arguments.trip.display());
+    }
+    Ok(())
 }
 
 /// The configuration that `arguments` name, or the defaults; a replay runs every frame unless it is told otherwise.
@@ -149,16 +153,8 @@ fn refuse_what_cannot_be_replayed(arguments: &Arguments, source: &TripReader) ->
     if arguments.publish {
         return Err(Misuse("--publish: this program was built without the feature `zenoh`".into()).into());
     }
-    for output in [&arguments.out, &arguments.overlay, &arguments.summary].into_iter().flatten() {
-        if same_file(output, &arguments.trip) {
-            return Err(Misuse(format!("{}: is the trip itself and would be overwritten", output.display())).into());
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn same_file(one: &Path, other: &Path) -> bool {
-    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+    let outputs = [&arguments.out, &arguments.overlay, &arguments.summary].map(Option::as_deref);
+    Ok(keep_apart(&[&arguments.trip], &outputs)?)
 }
 
 /// Everything after the arguments were understood: also what `demo` runs.

@@ -7,7 +7,7 @@ use crate::clock::{MeasuringClock, MonotonicClock};
 use crate::data::{ClassTable, Stamp};
 use crate::subscribe::{Config, Continuity, Received, SubscribeError, Subscriber};
 use crate::trip::encode_label_png;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub struct Arguments {
 /// Receives until it has enough; prints a line a second and a summary.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let end = arguments.seconds.map(|seconds| session.clock.now().after(Duration::from_secs_f64(seconds)));
-    let Some(mut subscriber) = open(arguments, end, session)? else { return Ok(()) };
+    let Some(mut subscriber) = open(arguments, end, session)? else { return enough(arguments, 0, session) };
     let mut saver = arguments.save.as_deref().map(Saver::create).transpose()?;
     let mut tally = Tally::new(session.clock.now());
     while !done(arguments, &tally, end, session) {
@@ -71,7 +71,18 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
             print(&line)?;
         }
     }
-    print(&tally.summary(&subscriber, arguments.json))
+    print(&tally.summary(&subscriber, arguments.json))?;
+    enough(arguments, tally.total, session)
+}
+
+/// Fewer masks than asked for is a failure, unless the user ended it.
+fn enough(arguments: &Arguments, total: u64, session: &Session) -> anyhow::Result<()> {
+    match arguments.count {
+        Some(count) if total < count && !session.interrupt.asked() => {
+            bail!("received {total} of {count} masks; is a publisher running with this vehicle and camera name?")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn done(arguments: &Arguments, tally: &Tally, end: Option<Stamp>, session: &Session) -> bool {

@@ -31,10 +31,14 @@ pub struct ReportContext {
     pub facts: Vec<(String, String)>,
 }
 
-/// Writes the page to `path`, which is replaced in one step or not at all.
+/// Writes the page to `path`. A plain file is replaced in one step or not at all; through anything else,
+/// such as a link or a pipe, it is written.
 pub fn write(path: &Path, evaluation: &Evaluation, context: &ReportContext) -> Result<(), EvaluateError> {
     let fail = |source| EvaluateError::File { path: path.to_owned(), source };
     let html = render(evaluation, context)?;
+    if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        return fs::write(path, html).map_err(fail);
+    }
     let part = part_path(path);
     let written = fs::write(&part, html).and_then(|()| fs::rename(&part, path));
     written.inspect_err(|_| drop(fs::remove_file(&part))).map_err(fail)
