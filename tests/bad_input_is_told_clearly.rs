@@ -375,3 +375,22 @@ fn no_output_overwrites_an_input_or_another_output() {
     ]);
     assert!(std::fs::read(&run).expect("the run") == before, "the run was overwritten");
 }
+
+#[test]
+fn a_log_that_is_cut_at_its_start_is_imported_and_what_is_refused_is_told() {
+    let files = Files::new();
+    let log = files.write("cut.log", "09.2 vcan0 0\n(1436509052.249713) vcan0 025#0000000000000000\n");
+    let dbc = files
+        .write("car.dbc", "VERSION \"\"\n\nBO_ 37 STEERING: 8 XXX\n SG_ ANGLE : 7|16@0- (0.1,0) [0|0] \"deg\" XXX\n");
+    let signals = files.write(
+        "car.toml",
+        "[[message]]\nname = \"STEERING\"\nchecksum = { rule = \"toyota\" }\n\n[[message.signal]]\n\
+         quantity = \"steering_wheel_angle\"\nsum = [\"ANGLE\"]\nunit = \"deg\"\n",
+    );
+    let out = files.path("out.mcap");
+    let output = segfuse(&["trip", "import", "--candump", &log, "--dbc", &dbc, "--signals", &signals, "--out", &out]);
+    let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{told}");
+    assert!(said.contains("/vehicle/can") && said.contains("1 items skipped"), "{said}");
+    assert!(told.contains("bad_checksum=1"), "{told}");
+}

@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::session::Session;
 use crate::data::{Event, Stamp};
 use crate::source::can::{self, CanDecoder, CanError, Decoding, builtin_signals};
-use crate::source::{Source, synthetic};
+use crate::source::{Source, SourceError, synthetic};
 use crate::trip::import::{
     CandumpConfig, CandumpLog, Comma2k19, ImageFolder, ImagesConfig, ImportReport, Merged, VideoFile, VideoTools,
     write_trip,
@@ -103,15 +103,42 @@ struct Stopping<'a> {
 }
 
 impl Source for Stopping<'_> {
-    fn next(&mut self) -> Result<Option<Event>, crate::source::SourceError> {
+    fn next(&mut self) -> Result<Option<Event>, SourceError> {
         if self.session.interrupt.asked() { Ok(None) } else { self.source.next() }
     }
 }
 
 fn decoded(source: Merged, decoder: Option<CanDecoder>) -> Box<dyn Source> {
     match decoder {
-        Some(decoder) => Box::new(Decoding::new(source, decoder)),
+        Some(decoder) => Box::new(Telling(Decoding::new(source, decoder))),
         None => Box::new(source),
+    }
+}
+
+/// Says at the end which CAN frames were refused: a vehicle state that is missing has a reason.
+struct Telling(Decoding<Merged>);
+
+impl Source for Telling {
+    fn next(&mut self) -> Result<Option<Event>, SourceError> {
+        let event = self.0.next()?;
+        if event.is_none() {
+            tell(self.0.decoder().counts());
+        }
+        Ok(event)
+    }
+
+    fn frames(&self) -> Option<u64> {
+        self.0.frames()
+    }
+}
+
+fn tell(counts: can::Counts) {
+    let can::Counts { frames, other, short, bad_checksum, bad_counter, frozen_counter, implausible } = counts;
+    if frames == other {
+        tracing::warn!(frames, "no CAN frame is of a message that the signals name: there is no vehicle state");
+    }
+    if short + bad_checksum + bad_counter + frozen_counter + implausible > 0 {
+        tracing::warn!(short, bad_checksum, bad_counter, frozen_counter, implausible, "CAN frames or values refused");
     }
 }
 

@@ -40,6 +40,9 @@ pub struct CandumpLog {
     ended: bool,
 }
 
+/// Lines refused in a row after which a file is no log.
+const MAX_REFUSED: usize = 1000;
+
 impl CandumpLog {
     /// Opens `path` and reads its first frames.
     pub fn open(path: &Path, config: &CandumpConfig) -> Result<Self, ImportError> {
@@ -70,7 +73,7 @@ impl CandumpLog {
     }
 
     fn fill(&mut self) -> Result<(), ImportError> {
-        while !self.ended && self.window.len() < REORDER_WINDOW && self.refused.is_empty() {
+        while !self.ended && self.window.len() < REORDER_WINDOW && self.may_read_on() {
             let Some(line) = self.read_line()? else { break };
             let parsed = parse(line.trim()).and_then(|parsed| self.place(parsed));
             if let Err(reason) = parsed {
@@ -78,6 +81,11 @@ impl CandumpLog {
             }
         }
         Ok(())
+    }
+
+    /// A refused line is told before more is read, unless nothing good was read yet: logs are cut at their start.
+    fn may_read_on(&self) -> bool {
+        self.refused.is_empty() || (self.window.is_empty() && self.refused.len() < MAX_REFUSED)
     }
 
     fn place(&mut self, parsed: Option<Parsed>) -> Result<(), String> {
