@@ -11,6 +11,7 @@
 
 mod chunk;
 mod contents;
+mod ending;
 mod export;
 mod file;
 pub mod import;
@@ -25,7 +26,9 @@ mod reader;
 mod recorder;
 mod recover;
 mod writer;
+mod zero;
 
+pub use ending::RecordedEnding;
 pub use export::{ExportReport, Selection, export, export_states, read_label_png, write_label_png};
 pub use info::{Condition, ImageInfo, TopicInfo, TripInfo, info};
 pub use label_png::encode_label_png;
