@@ -253,3 +253,33 @@ fn write(writer: &mut TripWriter, item: &Item) -> Result<(), TripError> {
         Item::Perception { arrival, perception } => writer.write_perception(*arrival, perception),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A recording whose disk failed.
+    fn failed(when_full: WhenFull) -> Recorder {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config { when_full, ..Config::default() };
+        let path = folder.path().join("run.mcap");
+        let recorder = Recorder::start(&path, &TripMetadata::default(), &config).expect("room");
+        recorder.shared.fail(&TripError::io(&path, "write", std::io::Error::from_raw_os_error(28)));
+        recorder
+    }
+
+    #[test]
+    fn a_replay_that_cannot_be_recorded_is_told_so_at_the_next_event_in_the_systems_words() {
+        let error = failed(WhenFull::Wait).on_event(&Event::Tick(Stamp::ZERO)).expect_err("the disk failed");
+        assert!(matches!(error, SinkError::Failed { .. }), "{error}");
+        assert!(error.to_string().contains("run.mcap: cannot write: No space left"), "{error}");
+    }
+
+    #[test]
+    fn a_live_recording_whose_disk_failed_drops_and_counts_and_the_drive_goes_on() {
+        let mut recorder = failed(WhenFull::Drop);
+        let error = recorder.on_event(&Event::Tick(Stamp::ZERO)).expect_err("the disk failed");
+        assert!(matches!(error, SinkError::Dropped { .. }), "{error}");
+        assert_eq!(recorder.handle().report().dropped.values().sum::<u64>(), 1);
+    }
+}
