@@ -20,11 +20,8 @@ fn at(ms: u64) -> Stamp {
 fn write(path: &Path, stamps_ms: &[u64], size: impl Fn(usize) -> Size) {
     let mut writer = TripWriter::create(path, &TripMetadata::default(), &Config::default()).expect("a new trip");
     let last = stamps_ms.last().expect("a frame") + FIRST_MS;
-    let state = |ms| StateSample {
-        taken: SourceStamp::monotonic(at(ms)),
-        arrival: at(ms),
-        state: VehicleState::default(),
-    };
+    let state =
+        |ms| StateSample { taken: SourceStamp::monotonic(at(ms)), arrival: at(ms), state: VehicleState::default() };
     let mut events: Vec<Event> =
         (FIRST_MS - 2_000..last + 1_000).step_by(10).map(|ms| Event::State(state(ms))).collect();
     for (id, stamp_ms) in stamps_ms.iter().enumerate() {
@@ -34,7 +31,9 @@ fn write(path: &Path, stamps_ms: &[u64], size: impl Fn(usize) -> Size) {
         events.push(Event::Frame(Frame { id: FrameId(id as u64), stamp, arrival, image }));
     }
     events.sort_by_key(Event::arrival);
-    events.iter().for_each(|event| writer.write_event(event).expect("room"));
+    for event in &events {
+        writer.write_event(event).expect("room");
+    }
     writer.finish().expect("room");
 }
 
@@ -64,10 +63,8 @@ fn a_part_has_the_frames_whose_captions_say_so_and_keeps_its_seconds() {
     assert_eq!(stamps(&again).first(), Some(&at(FIRST_MS + 1_500)));
     segfuse_ok(&["evaluate", &run, "--html", &page]);
     let page = std::fs::read_to_string(page).expect("the report");
-    assert!(page.contains("at 1.000 s") || page.contains("at 1.033 s") || page.contains("at 1.5"), "{}", {
-        page.split("at ").filter(|part| part.contains(" s")).map(|part| &part[..12.min(part.len())]).collect::<String>()
-    });
-    assert!(!page.contains("at 8.") && !page.contains("at 0."), "absolute seconds, or those of the run");
+    let shown: Vec<f64> = page.split("at ").filter_map(|text| text.split_once(" s ·")?.0.parse().ok()).collect();
+    assert!(!shown.is_empty() && shown.iter().all(|seconds| (1.0..=2.0).contains(seconds)), "{shown:?}");
     let told: serde_json::Value = serde_json::from_str(&segfuse_ok(&["trip", "info", &run, "--json"])).expect("JSON");
     assert_eq!(told["zero_s"], FIRST_MS as f64 / 1000.0);
 }

@@ -33,13 +33,13 @@ pub struct NetworkArguments {
     #[arg(long, value_name = "rgb|bgr", value_parser = word::<Channels>)]
     pub channels: Option<Channels>,
     /// Plain ONNX only: what the bytes 0 to 255 are multiplied by first [default: 1/255].
-    #[arg(long, value_name = "FACTOR", value_parser = factor)]
+    #[arg(long, value_name = "FACTOR", value_parser = factor, allow_hyphen_values = true)]
     pub scale: Option<f32>,
     /// Plain ONNX only: mean of each channel after scaling, in the order of --channels [default: 0.485,0.456,0.406].
     #[arg(long, value_name = "A,B,C", value_parser = triple, allow_hyphen_values = true)]
     pub mean: Option<Triple>,
     /// Plain ONNX only: standard deviation of each channel after scaling [default: 0.229,0.224,0.225].
-    #[arg(long, value_name = "A,B,C", value_parser = deviations)]
+    #[arg(long, value_name = "A,B,C", value_parser = deviations, allow_hyphen_values = true)]
     pub std: Option<Triple>,
     /// Plain ONNX only: common resizes as scripts around OpenCV do, for comparable figures; fine makes better masks
     /// [default: common].

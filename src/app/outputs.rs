@@ -160,7 +160,7 @@ impl Overlay {
             tracing::warn!("overlay: {note}");
         }
         if let Some(failure) = self.sink.failure() {
-            summary.fail(format!("--overlay {path}: there is none: {failure}"));
+            summary.fail(format!("--overlay {path}: not written: {failure}"));
         } else if left_out > 0 {
             summary.fail(format!("--overlay {path}: it lacks {left_out} frames that could not be drawn"));
         }

@@ -11,8 +11,8 @@ use super::session::Session;
 use super::summary::Summary;
 #[cfg(feature = "zenoh")]
 use crate::config::Config;
-use crate::engine::network::Network;
 use crate::engine::Engine;
+use crate::engine::network::Network;
 use crate::trip::{Range, TripReader, WhenFull};
 use anyhow::bail;
 use clap::Args;

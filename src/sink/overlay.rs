@@ -112,10 +112,8 @@ pub enum OverlayError {
         frames: u64,
     },
     /// The program said that all is well and left a file that is cut.
-    #[error("{path}: {program} left it incomplete after {frames} frames: {complaint}")]
+    #[error("{program} left the file incomplete after {frames} frames: {complaint}")]
     Cut {
-        /// The file.
-        path: PathBuf,
         /// The program.
         program: String,
         /// Frames handed to it.
@@ -261,19 +259,23 @@ impl OverlaySink {
         }
         if !std::mem::replace(&mut self.other_size, true) {
             let other = image.size();
-            tracing::warn!("overlay: pictures of another size ({other}) are scaled into {first}, that of the first one");
+            tracing::warn!(
+                "overlay: pictures of another size ({other}) are scaled into {first}, that of the first one"
+            );
         }
-        let (image, mask) = fit::fit(image, mask, first).map_err(dropped)?;
+        let (image, mask) = fit::fit(image, mask, first).map_err(|error| dropped(error.to_string()))?;
         self.write(&image, &mask)
     }
 
     fn write(&mut self, image: &Image, mask: &LabelMask) -> Result<(), SinkError> {
         match &mut self.state {
             State::Video(_, writer) => {
-                let rgb = crate::data::to_rgb8(image).map_err(dropped)?;
+                let rgb = crate::data::to_rgb8(image).map_err(|error| dropped(error.to_string()))?;
                 writer.write(&rgb, mask, &self.caption).map_err(failed)
             }
-            State::Animation(_, writer) => writer.push(image, mask, &self.caption).map_err(dropped),
+            State::Animation(_, writer) => {
+                writer.push(image, mask, &self.caption).map_err(|error| dropped(error.to_string()))
+            }
             State::Waiting | State::Failed | State::Done(_) => Err(dropped("the overlay has ended")),
         }
     }
@@ -325,8 +327,8 @@ fn failed(error: OverlayError) -> SinkError {
     SinkError::Failed { sink: NAME, source: Box::new(error) }
 }
 
-fn dropped(reason: impl ToString) -> SinkError {
-    SinkError::Dropped { sink: NAME, reason: reason.to_string() }
+fn dropped(reason: impl Into<String>) -> SinkError {
+    SinkError::Dropped { sink: NAME, reason: reason.into() }
 }
 
 fn describe(perception: &Perception, zero: Stamp, caption: &mut String) {

@@ -1,12 +1,12 @@
 //! What is in a trip, for people and for scripts. Reads and verifies every chunk.
 
-use super::{RecordedEnding, TripError};
 use super::file::TripFile;
 use super::message::{Kind, decode_event};
 use super::messages::{Message, Messages, Wanted};
 use super::metadata::{END_RECORD, RECORD};
 use super::reader::read_metadata;
 use super::zero::zero;
+use super::{RecordedEnding, TripError};
 use crate::data::{Event, PixelFormat, Quantity, Stamp};
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -25,6 +25,7 @@ mod queue;
 mod reader;
 mod recorder;
 mod recover;
+mod summary;
 mod writer;
 mod zero;
 
@@ -37,7 +38,8 @@ pub use perceptions::{Lookup, Perceptions};
 pub use reader::{Range, TripReader};
 pub use recorder::{Recorder, RecorderHandle, RecordingReport};
 pub use recover::{LostSpan, RecoveryReport, recover};
-pub use writer::{Compression, Config, TripSummary, TripWriter, WhenFull};
+pub use summary::TripSummary;
+pub use writer::{Compression, Config, TripWriter, WhenFull};
 
 use crate::data::Stamp;
 use std::path::{Path, PathBuf};

@@ -3,12 +3,12 @@
 //! [`Perceptions`] streams in order; [`Lookup`] finds single frames by their stamp, for pictures
 //! of the worst of them.
 
-use super::{RecordedEnding, TripError, TripMetadata};
 use super::file::TripFile;
 use super::message::{Kind, PerceptionHead, decode_event, decode_mask, decode_plane};
 use super::messages::{Message, Messages, Wanted, wanted_messages};
 use super::reader::{Range, read_metadata};
 use super::zero;
+use super::{RecordedEnding, TripError, TripMetadata};
 use crate::data::{Event, Frame, GroundTruth, LabelMask, Perception, Plane, Stamp};
 use prost::bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};

@@ -10,7 +10,8 @@
 
 use super::message::Kind;
 use super::queue::{Queue, Refused};
-use super::writer::{Config, TripSummary, TripWriter, WhenFull};
+use super::summary::TripSummary;
+use super::writer::{Config, TripWriter, WhenFull};
 use super::{TripError, TripMetadata};
 use crate::data::{AlignedFrame, Ending, Event, Image, Perception, Plane, Stamp};
 use crate::sink::{Sink, SinkError};

@@ -8,11 +8,12 @@ use super::TripError;
 use super::ending;
 use super::message::{self, DESCRIPTORS, Kind, PerceptionHead, proto};
 use super::metadata::{END_RECORD, RECORD, TripMetadata};
+use super::summary::TripSummary;
 use crate::data::{Ending, Event, Frame, GroundTruth, Perception, Plane, Stamp};
 use foxglove::Encode as _;
 use foxglove::messages::{CompressedImage, RawImage};
 use mcap::records::{MessageHeader, Metadata};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -105,24 +106,6 @@ impl Config {
     pub(super) fn wants(&self, event: &Event) -> bool {
         self.frames || !matches!(event, Event::Frame(_))
     }
-}
-
-/// What a finished trip holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct TripSummary {
-    /// Messages written, by topic.
-    pub messages: BTreeMap<String, u64>,
-    /// Bytes of the file.
-    pub bytes: u64,
-    /// XXH3-64 over the hashes of all masks in order; `None` without masks.
-    #[serde(serialize_with = "as_hex")]
-    pub mask_hash: Option<u64>,
-}
-
-/// 16 hexadecimal digits: JSON's numbers do not hold 64 bits everywhere.
-#[allow(clippy::ref_option, reason = "the signature that serde calls")]
-fn as_hex<S: Serializer>(hash: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
-    hash.map(|hash| format!("{hash:016x}")).serialize(to)
 }
 
 /// An unfinished trip. Dropping it finishes the file as well as it can; [`TripWriter::finish`] tells how that went.

@@ -44,7 +44,9 @@ impl Runtime {
         match OnnxRuntime::load(None, threads) {
             Ok(found) => Self::OnnxRuntime(found),
             Err(error) => {
-                tracing::warn!("{LIBRARY} cannot be loaded: using rten, about half as fast (--onnxruntime-library names one)");
+                tracing::warn!(
+                    "{LIBRARY} cannot be loaded: using rten, about half as fast (--onnxruntime-library names one)"
+                );
                 tracing::debug!("{error}");
                 Self::Rten(Rten::new(threads))
             }

@@ -51,8 +51,8 @@ fn read_head(file: &mut File) -> io::Result<Option<([u8; 4], u64)>> {
 mod tests {
     use super::*;
 
-    fn with_box(name: &[u8; 4], content: usize) -> Vec<u8> {
-        [&(content as u32 + 8).to_be_bytes()[..], name, &vec![0; content]].concat()
+    fn with_box(name: [u8; 4], content: usize) -> Vec<u8> {
+        [&(content as u32 + 8).to_be_bytes()[..], &name, &vec![0; content]].concat()
     }
 
     #[test]
@@ -60,12 +60,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("video.mp4");
         let long = [&1u32.to_be_bytes()[..], b"mdat", &20u64.to_be_bytes(), &[7; 4]].concat();
-        let whole = [with_box(b"ftyp", 12), with_box(b"moov", 5), long].concat();
+        let whole = [with_box(*b"ftyp", 12), with_box(*b"moov", 5), long].concat();
         for end in 0..=whole.len() {
             std::fs::write(&path, &whole[..end]).expect("a small file");
             assert_eq!(is_whole(&path).unwrap_or(false), end == whole.len(), "cut at {end} of {}", whole.len());
         }
-        std::fs::write(&path, with_box(b"mdat", 30)).expect("a small file");
+        std::fs::write(&path, with_box(*b"mdat", 30)).expect("a small file");
         assert!(!is_whole(&path).expect("readable"), "without an index nothing plays it");
     }
 }

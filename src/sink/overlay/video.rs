@@ -177,12 +177,7 @@ impl VideoWriter {
     }
 
     fn cut(&mut self) -> OverlayError {
-        OverlayError::Cut {
-            path: self.path.clone(),
-            program: self.program.clone(),
-            frames: self.frames,
-            complaint: self.first_complaint(),
-        }
+        OverlayError::Cut { program: self.program.clone(), frames: self.frames, complaint: self.first_complaint() }
     }
 
     /// The first line of what ffmpeg complained: those after it mostly repeat it.
