@@ -108,6 +108,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let source = TripReader::open(&arguments.trip, range)?;
     refuse_what_cannot_be_replayed(arguments, &source)?;
     let network = network::open(&arguments.network)?;
+    let last_s = source.span().map_or(0.0, |(_, last)| last.signed_ns_since(source.zero()) as f64 / 1e9);
     let mut summary = replay(arguments, &config, &network, source, session)?;
     if let Some(path) = &arguments.summary
         && let Err(error) = write_json(path, &summary)
@@ -117,7 +118,8 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     print(&summary)?;
     summary.check()?;
     if summary.frames == 0 && !session.interrupt.asked() {
-        bail!("{}: no frame lies between --from and --until", arguments.trip.display());
+        let trip = arguments.trip.display();
+        bail!("{trip}: no frame lies between --from and --until; the trip ends {last_s:.3} s after its zero");
     }
     Ok(())
 }
