@@ -9,7 +9,6 @@ use super::outputs::Sinks;
 use super::paced::Paced;
 use super::session::Session;
 use super::summary::Summary;
-#[cfg(feature = "zenoh")]
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::network::Network;
