@@ -101,6 +101,86 @@ fn networks_that_cannot_be_used() {
 }
 
 #[test]
+fn options_for_plain_networks_are_refused_where_they_would_be_ignored_and_where_they_make_no_sense() {
+    let files = Files::new();
+    let trip = files.trip();
+    let plain = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/networks/plain.onnx");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny");
+    let table = files.write("table.toml", "name = \"x\"\n");
+    let given = [
+        ("--channels", "bgr"),
+        ("--scale", "1"),
+        ("--mean", "0,0,0"),
+        ("--std", "1,1,1"),
+        ("--chain", "fine"),
+        ("--network-classes", "camvid"),
+    ];
+    for (option, value) in given {
+        for (network, told) in [("tiny", "embedded"), (folder, "model.toml")] {
+            let arguments = vec!["replay", &trip, "--network", network, option, value];
+            check(&[Case { what: option, arguments, status: 2, told: &[option, "plain ONNX", network, told] }]);
+        }
+    }
+    for (option, value, told) in [
+        ("--scale", "nan", "1e-6 to 1e6"),
+        ("--scale", "0", "1e-6 to 1e6"),
+        ("--scale", "inf", "1e-6 to 1e6"),
+        ("--scale", "-1", "--scale"),
+        ("--std", "0,0,0", "1e-6 to 1e6"),
+        ("--std", "1,nan,1", "1e-6 to 1e6"),
+        ("--mean", "nan,0,0", "three numbers"),
+        ("--mean", "0,inf,0", "three numbers"),
+        ("--network-classes", "mapillary", "cityscapes and camvid"),
+        ("--network-classes", "nowhere.toml", "cannot be read"),
+        ("--network-classes", &table, "table.toml"),
+    ] {
+        let arguments = vec!["replay", &trip, "--network", plain, option, value];
+        check(&[Case { what: option, arguments, status: 2, told: &[option, told] }]);
+    }
+    let sound = ["--channels", "bgr", "--scale", "1", "--mean", "-1,100,100", "--std", "50,50,50", "--chain", "fine"];
+    segfuse_ok(&[&["replay", &trip, "--engine", "rten", "--network", plain], &sound[..]].concat());
+}
+
+#[test]
+#[cfg(unix)]
+fn what_is_no_trip_is_told_with_what_to_do_instead() {
+    let files = Files::new();
+    let video = files.write("video.mp4", b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2");
+    let picture = files.write("picture.png", picture(image::ImageFormat::Png));
+    let log = files.write("can.log", "(1436509052.249713) vcan0 044#2A366C2BBA\n");
+    let (empty, folder, pipe) = (files.write("empty.mcap", ""), files.path("folder"), files.path("pipe"));
+    std::fs::create_dir(&folder).expect("a folder");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    for (path, told) in [
+        (&video, ["a video", "segfuse trip import --video"]),
+        (&picture, ["a picture", "segfuse trip import --images"]),
+        (&log, ["CAN frames", "segfuse trip import --candump"]),
+        (&folder, ["a folder", "segfuse trip import --images"]),
+        (&empty, ["empty.mcap", "it is empty"]),
+        (&pipe, ["pipe", "copy it into"]),
+    ] {
+        check(&[Case { what: path, arguments: vec!["replay", path], status: 1, told: &told }]);
+    }
+}
+
+#[test]
+fn without_onnxruntime_one_short_line_says_so() {
+    let files = Files::new();
+    let trip = files.trip();
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_segfuse"));
+    program.args(["replay", &trip, "--quiet", "--until", "0.1"]).env_remove("ORT_DYLIB_PATH");
+    let output = program.output().expect("it starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if errors.contains("runtime=\"onnxruntime") {
+        eprintln!("SKIPPED: without_onnxruntime_one_short_line_says_so: the system has one");
+        return;
+    }
+    let told: Vec<&str> = errors.lines().filter(|line| line.contains("libonnxruntime.so")).collect();
+    assert!(told.len() == 1 && told[0].len() < 120, "{errors}");
+    assert!(told[0].contains("rten") && told[0].contains("--onnxruntime-library"), "{errors}");
+}
+
+#[test]
 fn trips_that_cannot_be_used() {
     let files = Files::new();
     let trip = files.trip();
@@ -229,6 +309,8 @@ fn configurations_and_options_that_cannot_be_used() {
     let files = Files::new();
     let trip = files.trip();
     let unknown = files.write("unknown.toml", "[align]\nmax_speed = 3\n");
+    let threads = files.write("threads.toml", "[engine]\nthreads = 1000\n");
+    let chunks = files.write("chunks.toml", "[trip]\nchunk_bytes = 1\n");
     let schedule = files.write("schedule.toml", "[perceive]\nschedule = \"sometimes\"\n");
     check(&[
         Case {
@@ -246,8 +328,26 @@ fn configurations_and_options_that_cannot_be_used() {
         Case {
             what: "threads",
             arguments: vec!["replay", &trip, "--threads", "100000"],
-            status: 1,
-            told: &["100000", "256"],
+            status: 2,
+            told: &["100000", "1 to 256"],
+        },
+        Case {
+            what: "no threads",
+            arguments: vec!["replay", &trip, "--threads", "0"],
+            status: 2,
+            told: &["'0'", "1 to 256"],
+        },
+        Case {
+            what: "threads in the file",
+            arguments: vec!["replay", &trip, "--config", &threads],
+            status: 2,
+            told: &["threads.toml", "engine.threads is 1000", "1 to 256"],
+        },
+        Case {
+            what: "chunks in the file",
+            arguments: vec!["replay", &trip, "--config", &chunks],
+            status: 2,
+            told: &["chunks.toml", "trip.chunk_bytes is 1", "65536"],
         },
         Case {
             what: "missing config",

@@ -54,16 +54,18 @@ fn the_file_says_what_it_holds() {
 }
 
 #[test]
-fn a_range_leaves_out_what_arrived_outside_it() {
+fn a_range_leaves_out_frames_by_their_stamps_and_all_else_by_its_arrival() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("trip.mcap");
     let (events, _) = write(&path, 60, &config());
     let (from, until) = (Duration::from_millis(400), Duration::from_millis(900));
-    let start = events[0].arrival();
-    let expected: Vec<_> = events
-        .into_iter()
-        .filter(|event| event.arrival() >= start.after(from) && event.arrival() <= start.after(until))
-        .collect();
+    let at = |event: &Event| match event {
+        Event::Frame(frame) => frame.stamp,
+        other => other.arrival(),
+    };
+    let zero = events.iter().find(|event| matches!(event, Event::Frame(_))).map(at).expect("a frame");
+    let is_inside = |event: &Event| (zero.after(from)..=zero.after(until)).contains(&at(event));
+    let expected: Vec<_> = events.into_iter().filter(is_inside).collect();
     assert!(expected.len() > 50);
     assert!(read(&path, Range { from: Some(from), until: Some(until) }) == expected);
 }

@@ -95,6 +95,7 @@ pub(super) fn of_trip(
     let perceptions = Perceptions::open(path, Range::default())?;
     let metadata = perceptions.metadata().clone();
     let predicted = mask_table(path, &metadata)?;
+    let (zero, ended) = (perceptions.zero(), perceptions.ending());
     let mut lookup = Lookup::open(path)?;
     let truth = truth_table(&mut lookup, &metadata)?;
     let scored = match (classes, &truth) {
@@ -115,7 +116,13 @@ pub(super) fn of_trip(
     progress.close();
     evaluation.engine = metadata.network.as_ref().map(|network| network.runtime.clone());
     evaluation.network = metadata.network.as_ref().map(|network| network.name.clone());
-    Ok((evaluation, context(path, &metadata)))
+    let mut context = context(path, &metadata);
+    context.zero = Some(zero);
+    if let Some(ended) = ended.filter(|ended| !ended.is_whole()) {
+        tracing::warn!("{}: the run was not complete: {ended}", path.display());
+        context.facts.push(("run".to_owned(), ended.to_string()));
+    }
+    Ok((evaluation, context))
 }
 
 fn mask_table(path: &Path, metadata: &TripMetadata) -> anyhow::Result<ClassTable> {
@@ -143,7 +150,7 @@ fn context(path: &Path, metadata: &TripMetadata) -> ReportContext {
     if let Some(network) = &metadata.network {
         facts.push(("network hash".to_owned(), network.hash.clone()));
     }
-    ReportContext { title: format!("Evaluation of {name}"), subtitle: metadata.source.clone(), facts }
+    ReportContext { title: format!("Evaluation of {name}"), subtitle: metadata.source.clone(), facts, zero: None }
 }
 
 /// The recorded masks, each with its labels and picture; then the labels that no mask answers.
@@ -223,5 +230,5 @@ fn of_folders(
     progress.close();
     let title = format!("Evaluation of {}", predictions.display());
     let subtitle = format!("against {}", truth.display());
-    Ok((evaluation, ReportContext { title, subtitle, facts: vec![] }))
+    Ok((evaluation, ReportContext { title, subtitle, ..ReportContext::default() }))
 }

@@ -34,10 +34,10 @@ pub struct Arguments {
     /// Write every report of the vehicle's state as CSV.
     #[arg(long, value_name = "FILE")]
     pub states: Option<PathBuf>,
-    /// Start this long after the trip's first event.
+    /// Start at this second of the trip, as captions and reports count them: from its first frame.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub from: Option<f64>,
-    /// Stop this long after the trip's first event.
+    /// Stop at this second of the trip.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub until: Option<f64>,
 }

@@ -106,6 +106,14 @@ impl Source for Stopping<'_> {
     fn next(&mut self) -> Result<Option<Event>, SourceError> {
         if self.session.interrupt.asked() { Ok(None) } else { self.source.next() }
     }
+
+    fn frames(&self) -> Option<u64> {
+        self.source.frames()
+    }
+
+    fn was_interrupted(&self) -> bool {
+        self.session.interrupt.asked()
+    }
 }
 
 fn decoded(source: Merged, decoder: Option<CanDecoder>) -> Box<dyn Source> {

@@ -16,6 +16,7 @@ mod latency;
 mod logging;
 mod network;
 mod output;
+mod outputs;
 mod paced;
 mod progress;
 #[cfg(feature = "zenoh")]

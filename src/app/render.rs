@@ -5,7 +5,7 @@ use super::arguments::SceneArguments;
 use super::output::{keep_apart, print};
 use super::progress::Progress;
 use super::session::Session;
-use crate::data::{ClassTable, Event, PixelFormat};
+use crate::data::{ClassTable, Ending, Event, PixelFormat};
 use crate::source::Source;
 use crate::source::can::Decoding;
 use crate::source::synthetic::{self, SyntheticSource};
@@ -83,6 +83,8 @@ pub(super) fn render(scene: &synthetic::Config, out: &Path, session: &Session) -
         }
     }
     progress.close();
+    let ending = if session.interrupt.asked() { Ending::Interrupted } else { Ending::Complete };
+    writer.note_ending(&ending, Some(scene.frames()));
     Ok(writer.finish()?)
 }
 

@@ -73,6 +73,10 @@ impl TripFile {
     }
 
     fn start(path: &Path) -> Result<Self, TripError> {
+        // A pipe would hold up the opening until somebody writes to it.
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(TripError::NotATrip { path: path.to_owned(), reason: what_instead(path, &[]) });
+        }
         let file = File::open(path).map_err(|error| TripError::io(path, "open", error))?;
         let len = file.metadata().map_err(|error| TripError::io(path, "look at", error))?.len();
         let trip = Self { path: path.to_owned(), len, contents: Contents::default(), file };
@@ -80,9 +84,8 @@ impl TripFile {
         if magic.is_ok_and(|magic| magic == MAGIC) {
             return Ok(trip);
         }
-        let reason =
-            "it does not begin as an MCAP file does; other recordings are brought in with `segfuse trip import`";
-        Err(TripError::NotATrip { path: path.to_owned(), reason: reason.into() })
+        let head = trip.read(0, trip.len.min(16)).unwrap_or_default();
+        Err(TripError::NotATrip { path: path.to_owned(), reason: what_instead(path, &head) })
     }
 
     fn check_format(&self) -> Result<(), TripError> {
@@ -254,6 +257,35 @@ impl TripFile {
             at += SEARCH_WINDOW;
         }
         Ok(self.len)
+    }
+}
+
+/// What a file is that begins with `head` and not as a trip does, and how it is brought in.
+fn what_instead(path: &Path, head: &[u8]) -> String {
+    let shown = path.display();
+    let is_video =
+        head.get(4..8) == Some(b"ftyp") || head.starts_with(b"\x1a\x45\xdf\xa3") || head.starts_with(b"RIFF");
+    let is_picture = head.starts_with(b"\x89PNG") || head.starts_with(b"\xff\xd8\xff");
+    if path.is_dir() {
+        format!(
+            "it is a folder; `segfuse trip import --images {shown} --rate HZ --out trip.mcap` makes a trip of pictures"
+        )
+    } else if is_video {
+        format!("it is a video; make a trip of it: `segfuse trip import --video {shown} --out trip.mcap`")
+    } else if is_picture {
+        "it is a picture; `segfuse trip import --images FOLDER --rate HZ --out trip.mcap` makes a trip of a folder"
+            .into()
+    } else if !path.is_file() {
+        "it is no file on a disk, and a trip is read in any order: copy it into one".into()
+    } else if head.is_empty() {
+        "it is empty: its recording has not begun, or never got anything".into()
+    } else if head.starts_with(b"(") {
+        format!(
+            "it may be a log of CAN frames; `segfuse trip import --candump {shown} --out trip.mcap` makes a trip of it"
+        )
+    } else {
+        "it does not begin as an MCAP file does; `segfuse trip import` makes a trip of pictures, videos and CAN logs"
+            .into()
     }
 }
 

@@ -1,11 +1,12 @@
 //! What is in a trip, for people and for scripts. Reads and verifies every chunk.
 
-use super::TripError;
 use super::file::TripFile;
 use super::message::{Kind, decode_event};
 use super::messages::{Message, Messages, Wanted};
 use super::metadata::{END_RECORD, RECORD};
 use super::reader::read_metadata;
+use super::zero::zero;
+use super::{RecordedEnding, TripError};
 use crate::data::{Event, PixelFormat, Quantity, Stamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -29,6 +30,10 @@ pub struct TripInfo {
     pub start_s: f64,
     /// Log time from the first to the last message, seconds.
     pub duration_s: f64,
+    /// From where `--from`, `--until`, captions and reports count, seconds of the same timeline.
+    pub zero_s: f64,
+    /// How the recording ended; `None` where the file does not say.
+    pub ended: Option<RecordedEnding>,
     /// Its topics, also those that are not ours.
     pub topics: Vec<TopicInfo>,
     /// Camera frames.
@@ -183,7 +188,7 @@ impl Census {
         }
     }
 
-    fn into_info(mut self, trip: &TripFile) -> TripInfo {
+    fn into_info(mut self, trip: &Arc<TripFile>) -> TripInfo {
         let (metadata, _) = read_metadata(trip);
         let (start, end) = trip.contents.span().unwrap_or_default();
         let duration_s = end.signed_ns_since(start) as f64 / 1e9;
@@ -198,6 +203,8 @@ impl Census {
             condition: self.condition,
             start_s: start.secs_f64(),
             duration_s,
+            zero_s: zero(trip).secs_f64(),
+            ended: RecordedEnding::read(&trip.contents),
             topics: topics(trip, duration_s),
             frames: trip.contents.count(Kind::Jpeg) + trip.contents.count(Kind::Raw),
             images: self.first_image.map(|(format, size)| ImageInfo {
@@ -259,7 +266,9 @@ impl fmt::Display for TripInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "file         {} ({:.1} MB)", self.path, self.bytes as f64 / 1e6)?;
         writeln!(f, "condition    {}", self.condition)?;
-        writeln!(f, "time         {:.3} s from {:.3} s", self.duration_s, self.start_s)?;
+        self.ended.as_ref().map_or(Ok(()), |ended| writeln!(f, "recording    {ended}"))?;
+        let (duration_s, start_s, zero_s) = (self.duration_s, self.start_s, self.zero_s);
+        writeln!(f, "time         {duration_s:.3} s from {start_s:.3} s; --from and --until count from {zero_s:.3} s")?;
         self.fmt_camera(f)?;
         self.fmt_metadata(f)?;
         writeln!(f, "\n{:<24} {:<26} {:>10} {:>10}", "topic", "schema", "messages", "Hz")?;
@@ -303,7 +312,7 @@ impl TripInfo {
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.complete {
-            return f.write_str("complete");
+            return f.write_str("finished file, nothing damaged");
         }
         let end = if self.finished { "finished" } else { "cut: it was not finished" };
         write!(f, "{end}; {} unreadable parts, {} bytes", self.unreadable, self.damaged_bytes)

@@ -14,9 +14,12 @@ use prost::bytes::Bytes;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes of overlapping chunks that may be open at once: four of the largest.
 const MAX_OPEN_BYTES: u64 = 1 << 30;
+/// The longest that a picture takes from its exposure to its arrival, for the choice of chunks.
+const MAX_LATENCY: Duration = Duration::from_secs(10);
 
 /// A message of a channel of ours.
 #[derive(Clone, Debug)]
@@ -58,6 +61,22 @@ impl Wanted {
     pub(super) fn all(kinds: fn(Kind) -> bool) -> Self {
         Self { from: Stamp::ZERO, until: Stamp::MAX, kinds }
     }
+
+    /// Whether a chunk may hold such messages. Pictures arrive after their stamps, by which they are chosen.
+    fn may_be_in(&self, place: &ChunkPlace) -> bool {
+        place.end >= self.from && place.start <= self.until.after(MAX_LATENCY)
+    }
+
+    /// Whether a message belongs: all that is of a frame by that frame's stamp, so that it stays together.
+    fn has(&self, kind: Kind, header: &MessageHeader) -> bool {
+        let at = if is_of_a_frame(kind) { header.publish_time } else { header.log_time };
+        (self.kinds)(kind) && (self.from.ns()..=self.until.ns()).contains(&at)
+    }
+}
+
+/// Whether a message is a frame or something that is said of one, whose `publish_time` is the frame's stamp.
+fn is_of_a_frame(kind: Kind) -> bool {
+    !matches!(kind, Kind::Can | Kind::State | Kind::Lost | Kind::Tick)
 }
 
 /// A stream over an open file.
@@ -82,7 +101,7 @@ struct OpenChunk {
 impl Messages {
     pub(super) fn new(trip: Arc<TripFile>, wanted: Wanted) -> Self {
         let mut places: Vec<_> = trip.contents.chunks.clone();
-        places.retain(|place| place.end >= wanted.from && place.start <= wanted.until);
+        places.retain(|place| wanted.may_be_in(place));
         places.sort_by_key(|place| (place.start, place.offset));
         let (open, heads) = (BTreeMap::new(), BinaryHeap::new());
         Self { trip, wanted, closed: places.into(), open, heads, open_bytes: 0 }
@@ -143,11 +162,10 @@ pub(super) fn wanted_messages(trip: &TripFile, bytes: &Bytes, wanted: &Wanted) -
             continue;
         }
         let header = message_header(&bytes[body.clone()])?;
-        let range = wanted.from.ns()..=wanted.until.ns();
         let Some(channel) = trip.contents.kinds.get(&header.channel_id) else {
             return Err(format!("a message of channel {}, which nothing describes", header.channel_id));
         };
-        let Some(kind) = channel.kind.filter(|&kind| (wanted.kinds)(kind) && range.contains(&header.log_time)) else {
+        let Some(kind) = channel.kind.filter(|&kind| wanted.has(kind, &header)) else {
             continue;
         };
         let data = bytes.slice(body.start + MESSAGE_HEAD..body.end);

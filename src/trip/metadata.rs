@@ -76,6 +76,8 @@ pub struct TripMetadata {
     pub source: String,
     /// What Unix time it was at a point of the timeline.
     pub wall: Option<WallMapping>,
+    /// From where seconds are counted; `None`: from the first frame. Runs of a part keep their trip's.
+    pub zero: Option<Stamp>,
     /// The camera.
     pub calibration: Option<Calibration>,
     /// Every class table that truth or masks inside speak of.
@@ -106,6 +108,7 @@ impl TripMetadata {
         let joint = if self.source.is_empty() || other.source.is_empty() { "" } else { "; " };
         self.source = format!("{}{joint}{}", self.source, other.source);
         self.wall = self.wall.or(other.wall);
+        self.zero = self.zero.or(other.zero);
         self.calibration = self.calibration.take().or(other.calibration);
         other.class_tables.iter().for_each(|table| self.add_class_table(table));
         self.mask_classes = self.mask_classes.take().or(other.mask_classes);
@@ -129,6 +132,7 @@ impl TripMetadata {
         let mut put = |key: &str, value: Option<String>| value.map(|value| map.insert(key.to_owned(), value));
         put("wall_at_ns", self.wall.map(|wall| wall.at.ns().to_string()));
         put("wall_unix_ns", self.wall.map(|wall| wall.unix_ns.to_string()));
+        put("zero_ns", self.zero.map(|zero| zero.ns().to_string()));
         put("calibration_toml", self.calibration.as_ref().map(to_toml));
         put("mask_classes", self.mask_classes.clone());
         put("network_toml", self.network.as_ref().map(to_toml));
@@ -151,6 +155,7 @@ impl TripMetadata {
         let metadata = Self {
             source: text("source").unwrap_or_default(),
             wall: read_wall(map),
+            zero: text("zero_ns").and_then(|ns| ns.parse().ok()).map(Stamp::from_ns),
             calibration: read_toml(map, "calibration_toml", &mut notes),
             class_tables: read_tables(map, &mut notes),
             mask_classes: text("mask_classes"),
@@ -213,6 +218,7 @@ pub(super) mod tests {
         TripMetadata {
             source: "a test".into(),
             wall: Some(WallMapping { at: Stamp::from_ns(5), unix_ns: -7 }),
+            zero: Some(Stamp::from_ns(9)),
             calibration: Some(Calibration {
                 width_px: 64,
                 height_px: 48,

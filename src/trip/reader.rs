@@ -6,27 +6,35 @@ use super::file::TripFile;
 use super::message::{Kind, decode_event};
 use super::messages::{Messages, Wanted};
 use super::metadata::RECORD;
-use super::{TripError, TripMetadata};
+use super::zero;
+use super::{RecordedEnding, TripError, TripMetadata};
 use crate::data::{Event, Stamp};
 use crate::source::{Source, SourceError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A part of a trip, counted from its first message. Default: all of it.
+/// A part of a trip, counted from its zero ([`TripReader::zero`]). Default: all of it.
+///
+/// Frames, their labels and their masks belong to it by the frame's stamp, everything else by its arrival.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Range {
-    /// Leaves out what arrived earlier.
+    /// Leaves out what is earlier; zero leaves out nothing.
     pub from: Option<Duration>,
-    /// Leaves out what arrived later.
+    /// Leaves out what is later.
     pub until: Option<Duration>,
 }
 
 impl Range {
-    pub(super) fn wanted(self, trip: &TripFile, kinds: fn(Kind) -> bool) -> Wanted {
-        let start = trip.contents.span().map_or(Stamp::ZERO, |(start, _)| start);
-        let at = |offset: Option<Duration>, open: Stamp| offset.map_or(open, |offset| start.after(offset));
-        Wanted { from: at(self.from, Stamp::ZERO), until: at(self.until, Stamp::MAX), kinds }
+    pub(super) fn wanted(self, trip: &Arc<TripFile>, kinds: fn(Kind) -> bool) -> Wanted {
+        // What the vehicle said before the first frame belongs to a part that begins with it.
+        let from = self.from.filter(|from| !from.is_zero());
+        if from.or(self.until).is_none() {
+            return Wanted::all(kinds);
+        }
+        let zero = zero::zero(trip);
+        let at = |offset: Option<Duration>, open: Stamp| offset.map_or(open, |offset| zero.after(offset));
+        Wanted { from: at(from, Stamp::ZERO), until: at(self.until, Stamp::MAX), kinds }
     }
 }
 
@@ -44,6 +52,7 @@ impl Range {
 #[derive(Debug)]
 pub struct TripReader {
     messages: Messages,
+    wanted: Wanted,
     metadata: TripMetadata,
     whole: bool,
 }
@@ -57,7 +66,7 @@ impl TripReader {
             tracing::warn!(path = %path.display(), %note, "trip metadata");
         }
         let wanted = range.wanted(&trip, is_event);
-        Ok(Self { messages: Messages::new(trip, wanted), metadata, whole: range == Range::default() })
+        Ok(Self { messages: Messages::new(trip, wanted), wanted, metadata, whole: range == Range::default() })
     }
 
     /// What the trip says of itself.
@@ -74,6 +83,27 @@ impl TripReader {
     /// Arrival of the first and last message of the whole file; `None` if there is none.
     pub fn span(&self) -> Option<(Stamp, Stamp)> {
         self.messages.trip.contents.span()
+    }
+
+    /// From where the trip's seconds are counted: the stamp of its first frame, or, of a run made from a part of
+    /// another trip, that trip's zero.
+    pub fn zero(&self) -> Stamp {
+        zero::zero(&self.messages.trip)
+    }
+
+    /// Where the part asked for begins on the timeline.
+    pub fn start(&self) -> Stamp {
+        self.span().map_or(self.wanted.from, |(first, _)| first.max(self.wanted.from))
+    }
+
+    /// Frames a second in the part asked for, by the median interval of its first frames; `None` below two frames.
+    pub fn frame_rate_hz(&self) -> Option<f64> {
+        zero::frame_rate_hz(&self.messages.trip, self.wanted)
+    }
+
+    /// How the recording ended, if the file says so.
+    pub fn ending(&self) -> Option<RecordedEnding> {
+        RecordedEnding::read(&self.messages.trip.contents)
     }
 
     /// Masks recorded in the whole file.

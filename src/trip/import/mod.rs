@@ -25,7 +25,7 @@ pub use merged::Merged;
 pub use video::{VideoFile, VideoTools};
 
 use super::{TripError, TripSummary, TripWriter};
-use crate::data::Event;
+use crate::data::{Ending, Event};
 use crate::source::{Source, SourceError};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -108,10 +108,30 @@ pub fn write_trip(
     progress: &mut dyn FnMut(&Event),
 ) -> Result<ImportReport, ImportError> {
     let mut report = ImportReport::default();
+    let frames_expected = source.frames();
+    let copied = copy(source, &mut writer, progress, &mut report);
+    let ending = match &copied {
+        Err(error) => Ending::Failed(error.to_string()),
+        Ok(()) if source.was_interrupted() => Ending::Interrupted,
+        Ok(()) => Ending::Complete,
+    };
+    writer.note_ending(&ending, frames_expected);
+    let finished = writer.finish();
+    copied?;
+    report.summary = finished?;
+    Ok(report)
+}
+
+fn copy(
+    source: &mut dyn Source,
+    writer: &mut TripWriter,
+    progress: &mut dyn FnMut(&Event),
+    report: &mut ImportReport,
+) -> Result<(), ImportError> {
     loop {
         let event = match source.next() {
             Ok(Some(event)) => event,
-            Ok(None) => break,
+            Ok(None) => return Ok(()),
             Err(SourceError::Skipped(reason)) => {
                 report.skip(reason);
                 continue;
@@ -124,6 +144,4 @@ pub fn write_trip(
             written => written?,
         }
     }
-    report.summary = writer.finish()?;
-    Ok(report)
 }
