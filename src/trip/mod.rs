@@ -16,6 +16,7 @@ mod file;
 pub mod import;
 mod info;
 mod label_png;
+mod losses;
 mod message;
 mod messages;
 mod metadata;
@@ -27,8 +28,9 @@ mod recover;
 mod writer;
 
 pub use export::{ExportReport, Selection, export, export_states, read_label_png, write_label_png};
-pub use info::{Condition, ImageInfo, TopicInfo, TripInfo, info};
+pub use info::{Condition, ImageInfo, ImageKind, TopicInfo, TripInfo, info};
 pub use label_png::encode_label_png;
+pub use losses::Losses;
 pub use metadata::{Calibration, DbcText, FORMAT_VERSION, NetworkIdentity, TripMetadata};
 pub use perceptions::{Lookup, Perceptions};
 pub use reader::{Range, TripReader};

@@ -6,6 +6,7 @@
 use super::TripError;
 use super::TripMetadata;
 use super::file::TripFile;
+use super::losses::Losses;
 use super::message::{Kind, PerceptionHead, decode_event, decode_mask, decode_plane};
 use super::messages::{Message, Messages, Wanted, wanted_messages};
 use super::reader::{Range, read_metadata};
@@ -47,6 +48,11 @@ impl Perceptions {
     /// What the trip says of itself.
     pub fn metadata(&self) -> &TripMetadata {
         &self.metadata
+    }
+
+    /// What could not be read so far.
+    pub fn losses(&self) -> &Losses {
+        self.messages.losses.found()
     }
 
     fn advance(&mut self) -> Result<Option<Perception>, TripError> {

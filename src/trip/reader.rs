@@ -4,7 +4,8 @@
 
 use super::file::TripFile;
 use super::message::{Kind, decode_event};
-use super::messages::{Messages, Wanted};
+use super::losses::{Losses, is_frame};
+use super::messages::{Message, Messages, Wanted};
 use super::metadata::RECORD;
 use super::{TripError, TripMetadata};
 use crate::data::{Event, Stamp};
@@ -14,11 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A part of a trip, counted from its first message. Default: all of it.
+///
+/// Frames, labels and masks lie in it by their capture time, which all of one frame share, so that none is taken without
+/// the others; everything else by its arrival.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Range {
-    /// Leaves out what arrived earlier.
+    /// Leaves out what is earlier.
     pub from: Option<Duration>,
-    /// Leaves out what arrived later.
+    /// Leaves out what is later.
     pub until: Option<Duration>,
 }
 
@@ -46,6 +50,9 @@ pub struct TripReader {
     messages: Messages,
     metadata: TripMetadata,
     whole: bool,
+    /// A message that waits until what was lost before it is told.
+    held: Option<Message>,
+    last: Stamp,
 }
 
 impl TripReader {
@@ -57,7 +64,8 @@ impl TripReader {
             tracing::warn!(path = %path.display(), %note, "trip metadata");
         }
         let wanted = range.wanted(&trip, is_event);
-        Ok(Self { messages: Messages::new(trip, wanted), metadata, whole: range == Range::default() })
+        let whole = range == Range::default();
+        Ok(Self { messages: Messages::new(trip, wanted), metadata, whole, held: None, last: Stamp::ZERO })
     }
 
     /// What the trip says of itself.
@@ -87,15 +95,40 @@ impl TripReader {
         contents.count(Kind::Jpeg) + contents.count(Kind::Raw)
     }
 
+    /// What could not be read so far.
+    pub fn losses(&self) -> &Losses {
+        self.messages.losses.found()
+    }
+
     /// The next event. After an error that [`TripError::is_skippable`] more may follow.
+    ///
+    /// Frames of a damaged part come as [`Event::Lost`], as those that the camera lost do.
     pub fn next_event(&mut self) -> Result<Option<Event>, TripError> {
-        while let Some(message) = self.messages.next()? {
-            let event = decode_event(message.kind, message.head(), message.data.clone());
-            if let Some(event) = event.map_err(|reason| message.refuse(reason))? {
+        loop {
+            let message = match self.held.take() {
+                Some(message) => Some(message),
+                None => self.messages.next()?,
+            };
+            self.last = message.as_ref().map_or(self.last, |message| message.head().arrival);
+            if let Some(frames) = self.messages.losses.take_frames() {
+                self.held = message;
+                return Ok(Some(Event::Lost { stamp: self.last, frames }));
+            }
+            let Some(message) = message else { return Ok(None) };
+            if let Some(event) = self.decode(&message)? {
                 return Ok(Some(event));
             }
         }
-        Ok(None)
+    }
+
+    fn decode(&mut self, message: &Message) -> Result<Option<Event>, TripError> {
+        let event = decode_event(message.kind, message.head(), message.data.clone());
+        event.map_err(|reason| {
+            if is_frame(message.kind) {
+                self.messages.losses.add_frame();
+            }
+            message.refuse(reason)
+        })
     }
 }
 
