@@ -24,6 +24,7 @@ mod recover;
 mod render;
 mod replay;
 mod session;
+mod stopping;
 #[cfg(feature = "zenoh")]
 mod subscribe;
 mod summary;

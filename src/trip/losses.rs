@@ -147,7 +147,11 @@ mod tests {
         let mut counter = LossCounter::default();
         counter.pass(Kind::Jpeg, 5);
         counter.pass(Kind::Jpeg, 9);
-        assert_eq!((counter.found().frames, counter.take_frames()), (0, None), "a recorder that dropped tells so itself");
+        assert_eq!(
+            (counter.found().frames, counter.take_frames()),
+            (0, None),
+            "a recorder that dropped tells so itself"
+        );
         counter.add_chunk(100, Some(BTreeMap::from([(Kind::Raw, 2), (Kind::Can, 7)])));
         counter.add_chunk(100, None);
         assert_eq!(counter.take_frames(), Some(2));

@@ -158,6 +158,11 @@ impl Lookup {
         self.frames.len() as u64
     }
 
+    /// Whether there is a frame stamped `stamp`.
+    pub fn has_frame(&self, stamp: Stamp) -> bool {
+        self.frames.contains_key(&stamp)
+    }
+
     /// Stamps of all frames that have truth, in order.
     pub fn truth_stamps(&self) -> impl Iterator<Item = Stamp> {
         self.truths.keys().copied()

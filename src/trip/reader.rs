@@ -3,10 +3,11 @@
 //! Masks inside are answers, not events: [`super::Perceptions`] reads them.
 
 use super::file::TripFile;
-use super::message::{Kind, decode_event};
 use super::losses::{Losses, is_frame};
+use super::message::{Kind, decode_event};
 use super::messages::{Message, Messages, Wanted};
 use super::metadata::RECORD;
+use super::names::{FrameNames, NAMES_RECORD};
 use super::{TripError, TripMetadata};
 use crate::data::{Event, Stamp};
 use crate::source::{Source, SourceError};
@@ -153,8 +154,11 @@ pub(super) fn is_event(kind: Kind) -> bool {
 
 /// The metadata of `trip`, and what could not be read of it.
 pub(super) fn read_metadata(trip: &TripFile) -> (TripMetadata, Vec<String>) {
-    match trip.contents.metadata_record(RECORD) {
+    let (mut metadata, notes) = match trip.contents.metadata_record(RECORD) {
         Some(record) => TripMetadata::from_map(&record.metadata),
         None => (TripMetadata::default(), vec!["it has no metadata record of segfuse".into()]),
-    }
+    };
+    let names = trip.contents.metadata_record(NAMES_RECORD);
+    metadata.frame_names = names.map(|record| FrameNames::from_map(&record.metadata)).unwrap_or_default();
+    (metadata, notes)
 }

@@ -130,7 +130,9 @@ fn indexed(trip: &TripFile) -> (BTreeMap<String, u64>, u64) {
     let (mut lost, mut uncounted) = (BTreeMap::new(), trip.contents.unplaced_damage());
     for place in &trip.contents.damaged_chunks {
         match trip.indexed_messages(place.offset + place.length, |_| true) {
-            Some(counts) => by_topic(&trip.contents, &counts).into_iter().for_each(|(topic, n)| *lost.entry(topic).or_default() += n),
+            Some(counts) => by_topic(&trip.contents, &counts)
+                .into_iter()
+                .for_each(|(topic, n)| *lost.entry(topic).or_default() += n),
             None => uncounted += 1,
         }
     }
@@ -209,7 +211,12 @@ impl fmt::Display for RecoveryReport {
             writeln!(f, "  {topic:<24} {count:>10}")?;
         }
         if !self.messages_lost.is_empty() {
-            writeln!(f, "lost {} messages, {} of them frames:", self.messages_lost.values().sum::<u64>(), self.frames_lost)?;
+            writeln!(
+                f,
+                "lost {} messages, {} of them frames:",
+                self.messages_lost.values().sum::<u64>(),
+                self.frames_lost
+            )?;
         }
         for (topic, count) in &self.messages_lost {
             writeln!(f, "  {topic:<24} {count:>10}")?;

@@ -18,9 +18,9 @@ mod images;
 mod merged;
 mod video;
 
-pub use candump::{CandumpConfig, CandumpLog};
+pub use candump::{CandumpConfig, CandumpLog, Jumps};
 pub use comma2k19::Comma2k19;
-pub use images::{ImageFolder, ImagesConfig};
+pub use images::{ImageFolder, ImagesConfig, RATES_HZ};
 pub use merged::Merged;
 pub use video::{VideoFile, VideoTools};
 
@@ -62,9 +62,14 @@ pub enum ImportError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// The recording ended early. Recovery: stop.
-    #[error(transparent)]
-    Source(#[from] SourceError),
+    /// The recording ended early; what came before is in the trip, which is whole. Recovery: stop, and tell.
+    #[error("{source}")]
+    Cut {
+        /// What was imported.
+        report: Box<ImportReport>,
+        /// Why there is no more.
+        source: SourceError,
+    },
     /// The trip could not be written. Recovery: stop.
     #[error(transparent)]
     Trip(#[from] TripError),
@@ -101,29 +106,33 @@ impl ImportReport {
     }
 }
 
-/// Writes all events of `source`; `progress` sees each before it is written.
+/// Writes all events of `source`; `progress` sees each before it is written. The trip is finished also where the source
+/// stops early.
 pub fn write_trip(
     source: &mut dyn Source,
     mut writer: TripWriter,
     progress: &mut dyn FnMut(&Event),
 ) -> Result<ImportReport, ImportError> {
     let mut report = ImportReport::default();
-    loop {
+    let cut = loop {
         let event = match source.next() {
             Ok(Some(event)) => event,
-            Ok(None) => break,
+            Ok(None) => break None,
             Err(SourceError::Skipped(reason)) => {
                 report.skip(reason);
                 continue;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => break Some(error),
         };
         progress(&event);
         match writer.write_event(&event) {
             Err(error) if error.is_skippable() => report.skip(error.to_string()),
             written => written?,
         }
-    }
+    };
     report.summary = writer.finish()?;
-    Ok(report)
+    match cut {
+        Some(source) => Err(ImportError::Cut { report: Box::new(report), source }),
+        None => Ok(report),
+    }
 }
