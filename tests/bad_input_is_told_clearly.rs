@@ -369,7 +369,7 @@ fn values_outside_their_range_are_refused_before_anything_is_read() {
     cases.push(("size", render("--size", "640"), &["--size", "WIDTHxHEIGHT"]));
     cases.push(("no frame", ["render", "--fps", "0.1", "--seconds", "1", "--out", "x.mcap"].to_vec(), &["frames"]));
     cases.push(("shown frames", ["evaluate", "nowhere.mcap", "--shown-frames", "65"].to_vec(), &["0 to 64"]));
-    cases.push(("from", ["trip", "export", "nowhere.mcap", "--frames", "x", "--from", "nan"].to_vec(), &["--from"]));
+    cases.push(("from", ["trip", "export", "nowhere.mcap", "--frames", "x", "--from", "-1"].to_vec(), &["--from"]));
     cases.push(("labels", import("--label-classes", "mapillary"), &["--label-classes", "cityscapes"]));
     cases.push((
         "prediction classes",

@@ -80,13 +80,13 @@ pub struct SceneArguments {
     #[arg(long)]
     pub seed: Option<u64>,
     /// Seconds to drive [default: 10].
-    #[arg(long, value_parser = drive_seconds)]
+    #[arg(long, allow_negative_numbers = true, value_parser = drive_seconds)]
     pub seconds: Option<f64>,
     /// Picture size [default: 640x360].
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = drive_size)]
     pub size: Option<Size>,
     /// Frames a second [default: 30].
-    #[arg(long, value_parser = drive_fps)]
+    #[arg(long, allow_negative_numbers = true, value_parser = drive_fps)]
     pub fps: Option<f64>,
     /// How the pictures are stored: jpeg (a twentieth of the bytes), rgb8, yuyv, uyvy, nv12 or grey [default: jpeg].
     #[arg(long)]

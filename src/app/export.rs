@@ -36,10 +36,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub states: Option<PathBuf>,
     /// Start this long after the trip's first event.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
     pub from: Option<f64>,
     /// Stop this long after the trip's first event.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
     pub until: Option<f64>,
 }
 

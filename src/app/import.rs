@@ -43,7 +43,7 @@ pub struct Arguments {
     #[arg(long, value_name = "TABLE", requires = "labels", value_parser = table_name)]
     pub label_classes: Option<String>,
     /// Pictures a second, 0.001 to 1000.
-    #[arg(long, value_name = "HZ", requires = "images", value_parser = |text: &str| number_in(text, &RATES_HZ))]
+    #[arg(long, value_name = "HZ", requires = "images", allow_negative_numbers = true, value_parser = rate)]
     pub rate: Option<f64>,
     /// A video file, read through the ffmpeg program.
     #[arg(long, value_name = "FILE")]
@@ -66,6 +66,10 @@ pub struct Arguments {
     /// Print the account as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    number_in(text, &RATES_HZ)
 }
 
 /// The decoder of the example DBC, which synthetic drives speak.

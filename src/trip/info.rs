@@ -6,6 +6,7 @@ use super::losses::{Losses, is_frame};
 use super::message::{Kind, decode_event};
 use super::messages::{Message, Messages, Wanted};
 use super::metadata::{END_RECORD, RECORD};
+use super::pace::Pace;
 use super::reader::read_metadata;
 use crate::data::{Event, Image, Quantity, Size, Stamp};
 use serde::Serialize;
@@ -285,27 +286,6 @@ fn text(trip: &TripFile, key: &str) -> Option<String> {
 fn dropped(map: &BTreeMap<String, String>) -> BTreeMap<String, u64> {
     let dropped = map.iter().filter_map(|(key, count)| Some((key.strip_prefix("dropped")?, count.parse().ok()?)));
     dropped.map(|(topic, count)| (topic.to_owned(), count)).collect()
-}
-
-/// How many messages, and from when to when.
-#[derive(Clone, Copy, Debug, Default)]
-struct Pace {
-    messages: u64,
-    span: Option<(Stamp, Stamp)>,
-}
-
-impl Pace {
-    fn note(&mut self, stamp: Stamp) {
-        let (first, last) = self.span.unwrap_or((stamp, stamp));
-        self.messages += 1;
-        self.span = Some((first.min(stamp), last.max(stamp)));
-    }
-
-    /// The one definition of a rate: intervals over the time that they take together.
-    fn rate_hz(self) -> Option<f64> {
-        let (first, last) = self.span.filter(|(first, last)| first < last)?;
-        Some((self.messages - 1) as f64 * 1e9 / last.signed_ns_since(first) as f64)
-    }
 }
 
 fn topics(trip: &TripFile, paces: &BTreeMap<Kind, Pace>) -> Vec<TopicInfo> {

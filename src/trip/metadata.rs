@@ -4,7 +4,7 @@
 //! still has it. MCAP keeps no checksum of metadata; the key `xxh3` is ours.
 
 use super::message::Kind;
-use super::names::FrameNames;
+use super::names::{FrameNames, NAMES_RECORD};
 use crate::data::{ClassTable, Stamp, WallMapping};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -123,6 +123,12 @@ impl TripMetadata {
     pub(super) fn channel_notes(&self, kind: Kind) -> BTreeMap<String, String> {
         let classes = self.mask_classes.as_ref().filter(|_| kind == Kind::Mask);
         classes.map(|name| ("classes".to_owned(), name.clone())).into_iter().collect()
+    }
+
+    /// Every metadata record that says it, by name.
+    pub(super) fn records(&self) -> Vec<(&'static str, BTreeMap<String, String>)> {
+        let names = (!self.frame_names.is_empty()).then(|| (NAMES_RECORD, self.frame_names.to_map()));
+        [(RECORD, self.to_map())].into_iter().chain(names).collect()
     }
 
     /// The record's map: all but the frames' names, which have a record of their own.

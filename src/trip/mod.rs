@@ -21,6 +21,7 @@ mod message;
 mod messages;
 mod metadata;
 mod names;
+mod pace;
 mod perceptions;
 mod queue;
 mod reader;

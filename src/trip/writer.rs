@@ -6,8 +6,7 @@
 
 use super::TripError;
 use super::message::{self, DESCRIPTORS, Kind, PerceptionHead, proto};
-use super::metadata::{END_RECORD, RECORD, TripMetadata};
-use super::names::NAMES_RECORD;
+use super::metadata::{END_RECORD, TripMetadata};
 use crate::data::{Event, Frame, GroundTruth, Perception, Plane, Stamp};
 use foxglove::Encode as _;
 use foxglove::messages::{CompressedImage, RawImage};
@@ -162,11 +161,8 @@ impl TripWriter {
         let file = create_file(path)?;
         let fail = |source| TripError::Write { path: path.to_owned(), source };
         let mut writer = write_options(config).create(file).map_err(fail)?;
-        let record = Metadata { name: RECORD.to_owned(), metadata: metadata.to_map() };
-        writer.write_metadata(&record).map_err(fail)?;
-        if !metadata.frame_names.is_empty() {
-            let names = Metadata { name: NAMES_RECORD.to_owned(), metadata: metadata.frame_names.to_map() };
-            writer.write_metadata(&names).map_err(fail)?;
+        for (name, metadata) in metadata.records() {
+            writer.write_metadata(&Metadata { name: name.to_owned(), metadata }).map_err(fail)?;
         }
         Ok(Self {
             path: path.to_owned(),
