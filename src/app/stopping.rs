@@ -37,7 +37,9 @@ impl Source for Stopping<'_> {
             return Ok(None);
         }
         let event = self.source.next()?;
-        event.iter().for_each(|event| self.note(event));
+        if let Some(event) = &event {
+            self.note(event);
+        }
         Ok(event)
     }
 

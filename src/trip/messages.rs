@@ -124,7 +124,9 @@ impl Messages {
             return Ok(None);
         };
         let message = self.take_from(offset);
-        message.iter().for_each(|message| self.losses.pass(message.kind, message.header.sequence));
+        if let Some(message) = &message {
+            self.losses.pass(message.kind, message.header.sequence);
+        }
         Ok(message)
     }
 

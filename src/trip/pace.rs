@@ -31,7 +31,9 @@ mod tests {
     fn a_rate_is_intervals_over_the_time_that_they_take() {
         let pace = |stamps: &[u64]| {
             let mut pace = Pace::default();
-            stamps.iter().for_each(|&ms| pace.note(Stamp::from_ns(ms * 1_000_000)));
+            for ms in stamps {
+                pace.note(Stamp::from_ns(ms * 1_000_000));
+            }
             pace.rate_hz()
         };
         assert_eq!((pace(&[]), pace(&[7]), pace(&[7, 7])), (None, None, None));

@@ -58,7 +58,9 @@ pub fn recover(broken: &Path, whole: &Path) -> Result<RecoveryReport, TripError>
     refuse_same(broken, whole)?;
     let mut trip = TripFile::scan(broken)?;
     let summary = trip.summary();
-    summary.iter().for_each(|summary| trip.contents.adopt_definitions(summary));
+    if let Some(summary) = &summary {
+        trip.contents.adopt_definitions(summary);
+    }
     if trip.contents.chunks.is_empty() {
         let reason = format!("no complete chunk in its {} bytes", trip.len);
         return Err(TripError::Unrecoverable { path: broken.to_owned(), reason });
@@ -121,7 +123,9 @@ fn count_lost(trip: &TripFile, summary: Option<&Contents>, report: &mut Recovery
 }
 
 fn without(mut promised: BTreeMap<String, u64>, kept: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-    promised.iter_mut().for_each(|(topic, count)| *count -= kept.get(topic).copied().unwrap_or(0).min(*count));
+    for (topic, count) in &mut promised {
+        *count -= kept.get(topic).copied().unwrap_or(0).min(*count);
+    }
     promised
 }
 

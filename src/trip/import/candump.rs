@@ -180,10 +180,10 @@ impl CandumpLog {
 
     fn tell_jumps(&mut self) {
         let Jumps { steps, pauses, first } = self.jumps;
-        let Some((line, by_ns)) = first.filter(|_| !self.told) else { return };
+        let Some((line, jump)) = first.filter(|_| !self.told) else { return };
         self.told = true;
-        let by_s = by_ns as f64 / 1e9;
-        tracing::warn!(path = %self.path.display(), steps, pauses, line, by_s, "the log's time jumps, first at this line: \
+        let jump_s = jump as f64 / 1e9;
+        tracing::warn!(path = %self.path.display(), steps, pauses, line, jump_s, "the log's time jumps, first at this line: \
             steps (back, or ahead by over a day) are taken for a clock that was set, pauses (over 10 s) are kept");
     }
 }
