@@ -28,13 +28,13 @@ fn chunk(bytes: &[u8], number: usize) -> (usize, usize, u64, u64) {
 /// Frames read, frames told as lost by events and by the reader's account, and its uncounted parts.
 fn read(path: &Path) -> (u64, u64, u64, u64) {
     let mut reader = TripReader::open(path, Range::default()).expect("it opens");
-    let (mut frames, mut lost, mut last) = (0, 0, None);
+    let (mut frames, mut lost, mut before) = (0, 0, None);
     loop {
         match reader.next_event() {
             Ok(Some(Event::Frame(_))) => frames += 1,
             Ok(Some(event)) => {
-                assert!(last <= Some(event.arrival()), "events come in order");
-                last = Some(event.arrival());
+                assert!(before <= Some(event.arrival()), "events come in order");
+                before = Some(event.arrival());
                 if let Event::Lost { frames, .. } = event {
                     lost += u64::from(frames);
                 }
@@ -97,9 +97,9 @@ fn frames_in_a_damaged_chunk_are_counted_however_it_is_damaged() {
             faults.push(format!("{what}: info says {} frames and {condition:?}", info.frames));
         }
         let report = recover(&path, &mended).expect("the other chunks are whole");
-        let lost = report.messages_lost.values().sum::<u64>();
+        let of_recovery = report.messages_lost.values().sum::<u64>();
         let expected = if by_recovery { (frames, messages, 0) } else { (0, 0, 1) };
-        if (report.frames_lost, lost, report.uncounted) != expected {
+        if (report.frames_lost, of_recovery, report.uncounted) != expected {
             faults.push(format!("{what}: recovery says {report}"));
         }
     }
