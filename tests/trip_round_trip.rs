@@ -250,4 +250,15 @@ fn the_mask_hash_of_a_trip_depends_on_every_mask_and_on_nothing_else() {
     let reference = hash("a", 10, Compression::Zstd);
     assert_eq!(hash("b", 10, Compression::None), reference);
     assert_ne!(hash("c", 11, Compression::None), reference);
+    let path = folder.path().join("d");
+    let mut writer = TripWriter::create(&path, &metadata(), &config()).expect("writable");
+    for (number, (_, frame, mut perception)) in (0..).zip((0..10).map(step)) {
+        if number == 4 {
+            perception.mask = step(40).2.mask;
+        }
+        writer.write_perception(frame.frame.arrival, &perception).expect("small");
+    }
+    writer.finish().expect("room");
+    let changed = info(&path).expect("readable").mask_hash;
+    assert!(changed.is_some_and(|changed| changed != reference), "one mask of ten is another");
 }
