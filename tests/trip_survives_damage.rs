@@ -6,7 +6,9 @@ mod sample_trip;
 use proptest::prelude::*;
 use sample_trip::{config, metadata, step, write};
 use segfuse::data::Event;
-use segfuse::trip::{Perceptions, Range, TripError, TripReader, TripWriter, info, recover};
+use segfuse::trip::{
+    Compression, Config, Perceptions, Range, TripError, TripMetadata, TripReader, TripWriter, info, recover,
+};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -207,6 +209,37 @@ proptest! {
         std::fs::write(&path, [mcap::MAGIC, &tail].concat()).expect("room");
         read_everything_without_panic(&path);
     }
+}
+
+/// A small trip whose checksums are all switched off (0): what is inside chunks and summary reaches the parsers.
+fn unchecked(path: &Path) -> Vec<u8> {
+    let config = Config { compression: Compression::None, frames: false, masks: false, ..config() };
+    let mut writer = TripWriter::create(path, &TripMetadata::default(), &config).expect("writable");
+    for event in (0..2).flat_map(|number| step(number).0).filter(|event| !matches!(event, Event::Truth(_))) {
+        writer.write_event(&event).expect("small");
+    }
+    writer.finish().expect("room");
+    let mut bytes = std::fs::read(path).expect("written");
+    for chunk in chunks(&bytes) {
+        bytes[chunk.start + 33..chunk.start + 37].fill(0);
+    }
+    let end = bytes.len();
+    bytes[end - 12..end - 8].fill(0);
+    bytes
+}
+
+#[test]
+fn no_single_byte_of_an_unchecked_trip_makes_a_reader_panic() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("trip");
+    let sample = unchecked(&path);
+    for place in 8..sample.len() {
+        let mut bytes = sample.clone();
+        bytes[place] ^= 0xff;
+        std::fs::write(&path, &bytes).expect("room");
+        let _ = read_all(&path);
+    }
+    let _ = recover(&path, &folder.path().join("mended"));
 }
 
 /// Run by the next test in a process of its own, which is killed.
