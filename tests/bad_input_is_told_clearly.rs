@@ -263,6 +263,12 @@ fn pictures_labels_dbc_and_logs_that_cannot_be_imported() {
             told: &["--signals"],
         },
         Case {
+            what: "no such signals",
+            arguments: vec!["trip", "import", "--candump", &log, "--dbc", &dbc, "--signals", "tesla", "--out", &out],
+            status: 2,
+            told: &["--signals", "tesla"],
+        },
+        Case {
             what: "not a log",
             arguments: vec!["trip", "import", "--candump", &bad_log, "--out", &out],
             status: 1,
@@ -382,8 +388,8 @@ fn configurations_and_options_that_cannot_be_used() {
         Case {
             what: "classes",
             arguments: vec!["evaluate", &trip, "--classes", "mapillary"],
-            status: 1,
-            told: &["no masks"],
+            status: 2,
+            told: &["--classes", "mapillary", "camvid"],
         },
         Case {
             what: "log filter",
@@ -439,6 +445,78 @@ fn zenoh_endpoints_and_files_that_cannot_be_used() {
             arguments: vec!["replay", &trip, "--publish", "--zenoh-config", &zenoh],
             status: 1,
             told: &["zenoh.json5"],
+        },
+    ]);
+}
+
+#[test]
+fn values_outside_their_range_are_refused_before_anything_is_read() {
+    let import = |option, value| ["trip", "import", "--images", "nowhere", option, value, "--out", "x.mcap"].to_vec();
+    let render = |option, value| ["render", option, value, "--out", "x.mcap"].to_vec();
+    let mut cases: Vec<(&str, Vec<&str>, &[&str])> = Vec::new();
+    for rate in ["0", "1e9", "nan", "-5", "fast", "inf"] {
+        cases.push(("rate", import("--rate", rate), &["--rate", "0.001 to 1000"]));
+    }
+    for seconds in ["0", "-1", "nan", "3601"] {
+        cases.push(("seconds", render("--seconds", seconds), &["--seconds", "0.001 to 3600"]));
+    }
+    for fps in ["0", "1001", "nan"] {
+        cases.push(("fps", render("--fps", fps), &["--fps", "0.1 to 1000"]));
+    }
+    cases.push(("size", render("--size", "0x5"), &["--size", "1x1"]));
+    cases.push(("size", render("--size", "20000x2"), &["--size", "16384"]));
+    cases.push(("size", render("--size", "16000x16000"), &["--size", "7680x4320"]));
+    cases.push(("size", render("--size", "640"), &["--size", "WIDTHxHEIGHT"]));
+    cases.push(("no frame", ["render", "--fps", "0.1", "--seconds", "1", "--out", "x.mcap"].to_vec(), &["frames"]));
+    cases.push(("shown frames", ["evaluate", "nowhere.mcap", "--shown-frames", "65"].to_vec(), &["0 to 64"]));
+    cases.push(("from", ["trip", "export", "nowhere.mcap", "--frames", "x", "--from", "-1"].to_vec(), &["--from"]));
+    cases.push(("labels", import("--label-classes", "mapillary"), &["--label-classes", "cityscapes"]));
+    cases.push((
+        "prediction classes",
+        ["evaluate", "--predictions", "x", "--truth", "y", "--prediction-classes", "z"].to_vec(),
+        &["'z'"],
+    ));
+    let cases = cases.into_iter().map(|(what, arguments, told)| Case { what, arguments, status: 2, told });
+    check(&cases.collect::<Vec<_>>());
+    assert!(!Path::new("x.mcap").exists());
+}
+
+#[test]
+fn nothing_exported_and_nothing_evaluated_are_failures() {
+    let files = Files::new();
+    let trip = files.trip();
+    let (frames, states) = (files.path("frames"), files.path("states.csv"));
+    for name in ["masks", "labels"] {
+        std::fs::create_dir(files.path(name)).expect("room");
+        image::GrayImage::from_pixel(4, 4, image::Luma([255]))
+            .save(files.path(&format!("{name}/a.png")))
+            .expect("room");
+    }
+    let (masks, labels) = (files.path("masks"), files.path("labels"));
+    check(&[
+        Case {
+            what: "beyond the end",
+            arguments: vec!["trip", "export", &trip, "--frames", &frames, "--states", &states, "--from", "50"],
+            status: 1,
+            told: &["drive.mcap", "no frames, no states between --from and --until", "segfuse trip info"],
+        },
+        Case {
+            what: "no masks",
+            arguments: vec!["trip", "export", &trip, "--masks", &frames],
+            status: 1,
+            told: &["drive.mcap", "no masks"],
+        },
+        Case {
+            what: "a part of what was asked",
+            arguments: vec!["trip", "export", &trip, "--masks", &masks, "--states", &states],
+            status: 0,
+            told: &["no masks"],
+        },
+        Case {
+            what: "every label ignored",
+            arguments: vec!["evaluate", "--predictions", &masks, "--truth", &labels, "--classes", "camvid"],
+            status: 1,
+            told: &["nothing was evaluated", "'camvid'", "--classes"],
         },
     ]);
 }

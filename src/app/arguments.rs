@@ -1,6 +1,6 @@
 //! Options that several commands share.
 
-use crate::data::{PixelFormat, Size};
+use crate::data::{ClassTable, PixelFormat, Size};
 use crate::engine::cpu::MAX_THREADS;
 use crate::engine::network::{Chain, Channels};
 use crate::perceive::Schedule;
@@ -8,7 +8,8 @@ use crate::source::synthetic;
 use clap::Args;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
 /// Which network runs, on what, and how often.
 #[derive(Args, Clone, Debug)]
@@ -98,13 +99,13 @@ pub struct SceneArguments {
     #[arg(long)]
     pub seed: Option<u64>,
     /// Seconds to drive [default: 10].
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = drive_seconds)]
     pub seconds: Option<f64>,
     /// Picture size [default: 640x360].
-    #[arg(long, value_name = "WIDTHxHEIGHT")]
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = drive_size)]
     pub size: Option<Size>,
     /// Frames a second [default: 30].
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = drive_fps)]
     pub fps: Option<f64>,
     /// How the pictures are stored: jpeg (a twentieth of the bytes), rgb8, yuyv, uyvy, nv12 or grey [default: jpeg].
     #[arg(long)]
@@ -120,6 +121,33 @@ impl SceneArguments {
         scene.fps = self.fps.unwrap_or(scene.fps);
         scene.format = self.format.unwrap_or(scene.format);
     }
+}
+
+fn drive_seconds(text: &str) -> Result<f64, String> {
+    number_in(text, &synthetic::SECONDS)
+}
+
+fn drive_fps(text: &str) -> Result<f64, String> {
+    number_in(text, &synthetic::FPS)
+}
+
+fn drive_size(text: &str) -> Result<Size, String> {
+    let size: Size = text.parse()?;
+    let (pixels, most) = (size.pixels(), synthetic::MAX_SIZE);
+    if pixels <= most.pixels() { Ok(size) } else { Err(format!("{size} is more than the {most} that are rendered")) }
+}
+
+/// Reads a number of a range; what is not a number is not in it either.
+pub(super) fn number_in(text: &str, range: &RangeInclusive<f64>) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("must be {} to {}", range.start(), range.end()))
+}
+
+/// Reads the name of a class table: a built-in one, or a .toml file, which is read later.
+pub(super) fn table_name(text: &str) -> Result<String, String> {
+    let is_file = Path::new(text).extension().is_some_and(|extension| extension == "toml");
+    let known = if is_file { Ok(()) } else { ClassTable::builtin(text).map(drop) };
+    known.map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Reads one of a closed set of words, as the configuration spells them.

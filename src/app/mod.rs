@@ -25,6 +25,7 @@ mod recover;
 mod render;
 mod replay;
 mod session;
+mod stopping;
 #[cfg(feature = "zenoh")]
 mod subscribe;
 mod summary;

@@ -167,7 +167,7 @@ impl fmt::Display for Summary {
         if lost + refused + self.skipped > 0 {
             writeln!(
                 f,
-                "           {lost} lost by the camera, {} unreadable items, {refused} results refused",
+                "           {lost} lost by the camera or to damage, {} unreadable items, {refused} results refused",
                 self.skipped
             )?;
         }

@@ -4,6 +4,7 @@
 //! still has it. MCAP keeps no checksum of metadata; the key `xxh3` is ours.
 
 use super::message::Kind;
+use super::names::{FrameNames, NAMES_RECORD};
 use crate::data::{ClassTable, Stamp, WallMapping};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -88,6 +89,8 @@ pub struct TripMetadata {
     pub network: Option<NetworkIdentity>,
     /// What the CAN frames mean.
     pub dbc: Option<DbcText>,
+    /// What frames were called before they were imported.
+    pub frame_names: FrameNames,
 }
 
 impl TripMetadata {
@@ -114,6 +117,9 @@ impl TripMetadata {
         self.mask_classes = self.mask_classes.take().or(other.mask_classes);
         self.network = self.network.take().or(other.network);
         self.dbc = self.dbc.take().or(other.dbc);
+        if self.frame_names.is_empty() {
+            self.frame_names = other.frame_names;
+        }
     }
 
     /// The channel metadata of `kind`.
@@ -122,7 +128,13 @@ impl TripMetadata {
         classes.map(|name| ("classes".to_owned(), name.clone())).into_iter().collect()
     }
 
-    /// The record's map.
+    /// Every metadata record that says it, by name.
+    pub(super) fn records(&self) -> Vec<(&'static str, BTreeMap<String, String>)> {
+        let names = (!self.frame_names.is_empty()).then(|| (NAMES_RECORD, self.frame_names.to_map()));
+        [(RECORD, self.to_map())].into_iter().chain(names).collect()
+    }
+
+    /// The record's map: all but the frames' names, which have a record of their own.
     pub(super) fn to_map(&self) -> BTreeMap<String, String> {
         let mut map = BTreeMap::from([
             ("format_version".to_owned(), FORMAT_VERSION.to_string()),
@@ -161,6 +173,7 @@ impl TripMetadata {
             mask_classes: text("mask_classes"),
             network: read_toml(map, "network_toml", &mut notes),
             dbc: text("dbc_name").zip(text("dbc_text")).map(|(name, text)| DbcText { name, text }),
+            frame_names: FrameNames::default(),
         };
         (metadata, notes)
     }
@@ -236,6 +249,7 @@ pub(super) mod tests {
             mask_classes: Some("cityscapes".into()),
             network: Some(NetworkIdentity { name: "n".into(), runtime: "r 1".into(), hash: "00ff".into() }),
             dbc: Some(DbcText { name: "x.dbc".into(), text: "VERSION \"\"\n".into() }),
+            frame_names: FrameNames::default(),
         }
     }
 

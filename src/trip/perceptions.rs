@@ -4,6 +4,7 @@
 //! of the worst of them.
 
 use super::file::TripFile;
+use super::losses::Losses;
 use super::message::{Kind, PerceptionHead, decode_event, decode_mask, decode_plane};
 use super::messages::{Message, Messages, Wanted, wanted_messages};
 use super::reader::{Range, read_metadata};
@@ -52,6 +53,11 @@ impl Perceptions {
     /// From where the trip's seconds are counted.
     pub fn zero(&self) -> Stamp {
         zero::zero(&self.messages.trip)
+    }
+
+    /// What could not be read so far.
+    pub fn losses(&self) -> &Losses {
+        self.messages.losses.found()
     }
 
     /// How the run ended, if the file says so.
@@ -160,6 +166,11 @@ impl Lookup {
     /// How many frames there are.
     pub fn frame_count(&self) -> u64 {
         self.frames.len() as u64
+    }
+
+    /// Whether there is a frame stamped `stamp`.
+    pub fn has_frame(&self, stamp: Stamp) -> bool {
+        self.frames.contains_key(&stamp)
     }
 
     /// Stamps of all frames that have truth, in order.

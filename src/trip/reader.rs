@@ -3,9 +3,11 @@
 //! Masks inside are answers, not events: [`super::Perceptions`] reads them.
 
 use super::file::TripFile;
+use super::losses::{Losses, is_frame};
 use super::message::{Kind, decode_event};
-use super::messages::{Messages, Wanted};
+use super::messages::{Message, Messages, Wanted};
 use super::metadata::RECORD;
+use super::names::{FrameNames, NAMES_RECORD};
 use super::zero;
 use super::{RecordedEnding, TripError, TripMetadata};
 use crate::data::{Event, Stamp};
@@ -55,6 +57,9 @@ pub struct TripReader {
     wanted: Wanted,
     metadata: TripMetadata,
     whole: bool,
+    /// A message that waits until what was lost before it is told.
+    held: Option<Message>,
+    last: Stamp,
 }
 
 impl TripReader {
@@ -66,7 +71,8 @@ impl TripReader {
             tracing::warn!(path = %path.display(), %note, "trip metadata");
         }
         let wanted = range.wanted(&trip, is_event);
-        Ok(Self { messages: Messages::new(trip, wanted), wanted, metadata, whole: range == Range::default() })
+        let whole = range == Range::default();
+        Ok(Self { messages: Messages::new(trip, wanted), wanted, metadata, whole, held: None, last: Stamp::ZERO })
     }
 
     /// What the trip says of itself.
@@ -117,15 +123,40 @@ impl TripReader {
         contents.count(Kind::Jpeg) + contents.count(Kind::Raw)
     }
 
+    /// What could not be read so far.
+    pub fn losses(&self) -> &Losses {
+        self.messages.losses.found()
+    }
+
     /// The next event. After an error that [`TripError::is_skippable`] more may follow.
+    ///
+    /// Frames of a damaged part come as [`Event::Lost`], as those that the camera lost do.
     pub fn next_event(&mut self) -> Result<Option<Event>, TripError> {
-        while let Some(message) = self.messages.next()? {
-            let event = decode_event(message.kind, message.head(), message.data.clone());
-            if let Some(event) = event.map_err(|reason| message.refuse(reason))? {
+        loop {
+            let message = match self.held.take() {
+                Some(message) => Some(message),
+                None => self.messages.next()?,
+            };
+            self.last = message.as_ref().map_or(self.last, |message| message.head().arrival);
+            if let Some(frames) = self.messages.losses.take_frames() {
+                self.held = message;
+                return Ok(Some(Event::Lost { stamp: self.last, frames }));
+            }
+            let Some(message) = message else { return Ok(None) };
+            if let Some(event) = self.decode(&message)? {
                 return Ok(Some(event));
             }
         }
-        Ok(None)
+    }
+
+    fn decode(&mut self, message: &Message) -> Result<Option<Event>, TripError> {
+        let event = decode_event(message.kind, message.head(), message.data.clone());
+        event.map_err(|reason| {
+            if is_frame(message.kind) {
+                self.messages.losses.add_frame();
+            }
+            message.refuse(reason)
+        })
     }
 }
 
@@ -150,8 +181,11 @@ pub(super) fn is_event(kind: Kind) -> bool {
 
 /// The metadata of `trip`, and what could not be read of it.
 pub(super) fn read_metadata(trip: &TripFile) -> (TripMetadata, Vec<String>) {
-    match trip.contents.metadata_record(RECORD) {
+    let (mut metadata, notes) = match trip.contents.metadata_record(RECORD) {
         Some(record) => TripMetadata::from_map(&record.metadata),
         None => (TripMetadata::default(), vec!["it has no metadata record of segfuse".into()]),
-    }
+    };
+    let names = trip.contents.metadata_record(NAMES_RECORD);
+    metadata.frame_names = names.map(|record| FrameNames::from_map(&record.metadata)).unwrap_or_default();
+    (metadata, notes)
 }

@@ -7,7 +7,7 @@
 use super::TripError;
 use super::ending;
 use super::message::{self, DESCRIPTORS, Kind, PerceptionHead, proto};
-use super::metadata::{END_RECORD, RECORD, TripMetadata};
+use super::metadata::{END_RECORD, TripMetadata};
 use super::summary::TripSummary;
 use crate::data::{Ending, Event, Frame, GroundTruth, Perception, Plane, Stamp};
 use foxglove::Encode as _;
@@ -146,8 +146,9 @@ impl TripWriter {
         let file = create_file(path)?;
         let fail = |error| failed(path, error);
         let mut writer = write_options(config).create(file).map_err(fail)?;
-        let record = Metadata { name: RECORD.to_owned(), metadata: metadata.to_map() };
-        writer.write_metadata(&record).map_err(fail)?;
+        for (name, metadata) in metadata.records() {
+            writer.write_metadata(&Metadata { name: name.to_owned(), metadata }).map_err(fail)?;
+        }
         Ok(Self {
             path: path.to_owned(),
             config: config.clone(),
