@@ -181,6 +181,52 @@ fn a_publisher_that_is_killed_and_comes_back_is_heard_again_as_another_session()
 }
 
 #[test]
+fn two_publishers_of_one_key_are_accounted_for_each_by_itself() {
+    let mut sinks = [publisher(&config(true)), publisher(&config(true))];
+    (0..500).for_each(|number| publish(&mut sinks[1], &perception(number % 8)));
+    let endpoints = sinks.iter().map(|sink| sink.endpoints()[0].clone()).collect();
+    let config = subscribe::Config { connect: endpoints, queue: 60, ..Default::default() };
+    let mut subscriber = Subscriber::open(&config, now).expect("both listen");
+    wait_for("both tokens", || subscriber.publishers() == 2);
+    let mut heard = [0, 1].map(|index| until_heard(&mut sinks[index], &mut subscriber) + 1);
+    let mut steps = Vec::new();
+    for _ in 0..20 {
+        for (sink, number) in sinks.iter_mut().zip(&mut heard) {
+            publish(sink, &perception(*number));
+            *number += 1;
+            steps.push(subscriber.recv_timeout(SOON).expect("published").continuity);
+        }
+    }
+    assert!(steps.iter().all(|step| *step == Continuity::Follows { missed: 0 }), "{steps:?}");
+    let counts = subscriber.counts();
+    assert_eq!((counts.received, counts.restarts, counts.gaps, counts.missed), (42, 0, 0, 0), "{counts:?}");
+    drop(sinks);
+    wait_for("the tokens to go", || subscriber.publishers() == 0);
+}
+
+#[test]
+fn publishers_of_other_cameras_are_found() {
+    let names = [("segfuse", "bus-7", "front"), ("fleet/berlin", "vehicle", "front"), ("segfuse", "vehicle", "rear")];
+    let hub = publisher(&config(true));
+    let connect = Some(hub.endpoints());
+    let others = names.map(|(prefix, vehicle, camera)| {
+        let session = session::Config { connect: connect.clone(), ..listening("tcp/127.0.0.1:0") };
+        let names = Config { prefix: prefix.into(), vehicle: vehicle.into(), camera: camera.into(), ..config(true) };
+        publisher(&Config { session, ..names })
+    });
+    let subscriber = subscriber_of(&hub, subscribe::Config::default());
+    let mut expected = names.map(|(prefix, vehicle, camera)| [prefix, vehicle, camera].map(str::to_owned));
+    expected.sort();
+    let found = || {
+        let found = subscriber.elsewhere(SOON).expect("the session lives");
+        found.into_iter().map(|found| [found.prefix, found.vehicle, found.camera]).collect::<Vec<_>>()
+    };
+    wait_for("three publishers elsewhere", || found() == expected);
+    assert_eq!(subscriber.publishers(), 1);
+    drop(others);
+}
+
+#[test]
 fn a_closed_session_drops_and_counts_instead_of_failing() {
     let mut sink = publisher(&config(true));
     publish(&mut sink, &perception(0));

@@ -37,7 +37,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FOLDER")]
     pub save: Option<PathBuf>,
     /// End after this many masks.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = masks)]
     pub count: Option<u64>,
     /// End after this long.
     #[arg(long, value_name = "SECONDS", value_parser = super::replay::seconds)]
@@ -51,6 +51,11 @@ pub struct Arguments {
     /// Where masks are published.
     #[command(flatten)]
     pub publishing: PublishArguments,
+}
+
+fn masks(text: &str) -> Result<u64, String> {
+    let count: u64 = text.parse().map_err(|_| format!("'{text}' is not a number of masks"))?;
+    if count == 0 { Err("at least 1".into()) } else { Ok(count) }
 }
 
 fn queue() -> RangedU64ValueParser<usize> {

@@ -82,7 +82,9 @@ impl Link {
         let State::Open { subscriber, connected } = &mut self.state else { return Ok(Outlook::default()) };
         let now = subscriber.is_connected()?;
         match (*connected, now) {
-            (true, false) => tracing::warn!("connection lost: trying again"),
+            (true, false) => tracing::warn!(
+                "the connection is gone, because the publisher or router ended or the network failed: trying again"
+            ),
             (false, true) => tracing::info!("connected again"),
             _ => (),
         }

@@ -257,8 +257,8 @@ impl ZenohSink {
         let Some(before) = self.connected else { return };
         let now = session::is_connected(&self.session);
         match (before, now) {
-            (true, false) => tracing::warn!("zenoh: connection lost; it is tried again, nobody gets masks meanwhile"),
-            (false, true) => tracing::info!("zenoh: connected again"),
+            (true, false) => tracing::warn!("the connection is gone and nobody gets masks: trying again"),
+            (false, true) => tracing::info!("connected again"),
             _ => {}
         }
         self.connected = Some(now);
