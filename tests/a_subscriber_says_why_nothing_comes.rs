@@ -164,9 +164,8 @@ fn a_folder_that_masks_cannot_be_saved_in_is_told_before_any_is_awaited() {
     std::fs::write(&file, "not a folder").expect("written");
     let below = file.join("masks");
     for (path, status, told) in [(&file, 2, "not a folder"), (&below, 1, "cannot be made")] {
-        // Without an end: only the check lets it end at all.
         let path = path.to_string_lossy();
-        let output = segfuse(&["subscribe", "--connect", &silent_endpoint(), "--save", &path]);
+        let output = segfuse(&["subscribe", "--connect", &silent_endpoint(), "--seconds", "3", "--save", &path]);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(status), "{errors}");
         assert!(errors.contains(told) && errors.contains(&*path), "{errors}");

@@ -43,6 +43,10 @@ fn the_python_example_prints_rate_age_gaps_and_classes() {
             assert!(line.contains("(720, 1280)") && line.matches(" 5%").count() == 3, "shared {shared}: {line}");
         }
         assert!(lines[1..].iter().all(|line| line.contains("gap 0")), "shared {shared}: {lines:#?}");
+        // One in 30 ms at best, and the machine that tests run on may be busy.
+        let (rate_hz, age_ms) = (number_after(&lines[MASKS - 1], " rate "), number_after(&lines[MASKS - 1], " age "));
+        assert!((1.0..40.0).contains(&rate_hz), "shared {shared}: {rate_hz}");
+        assert!((0.01..2000.0).contains(&age_ms), "shared {shared}: {age_ms}");
     }
 }
 
@@ -96,6 +100,12 @@ fn example(python: &Path, endpoint: &str, masks: usize) -> Command {
     let mut example = Command::new(python);
     example.arg(script).args(["vehicle", "front", endpoint, &masks.to_string()]);
     example
+}
+
+fn number_after(line: &str, word: &str) -> f64 {
+    let (_, rest) = line.split_once(word).unwrap_or_else(|| panic!("no '{word}' in {line}"));
+    let number = rest.split(['/', ' ']).next().expect("split gives one at least");
+    number.parse().unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
 /// What the example prints of masks whose every class has a nineteenth of the picture.
