@@ -125,8 +125,10 @@ fn masks_are_awaited_in_any_async_runtime() {
     });
     runtime.block_on(async {
         let mut subscriber = subscriber_at(&endpoint, subscribe::Config::default());
+        let began = now();
         let two = async { [subscriber.recv_async().await, subscriber.recv_async().await] };
-        let two = tokio::time::timeout(SOON, two).await.expect("both are awaited, not waited for in vain");
+        let two = tokio::time::timeout(SOON, two).await.expect("published");
+        assert!(now().signed_ns_since(began) < 5_000_000_000, "woken by the masks, not by the timeout");
         assert!(two[1].header.frame > two[0].header.frame && subscriber.classes(SOON).is_ok());
     });
     drop(publishing.join().expect("no panic"));

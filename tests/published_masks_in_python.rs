@@ -86,13 +86,16 @@ fn the_python_example_accounts_for_each_publisher_by_itself() {
     let session = session::Config { connect, ..listening("tcp/127.0.0.1:0") };
     let mut sinks = [first, publisher(&Config { session, ..config(true) })];
     let endpoint = sinks[0].endpoints()[0].clone();
+    (0..1000).for_each(|number| publish(&mut sinks[1], &perception(number % 8)));
     let mut number = 0;
     let lines = lines_while(example(&python, &endpoint, MASKS), || {
         sinks.iter_mut().for_each(|sink| publish(sink, &perception(number)));
         number += 1;
     });
-    let gaps = |gap: &str| lines.iter().filter(|line| line.contains(gap)).count();
-    assert_eq!((gaps("gap new"), gaps("gap 0")), (2, MASKS - 2), "{lines:#?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("gap new")).count(), 2, "{lines:#?}");
+    // The example may lose some on a busy machine, but the sessions' numbers lie further apart.
+    let gaps = lines.iter().filter_map(|line| line.split_once(" gap ")?.1.split_once(':')?.0.parse::<i64>().ok());
+    assert!(gaps.clone().count() == MASKS - 2 && gaps.clone().all(|gap| (0..500).contains(&gap)), "{lines:#?}");
 }
 
 fn example(python: &Path, endpoint: &str, masks: usize) -> Command {
