@@ -118,7 +118,9 @@ fn two_publishers_of_one_key_are_two_publishers_and_no_restarts() {
         let mut subscriber = subscribe(&options);
         let mut number = 0;
         while subscriber.try_wait().expect("it runs").is_none() {
-            sinks.iter_mut().for_each(|sink| publish(sink, &perception(number)));
+            for sink in &mut sinks {
+                publish(sink, &perception(number));
+            }
             number += 1;
             std::thread::sleep(Duration::from_millis(20));
         }

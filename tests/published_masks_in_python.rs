@@ -89,7 +89,9 @@ fn the_python_example_accounts_for_each_publisher_by_itself() {
     (0..1000).for_each(|number| publish(&mut sinks[1], &perception(number % 8)));
     let mut number = 0;
     let lines = lines_while(example(&python, &endpoint, MASKS), || {
-        sinks.iter_mut().for_each(|sink| publish(sink, &perception(number)));
+        for sink in &mut sinks {
+            publish(sink, &perception(number));
+        }
         number += 1;
     });
     assert_eq!(lines.iter().filter(|line| line.contains("gap new")).count(), 2, "{lines:#?}");

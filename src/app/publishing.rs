@@ -79,8 +79,8 @@ fn options(configured: &zenoh::Config, arguments: &PublishArguments) -> zenoh::C
 /// Whether `error` is a wrong option or configuration; an endpoint that is taken or silent is none.
 pub(super) fn is_misuse(error: &anyhow::Error) -> bool {
     let session = match (error.downcast_ref(), error.downcast_ref()) {
-        (Some(ZenohError::Keys(_) | ZenohError::Option { .. }), _) => return true,
-        (_, Some(SubscribeError::Keys(_) | SubscribeError::Queue(_))) => return true,
+        (Some(ZenohError::Keys(_) | ZenohError::Option { .. }), _)
+        | (_, Some(SubscribeError::Keys(_) | SubscribeError::Queue(_))) => return true,
         (Some(ZenohError::Session(session)), _) | (_, Some(SubscribeError::Session(session))) => session,
         _ => return false,
     };
