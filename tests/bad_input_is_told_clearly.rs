@@ -394,7 +394,7 @@ fn configurations_and_options_that_cannot_be_used() {
         Case {
             what: "log filter",
             arguments: vec!["version", "--log", "segfuse=loud=1"],
-            status: 1,
+            status: 2,
             told: &["--log", "segfuse=debug"],
         },
         Case {
@@ -443,7 +443,7 @@ fn zenoh_endpoints_and_files_that_cannot_be_used() {
         Case {
             what: "zenoh file",
             arguments: vec!["replay", &trip, "--publish", "--zenoh-config", &zenoh],
-            status: 1,
+            status: 2,
             told: &["zenoh.json5"],
         },
     ]);
@@ -517,6 +517,55 @@ fn nothing_exported_and_nothing_evaluated_are_failures() {
             arguments: vec!["evaluate", "--predictions", &masks, "--truth", &labels, "--classes", "camvid"],
             status: 1,
             told: &["nothing was evaluated", "'camvid'", "--classes"],
+        },
+    ]);
+}
+
+#[test]
+#[cfg(feature = "zenoh")]
+fn options_of_publishers_and_subscribers_that_are_wrong_by_themselves_are_misuse() {
+    let files = Files::new();
+    let trip = files.trip();
+    let broken = files.write("broken.json5", "{ mode: ");
+    let (keys, rate) = ("[zenoh]\ncamera = \"a/b\"\n", "[zenoh]\nmax_rate_hz = 0.0\n");
+    let (keys, rate) = (files.write("keys.toml", keys), files.write("rate.toml", rate));
+    let mut faults = Vec::new();
+    for (option, value, told) in [
+        ("--vehicle", "a/b", "Zenoh keys"),
+        ("--vehicle", "", "empty"),
+        ("--camera", "front*", "Zenoh keys"),
+        ("--prefix", "a//b", "empty"),
+        ("--listen", "foo", "protocol/address"),
+        ("--connect", "foo", "protocol/address"),
+        ("--connect", "udp/127.0.0.1:1", "unixsock-stream"),
+        ("--zenoh-config", "/nope", "/nope"),
+        ("--zenoh-config", &broken, "broken.json5"),
+    ] {
+        let option = format!("{option}={value}");
+        for command in [vec!["replay", &trip, "--publish"], vec!["subscribe", "--seconds", "1"]] {
+            let output = segfuse(&[command.as_slice(), &[&option]].concat());
+            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+            if output.status.code() != Some(2) || !errors.contains(told) {
+                faults.push(format!("{} {option}: {}\n{errors}", command[0], output.status));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    check(&[
+        Case { what: "no mask", arguments: vec!["subscribe", "--count", "0"], status: 2, told: &["--count", "1"] },
+        Case { what: "no queue", arguments: vec!["subscribe", "--queue", "0"], status: 2, told: &["--queue", "120"] },
+        Case { what: "long", arguments: vec!["subscribe", "--queue", "121"], status: 2, told: &["--queue", "120"] },
+        Case {
+            what: "name in the configuration",
+            arguments: vec!["replay", &trip, "--publish", "--config", &keys],
+            status: 2,
+            told: &["camera", "a/b"],
+        },
+        Case {
+            what: "rate in the configuration",
+            arguments: vec!["replay", &trip, "--publish", "--config", &rate],
+            status: 2,
+            told: &["max_rate_hz"],
         },
     ]);
 }

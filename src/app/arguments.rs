@@ -5,6 +5,7 @@ use crate::engine::cpu::MAX_THREADS;
 use crate::engine::network::{Chain, Channels};
 use crate::perceive::Schedule;
 use crate::source::synthetic;
+use crate::wire;
 use clap::Args;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use std::num::NonZeroUsize;
@@ -72,22 +73,22 @@ impl NetworkArguments {
 #[command(next_help_heading = "Zenoh")]
 pub struct PublishArguments {
     /// Vehicle name in the keys PREFIX/VEHICLE/CAMERA/mask.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     pub vehicle: Option<String>,
     /// Camera name in the keys.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     pub camera: Option<String>,
     /// First part of the keys.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = prefix)]
     pub prefix: Option<String>,
     /// A Zenoh configuration file (config/zenoh.json5 is the commented default).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = zenoh_config)]
     pub zenoh_config: Option<PathBuf>,
     /// Listen here for peers, such as tcp/127.0.0.1:7447.
-    #[arg(long, value_name = "ENDPOINT")]
+    #[arg(long, value_name = "ENDPOINT", value_parser = endpoint)]
     pub listen: Vec<String>,
     /// Connect to a peer or router.
-    #[arg(long, value_name = "ENDPOINT")]
+    #[arg(long, value_name = "ENDPOINT", value_parser = endpoint)]
     pub connect: Vec<String>,
 }
 
@@ -186,3 +187,37 @@ fn threads(text: &str) -> Result<NonZeroUsize, String> {
     let threads = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= MAX_THREADS);
     threads.ok_or_else(|| format!("'{text}' is not a number from 1 to {MAX_THREADS}; leave it out to use every core"))
 }
+
+fn name(text: &str) -> Result<String, &'static str> {
+    wire::check_name(text).map(|()| text.to_owned())
+}
+
+fn prefix(text: &str) -> Result<String, &'static str> {
+    wire::check_prefix(text).map(|()| text.to_owned())
+}
+
+#[cfg(feature = "zenoh")]
+fn endpoint(text: &str) -> Result<String, String> {
+    let remedy = |reason| format!("{reason}; write protocol/address, such as tcp/127.0.0.1:7447");
+    wire::session::check_endpoint(text).map(|()| text.to_owned()).map_err(remedy)
+}
+
+#[cfg(feature = "zenoh")]
+fn zenoh_config(text: &str) -> Result<PathBuf, wire::session::SessionError> {
+    let path = PathBuf::from(text);
+    let config = wire::session::Config { config_file: Some(path.clone()), ..Default::default() };
+    wire::session::zenoh_config(&config, true).map(|_| path)
+}
+
+#[cfg(not(feature = "zenoh"))]
+fn endpoint(_: &str) -> Result<String, &'static str> {
+    Err(NO_ZENOH)
+}
+
+#[cfg(not(feature = "zenoh"))]
+fn zenoh_config(_: &str) -> Result<PathBuf, &'static str> {
+    Err(NO_ZENOH)
+}
+
+#[cfg(not(feature = "zenoh"))]
+const NO_ZENOH: &str = "this program was built without the feature `zenoh`";
