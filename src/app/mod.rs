@@ -16,6 +16,7 @@ mod latency;
 mod logging;
 mod network;
 mod output;
+mod outputs;
 mod paced;
 mod progress;
 #[cfg(feature = "zenoh")]
@@ -24,6 +25,7 @@ mod recover;
 mod render;
 mod replay;
 mod session;
+mod stopping;
 #[cfg(feature = "zenoh")]
 mod subscribe;
 mod summary;
@@ -83,7 +85,10 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 fn exit_status(error: &anyhow::Error) -> u8 {
-    if error.is::<ConfigError>() || error.is::<Misuse>() { EXIT_MISUSED } else { EXIT_FAILED }
+    let misused = error.is::<ConfigError>() || error.is::<Misuse>();
+    #[cfg(feature = "zenoh")]
+    let misused = misused || publishing::is_misuse(error);
+    if misused { EXIT_MISUSED } else { EXIT_FAILED }
 }
 
 #[cfg(test)]

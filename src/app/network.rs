@@ -19,15 +19,17 @@ const EMBEDDED_FILES: [(&str, &[u8]); 2] = [
 
 /// Opens the network that `arguments` name.
 pub(super) fn open(arguments: &NetworkArguments) -> anyhow::Result<Network> {
-    if arguments.network == EMBEDDED {
-        return Ok(embedded()?);
-    }
-    let path = Path::new(&arguments.network);
-    if !path.exists() {
-        let name = &arguments.network;
+    let name = &arguments.network;
+    let path = Path::new(name);
+    let is_embedded = name == EMBEDDED;
+    if !is_embedded && !path.exists() {
         return Err(Misuse(format!("--network {name}: no such file or folder; embedded is '{EMBEDDED}'")).into());
     }
-    Ok(Network::open(path, &plain_options(arguments))?)
+    if let Some(option) = arguments.given_for_plain().filter(|_| is_embedded || path.is_dir()) {
+        let whose = if is_embedded { "is embedded and knows" } else { "is a network folder whose model.toml says" };
+        return Err(Misuse(format!("{option} is for a plain ONNX file: '{name}' {whose} how it is used")).into());
+    }
+    if is_embedded { Ok(embedded()?) } else { Ok(Network::open(path, &plain_options(arguments)?)?) }
 }
 
 /// The network that is shipped inside the program.
@@ -50,13 +52,17 @@ pub(super) fn engine(
     CpuEngine::new(network, &chosen)
 }
 
-fn plain_options(arguments: &NetworkArguments) -> PlainOptions {
-    PlainOptions {
-        channels: arguments.channels,
-        scale: arguments.scale,
-        mean: arguments.mean,
-        std: arguments.std,
-        chain: arguments.chain,
-        classes: arguments.network_classes.clone(),
-    }
+fn plain_options(arguments: &NetworkArguments) -> Result<PlainOptions, Misuse> {
+    let usual = PlainOptions::default();
+    let options = PlainOptions {
+        channels: arguments.channels.unwrap_or(usual.channels),
+        scale: arguments.scale.unwrap_or(usual.scale),
+        mean: arguments.mean.unwrap_or(usual.mean),
+        std: arguments.std.unwrap_or(usual.std),
+        chain: arguments.chain.unwrap_or(usual.chain),
+        classes: arguments.network_classes.clone().unwrap_or(usual.classes),
+    };
+    let table = options.class_table();
+    table.map_err(|reason| Misuse(format!("--network-classes {}: {reason}", options.classes)))?;
+    Ok(options)
 }
