@@ -62,7 +62,7 @@ class Form:
     full: tuple[int, int]
 
 
-def class_weights(pictures: list[Picture], power: float = 0.35, most: float = 4.0) -> torch.Tensor:
+def class_weights(pictures: list[Picture], power: float = 0.4, most: float = 5.0) -> torch.Tensor:
     """[19] per row of the table: rare classes weigh more, so that thin poles count without drowning the road."""
     counts = sum(torch.bincount(picture.label.flatten()[::5], minlength=256)[:CLASSES] for picture in pictures)
     counts = counts.double()
