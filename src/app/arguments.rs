@@ -104,14 +104,14 @@ impl SceneArguments {
 }
 
 /// Reads one of a closed set of words, as the configuration spells them.
-fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(super) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     T::deserialize(text.into_deserializer()).map_err(|error: serde::de::value::Error| error.to_string())
 }
 
 /// A number for each channel.
-type Triple = [f32; 3];
+pub(super) type Triple = [f32; 3];
 
-fn triple(text: &str) -> Result<Triple, String> {
+pub(super) fn triple(text: &str) -> Result<Triple, String> {
     let numbers: Option<Vec<f32>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
     let triple = numbers.and_then(|numbers| numbers.try_into().ok());
     triple.ok_or_else(|| format!("'{text}' is not three numbers, such as 0.485,0.456,0.406"))
