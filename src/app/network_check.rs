@@ -57,7 +57,8 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let tried: Vec<Tried> = tried.collect::<anyhow::Result<_>>()?;
     progress.close();
     if report.logits.is_none() {
-        let shape = tried.iter().find_map(|tried| tried.logits.as_ref()).map(|map| [1, map.channels, map.rows, map.cols]);
+        let shape =
+            tried.iter().find_map(|tried| tried.logits.as_ref()).map(|map| [1, map.channels, map.rows, map.cols]);
         report.logits = grid(network.input().rows, shape);
     }
     report.agreement = agreements(&network, &tried);
@@ -164,7 +165,8 @@ fn agreements(network: &Network, tried: &[Tried]) -> Vec<AgreementReport> {
     let size = Size::new(network.input().cols as u32, network.input().rows as u32);
     let labelled = tried.iter().filter_map(|tried| Some((&tried.report.runtime, labels(tried.logits.as_ref()?, size))));
     let labelled: Vec<(&String, Vec<u8>)> = labelled.collect();
-    let pairs = labelled.iter().enumerate().flat_map(|(index, one)| labelled[..index].iter().map(move |other| (other, one)));
+    let pairs =
+        labelled.iter().enumerate().flat_map(|(index, one)| labelled[..index].iter().map(move |other| (other, one)));
     let report = |((one, first), (other, second)): (&(&String, Vec<u8>), &(&String, Vec<u8>))| AgreementReport {
         between: [(*one).clone(), (*other).clone()],
         equal_labels_percent: equal_share(first, second) * 100.0,

@@ -23,7 +23,7 @@ pub enum Command {
 /// Runs one of the network commands.
 pub(super) fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
     match command {
-        Command::Import(arguments) => network_import::run(arguments),
+        Command::Import(arguments) => network_import::run(arguments, session),
         Command::Check(arguments) => network_check::run(arguments, session),
     }
 }

@@ -3,8 +3,9 @@
 use super::Misuse;
 use super::network_command::{PlainArguments, RuntimeArguments, street};
 use super::output::print;
+use super::session::Session;
 use crate::engine::cpu::trial::{Agreement, Trial, compare, prepare};
-use crate::engine::network::import::{ImportOptions, Imported, import};
+use crate::engine::network::import::{ImportError, ImportOptions, Imported, import};
 use crate::engine::network::{Graph, Network};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -59,12 +60,15 @@ pub struct Arguments {
 }
 
 /// Splits, verifies, writes; says what was done.
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     check_target(&arguments.onnx, &arguments.out, arguments.force)?;
     let trial = Trial::new(&arguments.runtime.config())?;
     let options = options(arguments)?;
     let imported = split(&arguments.onnx, &options, &trial)?;
     let agreement = verify(&arguments.onnx, &options, &imported, &trial)?;
+    if session.interrupt.asked() {
+        return Ok(());
+    }
     write_folder(&arguments.out, &imported.files)?;
     print(&account(arguments, &imported, &trial.describe(), agreement))
 }
@@ -83,7 +87,11 @@ fn options(arguments: &Arguments) -> Result<ImportOptions, Misuse> {
 }
 
 fn split(path: &Path, options: &ImportOptions, trial: &Trial) -> anyhow::Result<Imported> {
-    Ok(import(path, options, |onnx: Vec<u8>, graph: &Graph| trial.whole_numbers(&onnx, graph.input))?)
+    let imported = import(path, options, |onnx: Vec<u8>, graph: &Graph| trial.whole_numbers(&onnx, graph.input));
+    imported.map_err(|error| match error {
+        ImportError::Split { .. } => Misuse(error.to_string()).into(),
+        ImportError::Network(error) => error.into(),
+    })
 }
 
 /// Backbone and head against the whole file on a street; an error where they must be equal and are not.

@@ -187,21 +187,26 @@ impl fmt::Display for Report {
         }
         self.runtimes.iter().try_for_each(|runtime| runtime.fmt(f))?;
         for AgreementReport { between: [one, other], equal_labels_percent } in &self.agreement {
-            writeln!(f, "agreement   {one} and {other}: {equal_labels_percent:.3} % of labels equal on a rendered street")?;
+            writeln!(
+                f,
+                "agreement   {one} and {other}: {equal_labels_percent:.3} % of labels equal on a rendered street"
+            )?;
         }
         Ok(())
     }
 }
 
 fn write_file(f: &mut fmt::Formatter<'_>, file: &NetworkFile) -> fmt::Result {
-    let NetworkFile { name, bytes, sha256 } = file;
+    let NetworkFile { name, bytes, sha256, verified } = file;
+    let verified = if *verified { " (verified)" } else { "" };
     let size = bytes.map_or_else(|| "not embedded".into(), |bytes| format!("{bytes} bytes"));
-    writeln!(f, "file        {name:<18} {size:>14}  SHA-256 {sha256}")
+    writeln!(f, "file        {name:<18} {size:>14}  SHA-256 {sha256}{verified}")
 }
 
 impl fmt::Display for GraphReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millions = |number: Option<u64>| number.map_or_else(|| "?".into(), |number| format!("{:.3}", number as f64 / 1e6));
+        let millions =
+            |number: Option<u64>| number.map_or_else(|| "?".into(), |number| format!("{:.3}", number as f64 / 1e6));
         let (parameters, multiply_adds) = (millions(self.parameters), millions(self.multiply_adds));
         let operators: Vec<String> = self.operators.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         writeln!(f, "{:<11} {parameters} M parameters, {multiply_adds} M multiply-adds", self.graph)?;

@@ -77,8 +77,10 @@ pub struct NetworkFile {
     pub name: String,
     /// Its size; absent where an embedded network leaves out what no CPU runtime loads.
     pub bytes: Option<u64>,
-    /// Its SHA-256; of a network folder the stated one, which the file was held against.
+    /// Its SHA-256.
     pub sha256: String,
+    /// Whether the file was there and was held against the SHA-256 that `model.toml` states.
+    pub verified: bool,
 }
 
 /// The network's ONNX graphs.
@@ -119,7 +121,7 @@ impl Network {
             let bytes = read_file(&folder.join(&file.name))?;
             let checked = manifest::check_hash(&file.name, &file.sha256, &bytes);
             checked.map_err(|reason| refuse(&shown, &reason))?;
-            file.bytes = Some(bytes.len() as u64);
+            (file.bytes, file.verified) = (Some(bytes.len() as u64), true);
         }
         Ok(network)
     }
@@ -169,7 +171,12 @@ impl Network {
         let (image, features, logits) = manifest.shapes(classes.classes().len());
         let backbone = graph(manifest::BACKBONE, image, features)?;
         let head = graph(manifest::HEAD, features, logits)?;
-        let stated = |file: &'static str| NetworkFile { name: file.into(), bytes: None, sha256: manifest.stated_hash(file) };
+        let stated = |file: &'static str| NetworkFile {
+            name: file.into(),
+            bytes: None,
+            sha256: manifest.stated_hash(file),
+            verified: false,
+        };
         Ok(Self {
             name: manifest.name.clone(),
             path: path.to_owned(),
@@ -212,6 +219,7 @@ impl Network {
             name: name.to_owned(),
             bytes: Some(graph.bytes.len() as u64),
             sha256: manifest::sha256(&graph.bytes),
+            verified: matches!(self.graphs, Graphs::Split { .. }),
         };
         let mut files = match &self.graphs {
             Graphs::Split { backbone, head } => vec![file(manifest::BACKBONE, backbone), file(manifest::HEAD, head)],

@@ -79,7 +79,8 @@ impl Trial {
 
     /// Runs an ONNX file whose outputs are lists of whole numbers, on zeros of the shape `input`.
     pub(crate) fn whole_numbers(&self, onnx: &[u8], input: [usize; 4]) -> Result<Vec<Vec<i64>>, String> {
-        guard(|| self.0.whole_numbers(onnx, input)).map_err(|reason| format!("{} cannot run it: {reason}", self.describe()))
+        guard(|| self.0.whole_numbers(onnx, input))
+            .map_err(|reason| format!("{} cannot run it: {reason}", self.describe()))
     }
 
     /// What `graph` costs.
@@ -151,7 +152,8 @@ pub(crate) fn compare(whole: &FeatureMap, part: &FeatureMap) -> Agreement {
 
 /// `[C, rows, cols]` by bilinear interpolation with half-pixel centres, the border clamped.
 fn enlarge(map: &FeatureMap, rows: usize, cols: usize) -> FeatureMap {
-    let mut large = FeatureMap { channels: map.channels, rows, cols, values: Vec::with_capacity(map.channels * rows * cols) };
+    let mut large =
+        FeatureMap { channels: map.channels, rows, cols, values: Vec::with_capacity(map.channels * rows * cols) };
     for channel in 0..map.channels {
         let plane = map.plane(channel);
         for row in 0..rows {

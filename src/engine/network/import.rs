@@ -45,21 +45,41 @@ pub(crate) struct Imported {
     pub(crate) files: Vec<(String, Vec<u8>)>,
 }
 
+/// Why an ONNX file did not become a network folder.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ImportError {
+    /// The file cannot be used: mend or replace it.
+    #[error(transparent)]
+    Network(#[from] EngineError),
+    /// The tensor asked for is no place to split at: name one of those listed.
+    #[error("{path}: {reason}")]
+    Split {
+        /// The file.
+        path: String,
+        /// What is wrong with the tensor, and which ones can be cut.
+        reason: String,
+    },
+}
+
 /// Splits the ONNX file `path`; `answer` runs a probe on zeros of the shape of the graph given with it.
 pub(crate) fn import(
     path: &Path,
     options: &ImportOptions,
     answer: impl FnOnce(Vec<u8>, &Graph) -> Result<Vec<Vec<i64>>, String>,
-) -> Result<Imported, EngineError> {
+) -> Result<Imported, ImportError> {
     let whole = Network::from_onnx(path, &options.plain)?;
     let (graph, refuse) = match whole.graphs() {
         Graphs::Plain(graph) => (graph, |reason: String| refuse(whole.path(), &reason)),
-        Graphs::Split { .. } => return Err(refuse(whole.path(), "it is split already")),
+        Graphs::Split { .. } => return Err(refuse(whole.path(), "it is split already").into()),
     };
     let read = Divisible::read(&graph.bytes, graph.input, options.keep_upsampling, |onnx| answer(onnx, graph));
     let divisible = read.map_err(refuse)?;
     let logits_stride = logits_stride(&divisible, &whole).map_err(refuse)?;
-    let split = divisible.choose(options.split_at.as_deref()).map_err(refuse)?;
+    let chosen = divisible.choose(options.split_at.as_deref());
+    let split = chosen.map_err(|reason| match options.split_at {
+        Some(_) => ImportError::Split { path: whole.path().to_owned(), reason },
+        None => refuse(reason).into(),
+    })?;
     let (backbone, head) = divisible.write(&split).map_err(refuse)?;
     let grids = Grids { channels: split.features[1], stride: split.stride, logits_stride };
     let files = folder(&whole, options, &grids, [(BACKBONE, backbone), (HEAD, head)]);

@@ -35,7 +35,9 @@ pub(crate) fn multiply_adds(node: &NodeProto, shapes: &Shapes) -> u64 {
         "Conv" | "ConvInteger" => of_convolution(output, input(1)),
         "QLinearConv" => of_convolution(output, input(3)),
         "ConvTranspose" => of_convolution(input(0), input(1)),
-        "MatMul" | "MatMulInteger" | "QLinearMatMul" => product(output).zip(input(0).and_then(|shape| shape.last().copied())),
+        "MatMul" | "MatMulInteger" | "QLinearMatMul" => {
+            product(output).zip(input(0).and_then(|shape| shape.last().copied()))
+        }
         "Gemm" => product(output).zip(input(0).and_then(|shape| shape.get(usize::from(!transposed(node))).copied())),
         _ => None,
     };

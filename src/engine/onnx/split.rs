@@ -16,8 +16,8 @@ use rten_onnx::onnx::{
 
 /// What a split that is found without being told must be like.
 ///
-/// Finer than 1/4 costs more to carry than it gains, coarser than 1/32 loses small things.
-const STRIDES: std::ops::RangeInclusive<usize> = 4..=32;
+/// At the input's own grid flow costs more than the network; coarser than 1/32 loses small things.
+const STRIDES: std::ops::RangeInclusive<usize> = 2..=32;
 /// More are dear to carry along for every frame.
 const MAX_CHANNELS: usize = 256;
 /// The head runs for every frame: beyond a tenth of the work key frames gain little.
@@ -133,12 +133,18 @@ impl Divisible {
         let Some(shape) = self.shapes.get(tensor) else {
             return format!("--split-at {tensor}: the graph makes no such tensor");
         };
-        let is_cut = wiring::cuts(&self.graph).iter().any(|cut| cut.tensor == tensor);
-        if is_cut {
-            return format!("--split-at {tensor}: its shape {shape:?} is not [1, channels, rows/n, cols/n] of the input");
-        }
-        let around = "is no cut: the output also depends on the input by a way around it";
-        format!("--split-at {tensor} {shape:?} {around}")
+        let what = if tensor == output_name(&self.graph) {
+            "is the output itself: the head would have nothing to do".into()
+        } else if tensor == input_name(&self.graph) {
+            "is the input itself: the backbone would have nothing to do".into()
+        } else if !wiring::dependent(&self.graph).contains(tensor) {
+            "does not depend on the input, or comes after the enlargement that is left off".into()
+        } else if wiring::cuts(&self.graph).iter().any(|cut| cut.tensor == tensor) {
+            format!("has the shape {shape:?}, not [1, channels, rows/n, cols/n] of the input")
+        } else {
+            format!("{shape:?} is no cut: the output also depends on the input by a way around it")
+        };
+        format!("--split-at {tensor}: {what}")
     }
 }
 
@@ -178,9 +184,10 @@ fn whole(graph: &GraphProto) -> GraphProto {
 
 /// The least to carry; of equals the one with the least left to do.
 fn best(splits: &[Split]) -> Option<&Split> {
-    let good = splits.iter().filter(|split| {
-        STRIDES.contains(&split.stride) && split.features[1] <= MAX_CHANNELS && split.head_share <= MAX_HEAD_SHARE
-    });
+    // A head without any work would make the features the logits: then the file is better left whole.
+    let is_light = |share: f64| share > 0.0 && share <= MAX_HEAD_SHARE;
+    let fits = |split: &&Split| STRIDES.contains(&split.stride) && split.features[1] <= MAX_CHANNELS;
+    let good = splits.iter().filter(fits).filter(|split| is_light(split.head_share));
     good.rev().min_by_key(|split| split.features.iter().product::<usize>())
 }
 

@@ -72,7 +72,11 @@ pub(crate) fn check_order(graph: &GraphProto) -> Result<(), String> {
         known.extend(writes(node));
     }
     let output = output_name(graph);
-    if known.contains(output) { Ok(()) } else { Err(format!("not a valid ONNX graph: nothing makes output '{output}'")) }
+    if known.contains(output) {
+        Ok(())
+    } else {
+        Err(format!("not a valid ONNX graph: nothing makes output '{output}'"))
+    }
 }
 
 /// Every tensor whose values depend on the graph's input.
