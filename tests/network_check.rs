@@ -8,6 +8,7 @@ mod support;
 
 use segfuse::engine::network::Network;
 use sha2::{Digest, Sha256};
+use std::fmt::Write;
 use std::path::Path;
 use support::{segfuse, segfuse_ok};
 
@@ -33,7 +34,8 @@ fn folder_with_halves(folder: &Path) {
         std::fs::write(folder.join(file), &bytes).expect("written");
         let half = file.replace(".onnx", ".fp16.onnx");
         std::fs::write(folder.join(&half), [&bytes[..], b"half"].concat()).expect("written");
-        model += &format!("\"{half}\" = \"{:x}\"\n", Sha256::digest([&bytes[..], b"half"].concat()));
+        let hash = Sha256::digest([&bytes[..], b"half"].concat());
+        writeln!(model, "\"{half}\" = \"{hash:x}\"").expect("a text grows");
     }
     std::fs::write(folder.join("model.toml"), model).expect("written");
 }

@@ -165,11 +165,12 @@ fn agreements(network: &Network, tried: &[Tried]) -> Vec<AgreementReport> {
     let size = Size::new(network.input().cols as u32, network.input().rows as u32);
     let labelled = tried.iter().filter_map(|tried| Some((&tried.report.runtime, labels(tried.logits.as_ref()?, size))));
     let labelled: Vec<(&String, Vec<u8>)> = labelled.collect();
-    let pairs =
-        labelled.iter().enumerate().flat_map(|(index, one)| labelled[..index].iter().map(move |other| (other, one)));
-    let report = |((one, first), (other, second)): (&(&String, Vec<u8>), &(&String, Vec<u8>))| AgreementReport {
-        between: [(*one).clone(), (*other).clone()],
-        equal_labels_percent: equal_share(first, second) * 100.0,
-    };
-    pairs.map(report).collect()
+    let mut reports = Vec::new();
+    for (index, (other, second)) in labelled.iter().enumerate() {
+        reports.extend(labelled[..index].iter().map(|(one, first)| AgreementReport {
+            between: [(*one).clone(), (*other).clone()],
+            equal_labels_percent: equal_share(first, second) * 100.0,
+        }));
+    }
+    reports
 }

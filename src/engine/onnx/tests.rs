@@ -169,7 +169,8 @@ fn an_enlargement_at_the_end_is_left_off_and_classes_are_still_picked() {
 
 #[test]
 fn an_enlargement_that_decoding_does_not_do_stays() {
-    let spoilt: [(&str, fn(&mut GraphProto, &mut Shapes)); 4] = [
+    type Spoil = fn(&mut GraphProto, &mut Shapes);
+    let spoilt: [(&str, Spoil); 4] = [
         ("another axis", |graph, _| graph.initializer[0].int64_data = vec![2]),
         ("unequal factors", |_, known| drop(known.insert("b".into(), vec![1, 20, 12, 24]))),
         ("no factor", |_, known| drop(known.insert("b".into(), vec![1, 20, 6, 8]))),
