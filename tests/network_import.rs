@@ -141,7 +141,8 @@ fn what_cannot_be_imported_is_told_and_leaves_nothing_behind() {
     std::fs::write(&broken, &whole[..whole.len() / 2]).expect("written");
     let listed = |name: &str| networks::networks().join(name);
     let before = bench.entries();
-    let cases: [(&str, PathBuf, &[&str], i32, &[&str]); 10] = [
+    type Case<'a> = (&'a str, PathBuf, &'a [&'a str], i32, &'a [&'a str]);
+    let cases: [Case; 10] = [
         ("no cut", onnx.clone(), &["--split-at", "coarse"], 2, &["way around it", "features  [1, 8, 12, 16]  1/4"]),
         ("no such tensor", onnx.clone(), &["--split-at", "nowhere"], 2, &["no such tensor", "Possible cuts", "both"]),
         ("the output", onnx.clone(), &["--split-at", "logits"], 2, &["the output itself"]),
