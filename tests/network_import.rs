@@ -132,6 +132,9 @@ fn logits_on_another_grid_than_the_features_are_stated_and_decoded() {
     assert!(errors.contains("no multiple of logits.stride = 5"), "{errors}");
 }
 
+/// Case, file, further arguments, exit status, words of the message.
+type Case<'a> = (&'a str, PathBuf, &'a [&'a str], i32, &'a [&'a str]);
+
 #[test]
 fn what_cannot_be_imported_is_told_and_leaves_nothing_behind() {
     let bench = Bench::new();
@@ -141,8 +144,7 @@ fn what_cannot_be_imported_is_told_and_leaves_nothing_behind() {
     std::fs::write(&broken, &whole[..whole.len() / 2]).expect("written");
     let listed = |name: &str| networks::networks().join(name);
     let before = bench.entries();
-    type Case<'a> = (&'a str, PathBuf, &'a [&'a str], i32, &'a [&'a str]);
-    let cases: [Case; 10] = [
+    let cases: [Case; 13] = [
         ("no cut", onnx.clone(), &["--split-at", "coarse"], 2, &["way around it", "features  [1, 8, 12, 16]  1/4"]),
         ("no such tensor", onnx.clone(), &["--split-at", "nowhere"], 2, &["no such tensor", "Possible cuts", "both"]),
         ("the output", onnx.clone(), &["--split-at", "logits"], 2, &["the output itself"]),
@@ -152,6 +154,9 @@ fn what_cannot_be_imported_is_told_and_leaves_nothing_behind() {
         ("no file", bench.path("nowhere.onnx"), &[], 1, &["nowhere.onnx", "cannot be read"]),
         ("an operator rten lacks", listed("unknown_operator.onnx"), &[], 1, &["LpPool"]),
         ("an empty name", onnx.clone(), &["--name", " "], 2, &["--name"]),
+        ("a deviation of 0", onnx.clone(), &["--std", "0,1,1"], 2, &["--std", "above 0"]),
+        ("a mean that is no number", onnx.clone(), &["--mean", "0,NaN,1"], 2, &["--mean", "three numbers"]),
+        ("a negative scale", onnx.clone(), &["--scale=-1"], 2, &["--scale", "above 0"]),
         ("too many threads", onnx, &["--threads", "1000"], 2, &["--threads"]),
     ];
     let mut faults = Vec::new();

@@ -1,6 +1,6 @@
 //! `segfuse network`: what is done to networks, and the options that its commands share.
 
-use super::arguments::{triple, word};
+use super::arguments::{Triple, triple, word};
 use super::session::Session;
 use super::{network_check, network_import};
 use crate::data::Image;
@@ -36,14 +36,14 @@ pub struct PlainArguments {
     #[arg(long, value_name = "rgb|bgr", value_parser = word::<Channels>)]
     pub channels: Option<Channels>,
     /// What the bytes 0 to 255 are multiplied by first [default: 1/255].
-    #[arg(long, value_name = "FACTOR")]
+    #[arg(long, value_name = "FACTOR", value_parser = positive)]
     pub scale: Option<f32>,
     /// Mean of each channel after scaling, in the order of --channels [default: 0.485,0.456,0.406].
-    #[arg(long, value_name = "A,B,C", value_parser = triple, allow_hyphen_values = true)]
-    pub mean: Option<[f32; 3]>,
+    #[arg(long, value_name = "A,B,C", value_parser = numbers, allow_hyphen_values = true)]
+    pub mean: Option<Triple>,
     /// Standard deviation of each channel after scaling [default: 0.229,0.224,0.225].
-    #[arg(long, value_name = "A,B,C", value_parser = triple)]
-    pub std: Option<[f32; 3]>,
+    #[arg(long, value_name = "A,B,C", value_parser = deviations)]
+    pub std: Option<Triple>,
     /// What the network's classes are: a built-in table or a .toml file [default: cityscapes].
     #[arg(long = "network-classes", value_name = "TABLE")]
     pub network_classes: Option<String>,
@@ -74,6 +74,21 @@ impl PlainArguments {
         ];
         given.into_iter().find_map(|(option, given)| given.then_some(option))
     }
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|number: &f32| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| format!("'{text}' is not a number above 0, such as 0.003921569 (1/255) or 1"))
+}
+
+fn numbers(text: &str) -> Result<Triple, String> {
+    let numbers = triple(text).ok().filter(|numbers| numbers.iter().all(|number| number.is_finite()));
+    numbers.ok_or_else(|| format!("'{text}' is not three numbers, such as 0.485,0.456,0.406"))
+}
+
+fn deviations(text: &str) -> Result<Triple, String> {
+    let numbers = numbers(text).ok().filter(|numbers| numbers.iter().all(|number| *number > 0.0));
+    numbers.ok_or_else(|| format!("'{text}' is not three numbers above 0, such as 0.229,0.224,0.225"))
 }
 
 /// Which runtimes are tried.

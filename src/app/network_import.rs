@@ -15,12 +15,11 @@ const EXAMPLES: &str = "\
 Examples:
   segfuse network import net.onnx --out mynet                        finds a good place to split
   segfuse network import net.onnx --out mynet --split-at /decoder/Relu_output_0
-  segfuse network import net.onnx --out mynet --channels bgr --scale 1 --mean 104,117,123 --std 1,1,1 \\
-      --network-classes classes.toml
+  segfuse network import net.onnx --out mynet --scale 1 --mean 104,117,123 --std 1,1,1 --channels bgr
   segfuse replay drive.mcap --network mynet
 
-The features at the split are what is carried from key frame to key frame; the head runs for every frame. Both parts
-together are held against the whole file before the folder appears.";
+The features at the split are what is carried from key frame to key frame; the head runs for every frame.
+Both parts together are held against the whole file before the folder appears.";
 
 /// What makes up a network folder: nothing else is ever deleted.
 const FILES: [&str; 6] =
@@ -136,6 +135,10 @@ fn check_target(onnx: &Path, folder: &Path, force: bool) -> anyhow::Result<()> {
     let misuse = |what: String| Err(Misuse(format!("--out {shown}: {what}")).into());
     if folder.file_name().is_none() {
         return misuse("name a folder".into());
+    }
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+        return misuse(format!("there is no folder {} to make it in", parent.display()));
     }
     let Ok(metadata) = folder.symlink_metadata() else { return Ok(()) };
     if !metadata.is_dir() {
