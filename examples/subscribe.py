@@ -2,9 +2,10 @@
 
     python examples/subscribe.py [vehicle] [camera] [endpoint] [masks]    (docs/wire-format.md has the format)
 """
-import json, struct, sys, time
+import json, signal, struct, sys, time
 import numpy, zenoh
 
+signal.signal(signal.SIGINT, lambda *_: (print("interrupted", file=sys.stderr, flush=True), sys.exit(130)))
 vehicle, camera, endpoint, masks = (sys.argv[1:] + ["vehicle", "front", "tcp/127.0.0.1:7447", "0"][len(sys.argv) - 1:])[:4]
 base = f"segfuse/{vehicle}/{camera}"
 FIELDS = struct.Struct("<4sBBHHBBHHIIIIQQQQQqQQQQIII")
@@ -15,9 +16,11 @@ config.insert_json5("listen/endpoints", "[]")
 config.insert_json5("scouting/multicast/enabled", "false")
 with zenoh.open(config) as session:
     subscriber = session.declare_subscriber(f"{base}/mask", zenoh.handlers.RingChannel(4))
-    classes = json.loads(next(reply.ok.payload.to_string() for reply in session.get(f"{base}/classes") if reply.ok))
-    names = {entry["id"]: entry["name"] for entry in classes["classes"]}
-    last, times, seen = None, [], 0
+    answers = [reply.ok.payload.to_string() for reply in session.get(f"{base}/classes", timeout=3) if reply.ok]
+    if not answers:
+        sys.exit(f"no publisher of {base} answers at {endpoint}: start one, or name its vehicle, camera and endpoint")
+    names = {entry["id"]: entry["name"] for entry in json.loads(answers[0])["classes"]}
+    last, times, seen = {}, [], 0  # last: the newest sequence number of each publisher session
     while seen < int(masks) or int(masks) == 0:
         sample = subscriber.recv()
         now = time.monotonic_ns()
@@ -26,8 +29,8 @@ with zenoh.open(config) as session:
         if magic != b"SGFM" or major != 1 or flags & 0xF9:
             sys.exit(f"cannot read {magic} version {major} flags {flags:#x}")  # bit 0 would be LZ4
         labels = numpy.frombuffer(sample.payload.to_bytes(), numpy.uint8, length).reshape(height, width)
-        missed = sequence - last[1] - 1 if last and last[0] == run else "new"
-        last, seen, times = (run, sequence), seen + 1, (times + [now])[-31:]
+        missed = sequence - last.pop(run) - 1 if run in last else "new"
+        last, seen, times = {**dict([*last.items()][-15:]), run: sequence}, seen + 1, (times + [now])[-31:]
         rate = (len(times) - 1) * 1e9 / max(now - times[0], 1)
         age_ms = (now - published) / 1e6 + (latency_us / 1e3 if latency_us != 0xFFFFFFFF else float("nan"))
         ids, counts = numpy.unique(labels, return_counts=True)

@@ -4,9 +4,16 @@
 
 use segfuse::clock::{MeasuringClock, MonotonicClock};
 use segfuse::subscribe::{Config, SubscribeError, Subscriber};
+use std::process::ExitCode;
 use std::time::Duration;
 
-fn main() -> Result<(), SubscribeError> {
+fn main() -> ExitCode {
+    let Err(error) = print_masks();
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+fn print_masks() -> Result<std::convert::Infallible, SubscribeError> {
     let mut words = std::env::args().skip(1);
     let mut config = Config::default();
     config.vehicle = words.next().unwrap_or(config.vehicle);

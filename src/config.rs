@@ -43,13 +43,29 @@ pub enum ConfigError {
         /// Line, column and what is wrong there.
         source: Box<toml::de::Error>,
     },
+    /// A value out of its range.
+    #[error("{path}: {reason}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key, the value and its range.
+        reason: String,
+    },
 }
 
 impl Config {
     /// Reads and checks `path`.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        toml::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.into(), source: Box::new(source) })
+        let config: Self = toml::from_str(&text)
+            .map_err(|source| ConfigError::Syntax { path: path.into(), source: Box::new(source) })?;
+        config.check().map_err(|reason| ConfigError::Value { path: path.into(), reason })?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.engine.check()?;
+        self.trip.check()
     }
 }
 

@@ -6,7 +6,7 @@
 //! `captured = published + dropped`.
 
 use crate::align::Aligner;
-use crate::data::{AlignedFrame, Event};
+use crate::data::{AlignedFrame, Ending, Event};
 use crate::perceive::{EngineError, Perceive};
 use crate::sink::{Sink, SinkError};
 use crate::source::{Source, SourceError};
@@ -31,6 +31,8 @@ pub struct Counts {
     pub skipped: u64,
     /// Results that a sink did not take.
     pub refused: u64,
+    /// Whether `stop` ended the run before its source did.
+    pub stopped: bool,
 }
 
 /// Why a run ended before its source did. Every sink has been finished all the same.
@@ -51,17 +53,24 @@ pub enum PipelineError {
 pub struct Pipeline<'a> {
     aligner: Aligner,
     perceiver: &'a mut dyn Perceive,
-    sinks: Vec<&'a mut dyn Sink>,
+    sinks: Vec<Served<'a>>,
     counts: Counts,
+}
+
+/// A sink, and how many results it did not take.
+struct Served<'a> {
+    sink: &'a mut dyn Sink,
+    refused: u64,
 }
 
 impl<'a> Pipeline<'a> {
     /// Connects the stages. Sinks are served in the order given.
     pub fn new(aligner: Aligner, perceiver: &'a mut dyn Perceive, sinks: Vec<&'a mut dyn Sink>) -> Self {
+        let sinks = sinks.into_iter().map(|sink| Served { sink, refused: 0 }).collect();
         Self { aligner, perceiver, sinks, counts: Counts::default() }
     }
 
-    /// Runs until the source ends or `stop` says so; then finishes every sink.
+    /// Runs until the source ends, `stop` says so, or something fails for good; then finishes every sink.
     pub fn run(mut self, source: &mut dyn Source, stop: &dyn Fn() -> bool) -> (Counts, Result<(), PipelineError>) {
         let ran = match self.take_all(source, stop) {
             // A source that fails does not take back the frames that it gave.
@@ -69,6 +78,7 @@ impl<'a> Pipeline<'a> {
             Err(PipelineError::Source(error)) => self.release().and(Err(error.into())),
             Err(error) => Err(error),
         };
+        self.tell_ending(&ran);
         let finished = self.finish_sinks();
         self.counts.dropped = self.unanswered();
         (self.counts, ran.and(finished))
@@ -78,11 +88,12 @@ impl<'a> Pipeline<'a> {
         while !stop() {
             match source.next() {
                 Ok(Some(event)) => self.take(&event)?,
-                Ok(None) => break,
+                Ok(None) => return Ok(()),
                 Err(SourceError::Skipped(reason)) => self.skip(&reason),
                 Err(stopped) => return Err(stopped.into()),
             }
         }
+        self.counts.stopped = true;
         Ok(())
     }
 
@@ -128,12 +139,12 @@ impl<'a> Pipeline<'a> {
     }
 
     fn offer(&mut self, give: impl Fn(&mut dyn Sink) -> Result<(), SinkError>) -> Result<(), PipelineError> {
-        for sink in &mut self.sinks {
-            match give(*sink) {
+        for served in &mut self.sinks {
+            match give(served.sink) {
                 Ok(()) => (),
                 Err(error @ SinkError::Dropped { .. }) => {
                     self.counts.refused += 1;
-                    warn!(%error, "result not taken");
+                    served.count_refused(&error);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -153,8 +164,27 @@ impl<'a> Pipeline<'a> {
         aligned.dropped + aligned.waiting + refused + self.counts.unreadable + self.counts.failed
     }
 
+    fn tell_ending(&mut self, ran: &Result<(), PipelineError>) {
+        let ending = match ran {
+            Err(error) => Ending::Failed(error.to_string()),
+            Ok(()) if self.counts.stopped => Ending::Interrupted,
+            Ok(()) => Ending::Complete,
+        };
+        self.sinks.iter_mut().for_each(|served| served.sink.on_ending(&ending));
+    }
+
     fn finish_sinks(&mut self) -> Result<(), PipelineError> {
-        let results: Vec<_> = self.sinks.iter_mut().map(|sink| sink.finish()).collect();
+        let results: Vec<_> = self.sinks.iter_mut().map(|served| served.sink.finish()).collect();
         results.into_iter().collect::<Result<(), SinkError>>().map_err(PipelineError::from)
+    }
+}
+
+impl Served<'_> {
+    /// Tells of the first refusal, the second, the fourth and so on: a sink that takes nothing must not fill the log.
+    fn count_refused(&mut self, error: &SinkError) {
+        self.refused += 1;
+        if self.refused.is_power_of_two() {
+            warn!(%error, refused = self.refused, "result not taken");
+        }
     }
 }

@@ -101,6 +101,86 @@ fn networks_that_cannot_be_used() {
 }
 
 #[test]
+fn options_for_plain_networks_are_refused_where_they_would_be_ignored_and_where_they_make_no_sense() {
+    let files = Files::new();
+    let trip = files.trip();
+    let plain = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/networks/plain.onnx");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tiny");
+    let table = files.write("table.toml", "name = \"x\"\n");
+    let given = [
+        ("--channels", "bgr"),
+        ("--scale", "1"),
+        ("--mean", "0,0,0"),
+        ("--std", "1,1,1"),
+        ("--chain", "fine"),
+        ("--network-classes", "camvid"),
+    ];
+    for (option, value) in given {
+        for (network, told) in [("tiny", "embedded"), (folder, "model.toml")] {
+            let arguments = vec!["replay", &trip, "--network", network, option, value];
+            check(&[Case { what: option, arguments, status: 2, told: &[option, "plain ONNX", network, told] }]);
+        }
+    }
+    for (option, value, told) in [
+        ("--scale", "nan", "1e-6 to 1e6"),
+        ("--scale", "0", "1e-6 to 1e6"),
+        ("--scale", "inf", "1e-6 to 1e6"),
+        ("--scale", "-1", "--scale"),
+        ("--std", "0,0,0", "1e-6 to 1e6"),
+        ("--std", "1,nan,1", "1e-6 to 1e6"),
+        ("--mean", "nan,0,0", "three numbers"),
+        ("--mean", "0,inf,0", "three numbers"),
+        ("--network-classes", "mapillary", "cityscapes and camvid"),
+        ("--network-classes", "nowhere.toml", "cannot be read"),
+        ("--network-classes", &table, "table.toml"),
+    ] {
+        let arguments = vec!["replay", &trip, "--network", plain, option, value];
+        check(&[Case { what: option, arguments, status: 2, told: &[option, told] }]);
+    }
+    let sound = ["--channels", "bgr", "--scale", "1", "--mean", "-1,100,100", "--std", "50,50,50", "--chain", "fine"];
+    segfuse_ok(&[&["replay", &trip, "--engine", "rten", "--network", plain], &sound[..]].concat());
+}
+
+#[test]
+#[cfg(unix)]
+fn what_is_no_trip_is_told_with_what_to_do_instead() {
+    let files = Files::new();
+    let video = files.write("video.mp4", b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2");
+    let picture = files.write("picture.png", picture(image::ImageFormat::Png));
+    let log = files.write("can.log", "(1436509052.249713) vcan0 044#2A366C2BBA\n");
+    let (empty, folder, pipe) = (files.write("empty.mcap", ""), files.path("folder"), files.path("pipe"));
+    std::fs::create_dir(&folder).expect("a folder");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    for (path, told) in [
+        (&video, ["a video", "segfuse trip import --video"]),
+        (&picture, ["a picture", "segfuse trip import --images"]),
+        (&log, ["CAN frames", "segfuse trip import --candump"]),
+        (&folder, ["a folder", "segfuse trip import --images"]),
+        (&empty, ["empty.mcap", "it is empty"]),
+        (&pipe, ["pipe", "copy it into"]),
+    ] {
+        check(&[Case { what: path, arguments: vec!["replay", path], status: 1, told: &told }]);
+    }
+}
+
+#[test]
+fn without_onnxruntime_one_short_line_says_so() {
+    let files = Files::new();
+    let trip = files.trip();
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_segfuse"));
+    program.args(["replay", &trip, "--quiet", "--until", "0.1"]).env_remove("ORT_DYLIB_PATH");
+    let output = program.output().expect("it starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if errors.contains("runtime=\"onnxruntime") {
+        eprintln!("SKIPPED: without_onnxruntime_one_short_line_says_so: the system has one");
+        return;
+    }
+    let told: Vec<&str> = errors.lines().filter(|line| line.contains("libonnxruntime.so")).collect();
+    assert!(told.len() == 1 && told[0].len() < 120, "{errors}");
+    assert!(told[0].contains("rten") && told[0].contains("--onnxruntime-library"), "{errors}");
+}
+
+#[test]
 fn trips_that_cannot_be_used() {
     let files = Files::new();
     let trip = files.trip();
@@ -183,6 +263,12 @@ fn pictures_labels_dbc_and_logs_that_cannot_be_imported() {
             told: &["--signals"],
         },
         Case {
+            what: "no such signals",
+            arguments: vec!["trip", "import", "--candump", &log, "--dbc", &dbc, "--signals", "tesla", "--out", &out],
+            status: 2,
+            told: &["--signals", "tesla"],
+        },
+        Case {
             what: "not a log",
             arguments: vec!["trip", "import", "--candump", &bad_log, "--out", &out],
             status: 1,
@@ -229,6 +315,8 @@ fn configurations_and_options_that_cannot_be_used() {
     let files = Files::new();
     let trip = files.trip();
     let unknown = files.write("unknown.toml", "[align]\nmax_speed = 3\n");
+    let threads = files.write("threads.toml", "[engine]\nthreads = 1000\n");
+    let chunks = files.write("chunks.toml", "[trip]\nchunk_bytes = 1\n");
     let schedule = files.write("schedule.toml", "[perceive]\nschedule = \"sometimes\"\n");
     check(&[
         Case {
@@ -246,8 +334,26 @@ fn configurations_and_options_that_cannot_be_used() {
         Case {
             what: "threads",
             arguments: vec!["replay", &trip, "--threads", "100000"],
-            status: 1,
-            told: &["100000", "256"],
+            status: 2,
+            told: &["100000", "1 to 256"],
+        },
+        Case {
+            what: "no threads",
+            arguments: vec!["replay", &trip, "--threads", "0"],
+            status: 2,
+            told: &["'0'", "1 to 256"],
+        },
+        Case {
+            what: "threads in the file",
+            arguments: vec!["replay", &trip, "--config", &threads],
+            status: 2,
+            told: &["threads.toml", "engine.threads is 1000", "1 to 256"],
+        },
+        Case {
+            what: "chunks in the file",
+            arguments: vec!["replay", &trip, "--config", &chunks],
+            status: 2,
+            told: &["chunks.toml", "trip.chunk_bytes is 1", "65536"],
         },
         Case {
             what: "missing config",
@@ -282,13 +388,13 @@ fn configurations_and_options_that_cannot_be_used() {
         Case {
             what: "classes",
             arguments: vec!["evaluate", &trip, "--classes", "mapillary"],
-            status: 1,
-            told: &["no masks"],
+            status: 2,
+            told: &["--classes", "mapillary", "camvid"],
         },
         Case {
             what: "log filter",
             arguments: vec!["version", "--log", "segfuse=loud=1"],
-            status: 1,
+            status: 2,
             told: &["--log", "segfuse=debug"],
         },
         Case {
@@ -337,8 +443,129 @@ fn zenoh_endpoints_and_files_that_cannot_be_used() {
         Case {
             what: "zenoh file",
             arguments: vec!["replay", &trip, "--publish", "--zenoh-config", &zenoh],
-            status: 1,
+            status: 2,
             told: &["zenoh.json5"],
+        },
+    ]);
+}
+
+#[test]
+fn values_outside_their_range_are_refused_before_anything_is_read() {
+    let import = |option, value| ["trip", "import", "--images", "nowhere", option, value, "--out", "x.mcap"].to_vec();
+    let render = |option, value| ["render", option, value, "--out", "x.mcap"].to_vec();
+    let mut cases: Vec<(&str, Vec<&str>, &[&str])> = Vec::new();
+    for rate in ["0", "1e9", "nan", "-5", "fast", "inf"] {
+        cases.push(("rate", import("--rate", rate), &["--rate", "0.001 to 1000"]));
+    }
+    for seconds in ["0", "-1", "nan", "3601"] {
+        cases.push(("seconds", render("--seconds", seconds), &["--seconds", "0.001 to 3600"]));
+    }
+    for fps in ["0", "1001", "nan"] {
+        cases.push(("fps", render("--fps", fps), &["--fps", "0.1 to 1000"]));
+    }
+    cases.push(("size", render("--size", "0x5"), &["--size", "1x1"]));
+    cases.push(("size", render("--size", "20000x2"), &["--size", "16384"]));
+    cases.push(("size", render("--size", "16000x16000"), &["--size", "7680x4320"]));
+    cases.push(("size", render("--size", "640"), &["--size", "WIDTHxHEIGHT"]));
+    cases.push(("no frame", ["render", "--fps", "0.1", "--seconds", "1", "--out", "x.mcap"].to_vec(), &["frames"]));
+    cases.push(("shown frames", ["evaluate", "nowhere.mcap", "--shown-frames", "65"].to_vec(), &["0 to 64"]));
+    cases.push(("from", ["trip", "export", "nowhere.mcap", "--frames", "x", "--from", "-1"].to_vec(), &["--from"]));
+    cases.push(("labels", import("--label-classes", "mapillary"), &["--label-classes", "cityscapes"]));
+    cases.push((
+        "prediction classes",
+        ["evaluate", "--predictions", "x", "--truth", "y", "--prediction-classes", "z"].to_vec(),
+        &["'z'"],
+    ));
+    let cases = cases.into_iter().map(|(what, arguments, told)| Case { what, arguments, status: 2, told });
+    check(&cases.collect::<Vec<_>>());
+    assert!(!Path::new("x.mcap").exists());
+}
+
+#[test]
+fn nothing_exported_and_nothing_evaluated_are_failures() {
+    let files = Files::new();
+    let trip = files.trip();
+    let (frames, states) = (files.path("frames"), files.path("states.csv"));
+    for name in ["masks", "labels"] {
+        std::fs::create_dir(files.path(name)).expect("room");
+        image::GrayImage::from_pixel(4, 4, image::Luma([255]))
+            .save(files.path(&format!("{name}/a.png")))
+            .expect("room");
+    }
+    let (masks, labels) = (files.path("masks"), files.path("labels"));
+    check(&[
+        Case {
+            what: "beyond the end",
+            arguments: vec!["trip", "export", &trip, "--frames", &frames, "--states", &states, "--from", "50"],
+            status: 1,
+            told: &["drive.mcap", "no frames, no states between --from and --until", "segfuse trip info"],
+        },
+        Case {
+            what: "no masks",
+            arguments: vec!["trip", "export", &trip, "--masks", &frames],
+            status: 1,
+            told: &["drive.mcap", "no masks"],
+        },
+        Case {
+            what: "a part of what was asked",
+            arguments: vec!["trip", "export", &trip, "--masks", &masks, "--states", &states],
+            status: 0,
+            told: &["no masks"],
+        },
+        Case {
+            what: "every label ignored",
+            arguments: vec!["evaluate", "--predictions", &masks, "--truth", &labels, "--classes", "camvid"],
+            status: 1,
+            told: &["nothing was evaluated", "'camvid'", "--classes"],
+        },
+    ]);
+}
+
+#[test]
+#[cfg(feature = "zenoh")]
+fn options_of_publishers_and_subscribers_that_are_wrong_by_themselves_are_misuse() {
+    let files = Files::new();
+    let trip = files.trip();
+    let broken = files.write("broken.json5", "{ mode: ");
+    let (keys, rate) = ("[zenoh]\ncamera = \"a/b\"\n", "[zenoh]\nmax_rate_hz = 0.0\n");
+    let (keys, rate) = (files.write("keys.toml", keys), files.write("rate.toml", rate));
+    let mut faults = Vec::new();
+    for (option, value, told) in [
+        ("--vehicle", "a/b", "Zenoh keys"),
+        ("--vehicle", "", "empty"),
+        ("--camera", "front*", "Zenoh keys"),
+        ("--prefix", "a//b", "empty"),
+        ("--listen", "foo", "protocol/address"),
+        ("--connect", "foo", "protocol/address"),
+        ("--connect", "udp/127.0.0.1:1", "unixsock-stream"),
+        ("--zenoh-config", "/nope", "/nope"),
+        ("--zenoh-config", &broken, "broken.json5"),
+    ] {
+        let option = format!("{option}={value}");
+        for command in [vec!["replay", &trip, "--publish"], vec!["subscribe", "--seconds", "1"]] {
+            let output = segfuse(&[command.as_slice(), &[&option]].concat());
+            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+            if output.status.code() != Some(2) || !errors.contains(told) {
+                faults.push(format!("{} {option}: {}\n{errors}", command[0], output.status));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    check(&[
+        Case { what: "no mask", arguments: vec!["subscribe", "--count", "0"], status: 2, told: &["--count", "1"] },
+        Case { what: "no queue", arguments: vec!["subscribe", "--queue", "0"], status: 2, told: &["--queue", "120"] },
+        Case { what: "long", arguments: vec!["subscribe", "--queue", "121"], status: 2, told: &["--queue", "120"] },
+        Case {
+            what: "name in the configuration",
+            arguments: vec!["replay", &trip, "--publish", "--config", &keys],
+            status: 2,
+            told: &["camera", "a/b"],
+        },
+        Case {
+            what: "rate in the configuration",
+            arguments: vec!["replay", &trip, "--publish", "--config", &rate],
+            status: 2,
+            told: &["max_rate_hz"],
         },
     ]);
 }

@@ -29,7 +29,9 @@ fn every_command_shows_an_example() {
 #[test]
 fn the_version_names_the_embedded_network() {
     let version = segfuse_ok(&["version"]);
-    assert!(version.contains(env!("CARGO_PKG_VERSION")) && version.contains("network"), "{version}");
+    let manifest: toml::Table = toml::from_str(include_str!("../models/tiny/model.toml")).expect("well-formed");
+    let name = manifest["name"].as_str().expect("a name");
+    assert!(version.contains(env!("CARGO_PKG_VERSION")) && version.contains(name), "{version}");
 }
 
 #[test]

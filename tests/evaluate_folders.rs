@@ -64,6 +64,29 @@ fn files_are_matched_by_name_and_the_others_counted() {
 }
 
 #[test]
+fn masks_of_another_size_are_told_with_both_sizes() {
+    let set = Set::new();
+    set.grey("masks/a.png", [3; 4]).grey("labels/a.png", [3; 4]);
+    for name in ["b", "c"] {
+        set.grey(&format!("masks/{name}.png"), [3; 4]);
+        let labels = image::GrayImage::from_pixel(5, 3, image::Luma([3]));
+        labels.save(set.path(&format!("labels/{name}.png"))).expect("room");
+    }
+    let found = set.evaluate().expect("three pairs");
+    assert_eq!((found.frames, found.resized_predictions), (3, 2));
+    let json = serde_json::to_value(&found).expect("plain values");
+    assert_eq!(json["resized"], serde_json::json!([{ "from": "2x2", "to": "5x3", "frames": 2 }]));
+    assert!(found.notices().iter().any(|notice| notice.contains("2 from 2x2 to 5x3")), "{found}");
+    let program = std::process::Command::new(env!("CARGO_BIN_EXE_segfuse"))
+        .args(["--quiet", "evaluate", "--classes", "camvid", "--prediction-classes", "camvid", "--predictions"])
+        .args([set.path("masks").as_os_str(), "--truth".as_ref(), set.path("labels").as_os_str()])
+        .output()
+        .expect("the program starts");
+    let warned = String::from_utf8_lossy(&program.stderr);
+    assert_eq!(warned.matches("2 from 2x2 to 5x3").count(), 1, "once, before the work: {warned}");
+}
+
+#[test]
 fn a_palette_png_counts_by_its_indices() {
     let set = Set::new();
     write(&set.path("masks/a.png"), png::ColorType::Indexed, &[3, 3, 8, 8]);

@@ -32,7 +32,7 @@ fn evaluation(with_truth: bool) -> Evaluation {
 
 fn context() -> ReportContext {
     let facts = vec![(EVIL.to_owned(), EVIL.to_owned())];
-    ReportContext { title: EVIL.into(), subtitle: EVIL.into(), facts }
+    ReportContext { title: EVIL.into(), subtitle: EVIL.into(), facts, zero: None }
 }
 
 #[test]

@@ -116,11 +116,12 @@ fn a_missing_program_is_told_once_and_later_frames_are_dropped() {
     let error = sink.on_perception(&aligned, &perception).expect_err("it has ended");
     assert!(matches!(error, SinkError::Dropped { .. }), "{error}");
     sink.finish().expect("nothing is pending");
-    assert_eq!(sink.outcome(), None);
+    assert_eq!((sink.outcome(), sink.left_out()), (None, 1));
+    assert!(sink.failure().is_some_and(|reason| reason.contains("install ffmpeg")), "{:?}", sink.failure());
 }
 
 #[test]
-fn a_frame_of_another_size_or_a_broken_one_is_dropped_and_the_rest_goes_on() {
+fn a_frame_of_another_size_is_scaled_and_a_broken_one_is_left_out_and_counted() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("overlay.png");
     let (format, config) = (OverlayFormat::Animation, Config::default());
@@ -128,8 +129,7 @@ fn a_frame_of_another_size_or_a_broken_one_is_dropped_and_the_rest_goes_on() {
     let mut sink = sink.expect("a sound configuration");
     draw(&mut sink, 1, Size::new(64, 48));
     let (other, perception) = frame(1, Size::new(32, 48));
-    let error = sink.on_perception(&other, &perception).expect_err("another size");
-    assert_eq!(error.to_string(), "overlay: not taken: frame of 32x48 in an overlay of 64x48");
+    sink.on_perception(&other, &perception).expect("scaled into the first one's size");
     let (mut broken, perception) = frame(3, Size::new(64, 48));
     broken.frame.image = Image::jpeg(Size::new(64, 48), vec![0xff, 0xd8, 0xff].into()).expect("three bytes");
     let error = sink.on_perception(&broken, &perception).expect_err("a broken JPEG");
@@ -137,6 +137,8 @@ fn a_frame_of_another_size_or_a_broken_one_is_dropped_and_the_rest_goes_on() {
     draw(&mut sink, 1, Size::new(64, 48));
     sink.finish().expect("written");
     assert!(path.is_file());
+    let frames = sink.outcome().map(|outcome| outcome.frames);
+    assert_eq!((frames, sink.left_out(), sink.failure()), (Some(3), 1, None));
 }
 
 #[test]

@@ -23,8 +23,8 @@ fn broken_jpeg(id: u64) -> AlignedFrame {
 }
 
 fn aligned(id: u64, image: Image) -> AlignedFrame {
-    let stamp = Stamp::from_ns(1_000 + id);
-    AlignedFrame { frame: Frame { id: FrameId(id), stamp, arrival: stamp, image }, state: VehicleState::default() }
+    let (stamp, arrival) = (Stamp::from_ns(1_000 + id), Stamp::from_ns(6_000 + id));
+    AlignedFrame { frame: Frame { id: FrameId(id), stamp, arrival, image }, state: VehicleState::default() }
 }
 
 fn perceive(perceiver: &mut Perceiver<FakeEngine>, frame: &AlignedFrame) -> Perception {

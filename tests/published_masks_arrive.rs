@@ -113,7 +113,7 @@ fn everything_published_goes_out_before_the_session_closes() {
 
 #[test]
 fn masks_are_awaited_in_any_async_runtime() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let mut sink = publisher(&config(true));
     let endpoint = sink.endpoints()[0].clone();
     let publishing = std::thread::spawn(move || {
@@ -125,9 +125,11 @@ fn masks_are_awaited_in_any_async_runtime() {
     });
     runtime.block_on(async {
         let mut subscriber = subscriber_at(&endpoint, subscribe::Config::default());
-        let first = subscriber.recv_async().await.header.frame.0;
-        let second = subscriber.recv_async().await.header.frame.0;
-        assert!(second > first && subscriber.classes(SOON).is_ok());
+        let began = now();
+        let two = async { [subscriber.recv_async().await, subscriber.recv_async().await] };
+        let two = tokio::time::timeout(SOON, two).await.expect("published");
+        assert!(now().signed_ns_since(began) < 5_000_000_000, "woken by the masks, not by the timeout");
+        assert!(two[1].header.frame > two[0].header.frame && subscriber.classes(SOON).is_ok());
     });
     drop(publishing.join().expect("no panic"));
 }

@@ -152,6 +152,52 @@ fn a_candump_log_keeps_its_unix_time_and_is_put_in_order() {
 }
 
 #[test]
+fn a_log_whose_clock_was_set_runs_on_and_a_pause_stays_a_pause() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("drive.log");
+    let arrivals_ms = |log: &str| {
+        std::fs::write(&path, log).expect("room");
+        let mut source = CandumpLog::open(&path, &CandumpConfig::default()).expect("a log");
+        let mut arrivals = Vec::new();
+        while let Some(event) = source.next().expect("every line is good") {
+            arrivals.push(event.arrival().ns() / 1_000_000);
+        }
+        let jumps = source.jumps();
+        (arrivals, (jumps.steps, jumps.pauses, jumps.first))
+    };
+    let s = 1_000_000_000;
+    for (what, log, expected, jumps) in [
+        (
+            "nothing odd",
+            "(10.0) c 1F0#\n(10.9) c 1F0#\n(10.2) c 1F0#\n(20.0) c 1F0#\n",
+            vec![0, 200, 900, 10_000],
+            (0, 0, None),
+        ),
+        (
+            "set back",
+            "(10.0) c 1F0#\n(10.5) c 1F0#\n(7.0) c 1F0#\n(7.25) c 1F0#\n",
+            vec![0, 500, 500, 750],
+            (1, 0, Some((3, -3_500 * s / 1000))),
+        ),
+        (
+            "set from 1970",
+            "(3.0) c 1F0#\n(1700000000.0) c 1F0#\n(1700000001.0) c 1F0#\n",
+            vec![0, 0, 1000],
+            (1, 0, Some((2, 1_699_999_997 * s))),
+        ),
+        (
+            "a pause",
+            "(3.0) c 1F0#\nx\n(103.0) c 1F0#\n(203.0) c 1F0#\n",
+            vec![0, 100_000, 200_000],
+            (0, 2, Some((3, 100 * s))),
+        ),
+    ] {
+        let log = log.replace("x\n", "\n");
+        assert_eq!(arrivals_ms(&log), (expected, jumps), "{what}");
+    }
+}
+
+#[test]
 fn pictures_and_a_log_become_one_trip() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::create_dir(folder.path().join("image")).expect("room");
@@ -198,6 +244,64 @@ fn a_video_becomes_frames_at_its_own_times() {
     // The bars of the test picture begin at the left in black, red, green.
     let rgb = segfuse::data::to_rgb8(&frames[0].image).expect("a picture");
     assert!(rgb.chunks(3).any(|p| p[0] > 200 && p[1] < 60 && p[2] < 60), "no red in it");
+}
+
+/// A file of 100 pictures in 4 seconds; `None`, said loudly, without ffmpeg.
+fn clip(test: &str, path: &Path, codec: &[&str]) -> Option<Vec<u8>> {
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=4"]);
+    if !ffmpeg.args(codec).arg(path).status().is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: {test}: no ffmpeg");
+        return None;
+    }
+    Some(std::fs::read(path).expect("just written"))
+}
+
+#[test]
+fn a_cut_video_gives_what_it_has_and_tells_how_many_frames_are_missing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let codec: &[&str] = &["-c:v", "mpeg4", "-movflags", "+faststart"];
+    for (name, codec, counted) in [("clip.mp4", codec, true), ("clip.mkv", &["-c:v", "mpeg4"], false)] {
+        let path = folder.path().join(name);
+        let Some(whole) = clip("a_cut_video", &path, codec) else { return };
+        let out = folder.path().join("trip.mcap");
+        let import = || {
+            let mut video = VideoFile::open(&path, Stamp::ZERO, &VideoTools::default()).expect("its head is there");
+            let writer = TripWriter::create(&out, &video.metadata(), &Config::default()).expect("room");
+            write_trip(&mut video, writer, &mut |_| ())
+        };
+        assert_eq!(import().expect("a whole video").summary.messages["/camera/image"], 100, "{name}");
+        for per_cent in [40, 55, 70] {
+            std::fs::write(&path, &whole[..whole.len() * per_cent / 100]).expect("room");
+            let error = import().expect_err("it is cut");
+            let info = info(&out).expect("what came is a whole trip");
+            assert!(info.condition.complete && info.frames > 10 && info.frames < 100, "{name}: {info}");
+            let missing = 100 - info.frames;
+            assert!(
+                info.lost_frames.abs_diff(missing) <= u64::from(!counted),
+                "{name}: {} of {missing}",
+                info.lost_frames
+            );
+            let told = format!("{} of {} frames are missing", info.lost_frames, info.lost_frames + info.frames);
+            assert!(error.to_string().contains(&told) && error.to_string().contains("whole copy"), "{name}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_video_whose_edit_list_leaves_frames_out_is_whole() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (whole, part) = (folder.path().join("clip.mp4"), folder.path().join("part.mp4"));
+    if clip("a_video_whose_edit_list", &whole, &["-c:v", "mpeg4", "-g", "25"]).is_none() {
+        return;
+    }
+    let mut cut = Command::new("ffmpeg");
+    cut.args(["-nostdin", "-v", "error", "-ss", "0.52", "-i"]).arg(&whole).args(["-c", "copy"]).arg(&part);
+    assert!(cut.status().is_ok_and(|status| status.success()));
+    let mut video = VideoFile::open(&part, Stamp::ZERO, &VideoTools::default()).expect("a video");
+    let metadata = video.metadata();
+    let (events, problems) = import(&mut video, &metadata);
+    assert!(problems.is_empty() && events.iter().all(|event| matches!(event, Event::Frame(_))), "{problems:?}");
 }
 
 #[test]
@@ -283,4 +387,5 @@ fn a_source_that_stops_ends_the_import_with_its_reason() {
     let writer = TripWriter::create(&path, &segfuse::trip::TripMetadata::default(), &Config::default()).expect("room");
     let error = write_trip(&mut Stops, writer, &mut |_| ()).expect_err("it stopped");
     assert!(error.to_string().contains("the cable is cut"), "{error}");
+    assert!(info(&path).expect("readable").condition.complete, "what came before is a whole trip");
 }

@@ -4,7 +4,7 @@
 mod sample_trip;
 
 use sample_trip::{config, metadata, step, write};
-use segfuse::data::{Event, Perception, Stamp};
+use segfuse::data::{Event, Frame, FrameId, Image, Perception, PixelFormat, Size, Stamp};
 use segfuse::sink::{Sink, SinkError};
 use segfuse::source::Source;
 use segfuse::trip::{
@@ -54,18 +54,66 @@ fn the_file_says_what_it_holds() {
 }
 
 #[test]
-fn a_range_leaves_out_what_arrived_outside_it() {
+fn a_range_leaves_out_frames_by_their_stamps_and_all_else_by_its_arrival() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("trip.mcap");
     let (events, _) = write(&path, 60, &config());
     let (from, until) = (Duration::from_millis(400), Duration::from_millis(900));
-    let start = events[0].arrival();
-    let expected: Vec<_> = events
-        .into_iter()
-        .filter(|event| event.arrival() >= start.after(from) && event.arrival() <= start.after(until))
-        .collect();
+    let at = |event: &Event| match event {
+        Event::Frame(frame) => frame.stamp,
+        other => other.arrival(),
+    };
+    let zero = events.iter().find(|event| matches!(event, Event::Frame(_))).map(at).expect("a frame");
+    let is_inside = |event: &Event| (zero.after(from)..=zero.after(until)).contains(&at(event));
+    let expected: Vec<_> = events.into_iter().filter(is_inside).collect();
     assert!(expected.len() > 50);
     assert!(read(&path, Range { from: Some(from), until: Some(until) }) == expected);
+}
+
+#[test]
+fn a_range_takes_a_frame_with_its_labels_and_its_mask_at_both_ends() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("trip.mcap");
+    let (events, _) = write(&path, 60, &config());
+    let start = events[0].arrival();
+    let mut inside = 0;
+    for ms in (200..240).chain(1000..1040) {
+        let range = Range { from: Some(Duration::from_millis(ms)), until: Some(Duration::from_millis(ms + 300)) };
+        let read = read(&path, range);
+        let frames: Vec<_> =
+            read.iter().filter_map(|e| if let Event::Frame(f) = e { Some(f.stamp) } else { None }).collect();
+        let truths: Vec<_> =
+            read.iter().filter_map(|e| if let Event::Truth(t) = e { Some(t.stamp) } else { None }).collect();
+        let perceptions = Perceptions::open(&path, range).expect("a whole trip");
+        let masks: Vec<_> = perceptions.map(|perception| perception.expect("whole").stamp).collect();
+        assert_eq!((&frames, &frames), (&truths, &masks), "from {ms} ms after {start}");
+        inside += frames.len();
+    }
+    assert!(inside > 80 * 8, "{inside} frames");
+}
+
+#[test]
+fn a_trip_of_several_picture_sizes_tells_all_of_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("trip.mcap");
+    let mut writer = TripWriter::create(&path, &metadata(), &config()).expect("writable");
+    for number in 0..100_u64 {
+        let size = if number < 60 { Size::new(8, 6) } else { Size::new(10 + number as u32, 6) };
+        let image = Image::packed(PixelFormat::Grey, size, vec![0; size.pixels()].into()).expect("exact");
+        // A pause in the middle: a median interval would not see it.
+        let stamp = Stamp::from_ns((number + if number < 50 { 0 } else { 99 }) * 100_000_000);
+        writer.write_event(&Event::Frame(Frame { id: FrameId(number), stamp, arrival: stamp, image })).expect("small");
+    }
+    writer.finish().expect("room");
+    let info = info(&path).expect("a whole trip");
+    let images = info.images.as_ref().expect("a camera");
+    assert_eq!((images.width, images.kinds.len(), images.kinds[0].frames), (8, 16, 60));
+    assert!(
+        info.to_string().contains("60 of 8x6 grey, 1 of 70x6 grey") && info.to_string().contains("25 of other sizes"),
+        "{info}"
+    );
+    let topic = info.topics.iter().find(|topic| topic.topic == "/camera/image").expect("the camera's topic");
+    assert_eq!((images.rate_hz, topic.rate_hz), (5.0, Some(5.0)), "99 intervals in 19.8 s");
 }
 
 #[test]
@@ -199,4 +247,15 @@ fn the_mask_hash_of_a_trip_depends_on_every_mask_and_on_nothing_else() {
     let reference = hash("a", 10, Compression::Zstd);
     assert_eq!(hash("b", 10, Compression::None), reference);
     assert_ne!(hash("c", 11, Compression::None), reference);
+    let path = folder.path().join("d");
+    let mut writer = TripWriter::create(&path, &metadata(), &config()).expect("writable");
+    for (number, (_, frame, mut perception)) in (0..).zip((0..10).map(step)) {
+        if number == 4 {
+            perception.mask = step(40).2.mask;
+        }
+        writer.write_perception(frame.frame.arrival, &perception).expect("small");
+    }
+    writer.finish().expect("room");
+    let changed = info(&path).expect("readable").mask_hash;
+    assert!(changed.is_some_and(|changed| changed != reference), "one mask of ten is another");
 }

@@ -42,7 +42,7 @@ pub enum Command {
     /// Render a drive, run it through the shipped network, publish it, write an overlay video and a report.
     Demo(demo::Arguments),
     /// Run a recorded trip through the pipeline.
-    Replay(replay::Arguments),
+    Replay(Box<replay::Arguments>),
     /// Score masks against true labels: table, JSON, HTML report.
     Evaluate(evaluate::Arguments),
     #[cfg(feature = "zenoh")]

@@ -61,8 +61,10 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     config.trip.when_full = WhenFull::Wait;
     let source = TripReader::open(&made.drive, Range::default())?;
     let summary = replay::replay(&options, &config, &network, source, session)?;
-    write_json(&made.summary, &summary)?;
+    let written = write_json(&made.summary, &summary);
     print(&format_args!("\n{summary}\n"))?;
+    summary.check()?;
+    written?;
     if session.interrupt.asked() {
         return print(&format_args!("interrupted: {} holds what was perceived", made.run.display()));
     }

@@ -1,14 +1,15 @@
 //! `segfuse evaluate`: masks against true labels, from a run's trip or from two folders.
 
 use super::Misuse;
+use super::arguments::table_name;
 use super::output::{keep_apart, print, write_json};
 use super::progress::Progress;
 use super::session::Session;
-use crate::data::{ClassTable, Perception};
+use crate::data::{ClassTable, Perception, Stamp};
 use crate::evaluate::folders::Folders;
 use crate::evaluate::report::{self, ReportContext};
 use crate::evaluate::{Config, EvaluateError, Evaluation, EvaluationItem, Evaluator, evaluate};
-use crate::trip::{Lookup, Perceptions, Range, TripMetadata};
+use crate::trip::{FrameNames, Lookup, Perceptions, Range, TripMetadata};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::collections::BTreeSet;
@@ -38,10 +39,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FOLDER", requires = "predictions")]
     pub images: Option<PathBuf>,
     /// Classes to score in: a built-in table or a .toml file [default: the labels' own].
-    #[arg(long, value_name = "TABLE")]
+    #[arg(long, value_name = "TABLE", value_parser = table_name)]
     pub classes: Option<String>,
     /// Folders only: what the predictions' ids mean.
-    #[arg(long, value_name = "TABLE", default_value = "cityscapes")]
+    #[arg(long, value_name = "TABLE", default_value = "cityscapes", value_parser = table_name)]
     pub prediction_classes: String,
     /// Write every figure as JSON.
     #[arg(long, value_name = "FILE")]
@@ -49,15 +50,20 @@ pub struct Arguments {
     /// Write one self-contained page with plots and the worst frames.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Worst frames that the page shows.
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    /// Worst frames that the page shows, 0 to 64.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = shown_frames)]
     pub shown_frames: usize,
+}
+
+fn shown_frames(text: &str) -> Result<usize, String> {
+    let frames = text.parse().map_err(|_| format!("'{text}' is not a number of frames"))?;
+    let config = Config { shown_frames: frames, ..Config::default() };
+    config.check().map(|()| frames).map_err(|error| error.to_string())
 }
 
 /// Evaluates; prints the table.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let config = Config { shown_frames: arguments.shown_frames, ..Config::default() };
-    config.check().map_err(|error| Misuse(error.to_string()))?;
     let inputs: Vec<&Path> = arguments.run.as_deref().into_iter().collect();
     keep_apart(&inputs, &[arguments.json.as_deref(), arguments.html.as_deref()])?;
     let (evaluation, context) = match &arguments.run {
@@ -73,7 +79,14 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     if let Some(path) = &arguments.html {
         report::write(path, &evaluation, &context)?;
     }
-    print(&evaluation)
+    print(&evaluation)?;
+    if evaluation.frames > 0 && evaluation.miou.is_none() {
+        let table = &evaluation.class_table;
+        bail!(
+            "nothing was evaluated: no pixel of the labels has a class of '{table}'; is --classes the labels' own table?"
+        );
+    }
+    Ok(())
 }
 
 /// A built-in class table, or one from a file.
@@ -95,6 +108,7 @@ pub(super) fn of_trip(
     let perceptions = Perceptions::open(path, Range::default())?;
     let metadata = perceptions.metadata().clone();
     let predicted = mask_table(path, &metadata)?;
+    let (zero, ended) = (perceptions.zero(), perceptions.ending());
     let mut lookup = Lookup::open(path)?;
     let truth = truth_table(&mut lookup, &metadata)?;
     let scored = match (classes, &truth) {
@@ -115,7 +129,13 @@ pub(super) fn of_trip(
     progress.close();
     evaluation.engine = metadata.network.as_ref().map(|network| network.runtime.clone());
     evaluation.network = metadata.network.as_ref().map(|network| network.name.clone());
-    Ok((evaluation, context(path, &metadata)))
+    let mut context = context(path, &metadata);
+    context.zero = Some(zero);
+    if let Some(ended) = ended.filter(|ended| !ended.is_whole()) {
+        tracing::warn!("{}: the run was not complete: {ended}", path.display());
+        context.facts.push(("run".to_owned(), ended.to_string()));
+    }
+    Ok((evaluation, context))
 }
 
 fn mask_table(path: &Path, metadata: &TripMetadata) -> anyhow::Result<ClassTable> {
@@ -143,30 +163,31 @@ fn context(path: &Path, metadata: &TripMetadata) -> ReportContext {
     if let Some(network) = &metadata.network {
         facts.push(("network hash".to_owned(), network.hash.clone()));
     }
-    ReportContext { title: format!("Evaluation of {name}"), subtitle: metadata.source.clone(), facts }
+    ReportContext { title: format!("Evaluation of {name}"), subtitle: metadata.source.clone(), facts, zero: None }
 }
 
-/// The recorded masks, each with its labels and picture; then the labels that no mask answers.
+/// The recorded masks, each with its labels and picture; then the labels of frames that no mask answers.
 struct TripItems {
     perceptions: Perceptions,
     lookup: Lookup,
-    unanswered: Option<BTreeSet<crate::data::Stamp>>,
+    names: FrameNames,
+    unanswered: BTreeSet<Stamp>,
+    last_answered: Option<Stamp>,
 }
 
 impl TripItems {
     fn new(perceptions: Perceptions, lookup: Lookup) -> Self {
-        let unanswered = Some(lookup.truth_stamps().collect());
-        Self { perceptions, lookup, unanswered }
+        let (names, unanswered) = (lookup.metadata().frame_names.clone(), lookup.truth_stamps().collect());
+        Self { perceptions, lookup, names, unanswered, last_answered: None }
     }
 
     fn item(&mut self, perception: Perception) -> Result<EvaluationItem, EvaluateError> {
         let stamp = perception.stamp;
-        if let Some(unanswered) = &mut self.unanswered {
-            unanswered.remove(&stamp);
-        }
+        self.unanswered.remove(&stamp);
+        self.last_answered = self.last_answered.max(Some(stamp));
         let source = |error: crate::trip::TripError| EvaluateError::Source(Box::new(error));
         Ok(EvaluationItem {
-            name: format!("frame {}", perception.frame.0),
+            name: self.names.get(stamp).map_or_else(|| format!("frame {}", perception.frame.0), ToOwned::to_owned),
             stamp: Some(stamp),
             distance: Some(perception.origin.distance()),
             truth: self.lookup.truth(stamp).map_err(source)?,
@@ -177,8 +198,19 @@ impl TripItems {
     }
 
     fn unanswered(&mut self) -> Option<Result<EvaluationItem, EvaluateError>> {
-        let stamp = self.unanswered.as_mut()?.pop_first()?;
-        Some(Err(EvaluateError::MissingPrediction { name: format!("frame at {stamp} s") }))
+        while let Some(stamp) = self.unanswered.pop_first() {
+            if self.was_to_be_answered(stamp) {
+                let name = self.names.get(stamp).map_or_else(|| format!("frame at {stamp} s"), ToOwned::to_owned);
+                return Some(Err(EvaluateError::MissingPrediction { name }));
+            }
+        }
+        None
+    }
+
+    /// Whether the frame stamped `stamp` is in the trip. Labels come before their frame: a recording that was cut may end
+    /// between the two, which says nothing against the masks. A trip without frames is cut behind its last mask.
+    fn was_to_be_answered(&self, stamp: Stamp) -> bool {
+        if self.lookup.frame_count() > 0 { self.lookup.has_frame(stamp) } else { Some(stamp) <= self.last_answered }
     }
 }
 
@@ -223,5 +255,5 @@ fn of_folders(
     progress.close();
     let title = format!("Evaluation of {}", predictions.display());
     let subtitle = format!("against {}", truth.display());
-    Ok((evaluation, ReportContext { title, subtitle, facts: vec![] }))
+    Ok((evaluation, ReportContext { title, subtitle, ..ReportContext::default() }))
 }

@@ -5,7 +5,8 @@ use super::output::{keep_apart, print};
 use super::progress::Progress;
 use super::replay::seconds;
 use super::session::Session;
-use crate::trip::{Range, Selection, export};
+use crate::trip::{ExportReport, Range, Selection, export};
+use anyhow::bail;
 use clap::{ArgGroup, Args};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,11 +35,11 @@ pub struct Arguments {
     /// Write every report of the vehicle's state as CSV.
     #[arg(long, value_name = "FILE")]
     pub states: Option<PathBuf>,
-    /// Start this long after the trip's first event.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// Start at this second of the trip, as captions and reports count them: from its first frame.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
     pub from: Option<f64>,
-    /// Stop this long after the trip's first event.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    /// Stop at this second of the trip.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
     pub until: Option<f64>,
 }
 
@@ -62,8 +63,33 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let report = export(&arguments.trip, &selection);
     progress.close();
     let report = report?;
+    let ExportReport { frames, masks, truth, states, skipped, frames_lost } = report;
     print(&format_args!(
-        "{} frames, {} masks, {} labels, {} states ({} unreadable)",
-        report.frames, report.masks, report.truth, report.states, report.skipped
-    ))
+        "{frames} frames, {masks} masks, {truth} labels, {states} states ({skipped} unreadable, {frames_lost} frames lost in them)"
+    ))?;
+    tell_what_is_not_there(arguments, &report)
+}
+
+/// An export of nothing has failed; one of a part of what was asked for is told.
+fn tell_what_is_not_there(arguments: &Arguments, report: &ExportReport) -> anyhow::Result<()> {
+    let asked = [
+        ("frames", arguments.frames.is_some(), report.frames),
+        ("masks", arguments.masks.is_some(), report.masks),
+        ("labels", arguments.labels.is_some(), report.truth),
+        ("states", arguments.states.is_some(), report.states),
+    ];
+    let absent: Vec<_> =
+        asked.iter().filter(|(_, asked, found)| *asked && *found == 0).map(|(what, ..)| *what).collect();
+    let trip = arguments.trip.display();
+    let place = if arguments.from.or(arguments.until).is_some() { " between --from and --until" } else { "" };
+    if report.frames + report.masks + report.truth + report.states == 0 {
+        bail!(
+            "{trip}: nothing was exported: it holds no {}{place}; see `segfuse trip info {trip}`",
+            absent.join(", no ")
+        );
+    }
+    for what in absent {
+        tracing::warn!("{trip}: it holds no {what}{place}");
+    }
+    Ok(())
 }

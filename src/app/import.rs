@@ -1,16 +1,18 @@
 //! `segfuse trip import`: another recording becomes a trip.
 
 use super::Misuse;
+use super::arguments::{number_in, table_name};
 use super::evaluate::class_table;
 use super::output::{keep_apart, print};
 use super::progress::Progress;
 use super::session::Session;
+use super::stopping::Stopping;
 use crate::data::{Event, Stamp};
 use crate::source::can::{self, CanDecoder, CanError, Decoding, builtin_signals};
 use crate::source::{Source, SourceError, synthetic};
 use crate::trip::import::{
-    CandumpConfig, CandumpLog, Comma2k19, ImageFolder, ImagesConfig, ImportReport, Merged, VideoFile, VideoTools,
-    write_trip,
+    CandumpConfig, CandumpLog, Comma2k19, ImageFolder, ImagesConfig, ImportError, ImportReport, Merged, RATES_HZ,
+    VideoFile, VideoTools, write_trip,
 };
 use crate::trip::{Config, DbcText, TripMetadata, TripWriter};
 use anyhow::{Context, bail};
@@ -38,10 +40,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FOLDER", requires = "images", requires = "label_classes")]
     pub labels: Option<PathBuf>,
     /// What the label ids mean: cityscapes, camvid, or a .toml file.
-    #[arg(long, value_name = "TABLE", requires = "labels")]
+    #[arg(long, value_name = "TABLE", requires = "labels", value_parser = table_name)]
     pub label_classes: Option<String>,
-    /// Pictures a second.
-    #[arg(long, value_name = "HZ", requires = "images")]
+    /// Pictures a second, 0.001 to 1000.
+    #[arg(long, value_name = "HZ", requires = "images", allow_negative_numbers = true, value_parser = rate)]
     pub rate: Option<f64>,
     /// A video file, read through the ffmpeg program.
     #[arg(long, value_name = "FILE")]
@@ -66,6 +68,10 @@ pub struct Arguments {
     pub json: bool,
 }
 
+fn rate(text: &str) -> Result<f64, String> {
+    number_in(text, &RATES_HZ)
+}
+
 /// The decoder of the example DBC, which synthetic drives speak.
 pub(super) fn example_decoder() -> Result<CanDecoder, CanError> {
     CanDecoder::new(&builtin_signals("example")?, synthetic::example_dbc(), "example.dbc")
@@ -79,7 +85,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     keep_apart(&inputs.collect::<Vec<_>>(), &[Some(&arguments.out)])?;
     let merged = Merged::new(sources);
     let frames = merged.frames();
-    let mut source = Stopping { source: decoded(merged, decoder), session };
+    let mut source = Stopping::new(decoded(merged, decoder), session);
     let writer = TripWriter::create(&arguments.out, &metadata, &Config::default())?;
     let progress = Progress::new("import", frames, session.quiet);
     let report = write_trip(&mut source, writer, &mut |event| {
@@ -88,24 +94,18 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
         }
     });
     progress.close();
-    let report = report.with_context(|| format!("{}: not imported whole", arguments.out.display()))?;
+    let (report, cut) = match report {
+        Err(ImportError::Cut { report, source }) => (*report, Some(source)),
+        report => (report.with_context(|| format!("{}: not imported whole", arguments.out.display()))?, None),
+    };
     print(&account(arguments, &report)?)?;
+    if let Some(source) = cut {
+        return Err(source).with_context(|| format!("{}: not imported whole", arguments.out.display()));
+    }
     if report.summary.messages.iter().all(|(topic, count)| *count == 0 || topic == "/camera/lost") {
         bail!("{}: nothing could be imported: {}", arguments.out.display(), report.problems.join("; "));
     }
     Ok(())
-}
-
-/// Ends a source when the user says so, so that what was imported is a whole trip.
-struct Stopping<'a> {
-    source: Box<dyn Source>,
-    session: &'a Session,
-}
-
-impl Source for Stopping<'_> {
-    fn next(&mut self) -> Result<Option<Event>, SourceError> {
-        if self.session.interrupt.asked() { Ok(None) } else { self.source.next() }
-    }
 }
 
 fn decoded(source: Merged, decoder: Option<CanDecoder>) -> Box<dyn Source> {
@@ -120,11 +120,11 @@ struct Telling(Decoding<Merged>);
 
 impl Source for Telling {
     fn next(&mut self) -> Result<Option<Event>, SourceError> {
-        let event = self.0.next()?;
-        if event.is_none() {
+        let event = self.0.next();
+        if matches!(event, Ok(None) | Err(SourceError::Stopped(_))) {
             tell(self.0.decoder().counts());
         }
-        Ok(event)
+        event
     }
 
     fn frames(&self) -> Option<u64> {
@@ -201,7 +201,7 @@ fn signals(arguments: &Arguments) -> anyhow::Result<can::Config> {
             let text = std::fs::read_to_string(name).with_context(|| format!("{name}: cannot read the signals"))?;
             Ok(can::Config::from_toml(&text, name)?)
         }
-        Some(name) => Ok(builtin_signals(name)?),
+        Some(name) => builtin_signals(name).map_err(|error| Misuse(format!("--signals: {error}")).into()),
         None if arguments.comma2k19.is_some() => Ok(builtin_signals("toyota")?),
         None => Err(Misuse(
             "--dbc needs --signals: a .toml file that names the signals (config/signals/example.toml)".into(),

@@ -20,6 +20,7 @@ mod network_command;
 mod network_import;
 mod network_report;
 mod output;
+mod outputs;
 mod paced;
 mod progress;
 #[cfg(feature = "zenoh")]
@@ -28,6 +29,7 @@ mod recover;
 mod render;
 mod replay;
 mod session;
+mod stopping;
 #[cfg(feature = "zenoh")]
 mod subscribe;
 mod summary;
@@ -88,7 +90,10 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 fn exit_status(error: &anyhow::Error) -> u8 {
-    if error.is::<ConfigError>() || error.is::<Misuse>() { EXIT_MISUSED } else { EXIT_FAILED }
+    let misused = error.is::<ConfigError>() || error.is::<Misuse>();
+    #[cfg(feature = "zenoh")]
+    let misused = misused || publishing::is_misuse(error);
+    if misused { EXIT_MISUSED } else { EXIT_FAILED }
 }
 
 #[cfg(test)]

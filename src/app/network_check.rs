@@ -1,20 +1,19 @@
 //! `segfuse network check`: what a network is, and what every runtime at hand makes of it.
 
-use super::Misuse;
+use super::arguments::{PlainArguments, RuntimeArguments};
 use super::network;
-use super::network_command::{PlainArguments, RuntimeArguments, street};
+use super::network_command::street;
 use super::network_report::{AgreementReport, Report, RuntimeReport, Verdict, grid, named};
 use super::output::print;
 use super::progress::Progress;
 use super::session::Session;
 use crate::data::Size;
 use crate::engine::EngineError;
-use crate::engine::cpu::FeatureMap;
 use crate::engine::cpu::trial::{Cost, Loaded, Trial, equal_share, labels, prepare};
+use crate::engine::cpu::{self, FeatureMap};
 use crate::engine::network::Network;
 use anyhow::bail;
 use clap::Args;
-use std::path::Path;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,8 +48,8 @@ pub struct Arguments {
 
 /// Tries the network everywhere; prints what came out.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
-    let network = open(arguments)?;
-    let trials = Trial::all(&arguments.runtime.config());
+    let network = network::named(&arguments.network, arguments.plain.given(), || arguments.plain.options())?;
+    let trials = Trial::all(&arguments.runtime.over(&cpu::Config::default()));
     let mut report = Report::new(&network, &costs(&network, &trials));
     let progress = Progress::new("measure", Some(trials.len() as u64), session.quiet);
     let tried = trials.into_iter().map(|trial| (try_one(&network, trial, session), progress.advance()).0);
@@ -74,23 +73,6 @@ fn tell(report: &Report, json: bool) -> anyhow::Result<()> {
         bail!("{}: no runtime at hand runs this network; the reasons stand above", report.path);
     }
     Ok(())
-}
-
-fn open(arguments: &Arguments) -> anyhow::Result<Network> {
-    let name = &arguments.network;
-    let path = Path::new(name);
-    let is_plain = name != network::EMBEDDED && path.is_file();
-    if let Some(option) = arguments.plain.given().filter(|_| !is_plain) {
-        return Err(Misuse(format!("{option} is for a plain ONNX file; '{name}' says itself how it is used")).into());
-    }
-    if name == network::EMBEDDED {
-        return Ok(network::embedded()?);
-    }
-    if !path.exists() {
-        let embedded = network::EMBEDDED;
-        return Err(Misuse(format!("{name}: no such file or folder; embedded is '{embedded}'")).into());
-    }
-    Ok(Network::open(path, &arguments.plain.options())?)
 }
 
 /// What each graph costs, by the first runtime that can say it.

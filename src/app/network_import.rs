@@ -1,9 +1,11 @@
 //! `segfuse network import`: one ONNX file into a network folder.
 
 use super::Misuse;
-use super::network_command::{PlainArguments, RuntimeArguments, street};
+use super::arguments::{PlainArguments, RuntimeArguments};
+use super::network_command::street;
 use super::output::print;
 use super::session::Session;
+use crate::engine::cpu;
 use crate::engine::cpu::trial::{Agreement, Trial, compare, prepare};
 use crate::engine::network::import::{ImportError, ImportOptions, Imported, import};
 use crate::engine::network::{Graph, Network};
@@ -61,7 +63,7 @@ pub struct Arguments {
 /// Splits, verifies, writes; says what was done.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     check_target(&arguments.onnx, &arguments.out, arguments.force)?;
-    let trial = Trial::new(&arguments.runtime.config())?;
+    let trial = Trial::new(&arguments.runtime.over(&cpu::Config::default()))?;
     let options = options(arguments)?;
     let imported = split(&arguments.onnx, &options, &trial)?;
     let agreement = verify(&arguments.onnx, &options, &imported, &trial)?;
@@ -78,7 +80,7 @@ fn options(arguments: &Arguments) -> Result<ImportOptions, Misuse> {
         return Err(Misuse(format!("--name '{}': give a name in plain letters", name.escape_default())));
     }
     Ok(ImportOptions {
-        plain: arguments.plain.options(),
+        plain: arguments.plain.options()?,
         name: arguments.name.clone(),
         split_at: arguments.split_at.clone(),
         keep_upsampling: arguments.keep_upsampling,

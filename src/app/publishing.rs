@@ -5,7 +5,9 @@ use super::replay::Arguments;
 use super::session::Session;
 use crate::clock::{MeasuringClock, MonotonicClock};
 use crate::sink::Sink;
-use crate::sink::zenoh::{self, CongestionControl, Run, ZenohSink};
+use crate::sink::zenoh::{self, CongestionControl, Run, ZenohError, ZenohSink};
+use crate::subscribe::SubscribeError;
+use crate::wire::session::SessionError;
 use std::time::Duration;
 
 /// How often the wait for a subscriber looks.
@@ -72,4 +74,39 @@ fn options(configured: &zenoh::Config, arguments: &PublishArguments) -> zenoh::C
         options.session.connect = Some(arguments.connect.clone());
     }
     options
+}
+
+/// Whether `error` is a wrong option or configuration; an endpoint that is taken or silent is none.
+pub(super) fn is_misuse(error: &anyhow::Error) -> bool {
+    let session = match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(ZenohError::Keys(_) | ZenohError::Option { .. }), _)
+        | (_, Some(SubscribeError::Keys(_) | SubscribeError::Queue(_))) => return true,
+        (Some(ZenohError::Session(session)), _) | (_, Some(SubscribeError::Session(session))) => session,
+        _ => return false,
+    };
+    matches!(session, SessionError::File { .. } | SessionError::Endpoint { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Keys;
+
+    #[test]
+    fn wrong_names_and_files_are_misuse_and_silent_endpoints_are_not() {
+        let refused = || SessionError::Refused { connect: Vec::new(), reason: String::new() };
+        let file = || SessionError::File { path: "zenoh.json5".into(), reason: String::new() };
+        let name = || Keys::new("p", "a/b", "c").expect_err("not a name");
+        let cases: [(anyhow::Error, bool); 6] = [
+            (ZenohError::from(name()).into(), true),
+            (SubscribeError::from(name()).into(), true),
+            (ZenohError::from(file()).into(), true),
+            (SubscribeError::from(file()).into(), true),
+            (ZenohError::from(refused()).into(), false),
+            (SubscribeError::from(refused()).into(), false),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(is_misuse(&error), expected, "{error:?}");
+        }
+    }
 }

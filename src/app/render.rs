@@ -5,7 +5,8 @@ use super::arguments::SceneArguments;
 use super::output::{keep_apart, print};
 use super::progress::Progress;
 use super::session::Session;
-use crate::data::{ClassTable, Event, PixelFormat};
+use super::stopping::Stopping;
+use crate::data::{ClassTable, Ending, Event, PixelFormat};
 use crate::source::Source;
 use crate::source::can::Decoding;
 use crate::source::synthetic::{self, SyntheticSource};
@@ -71,18 +72,18 @@ pub(super) fn scene(file: Option<&Path>, drive: &SceneArguments) -> anyhow::Resu
 pub(super) fn render(scene: &synthetic::Config, out: &Path, session: &Session) -> anyhow::Result<TripSummary> {
     let source = SyntheticSource::new(scene.clone())?;
     let metadata = metadata(scene, &source);
-    let mut source = Decoding::new(source, super::import::example_decoder()?);
+    let mut source = Stopping::new(Box::new(Decoding::new(source, super::import::example_decoder()?)), session);
     let mut writer = TripWriter::create(out, &metadata, &Config::default())?;
     let progress = Progress::new("render", Some(scene.frames()), session.quiet);
-    while !session.interrupt.asked()
-        && let Some(event) = source.next()?
-    {
+    while let Some(event) = source.next()? {
         writer.write_event(&event)?;
         if matches!(event, Event::Frame(_)) {
             progress.advance();
         }
     }
     progress.close();
+    let ending = if session.interrupt.asked() { Ending::Interrupted } else { Ending::Complete };
+    writer.note_ending(&ending, Some(scene.frames()));
     Ok(writer.finish()?)
 }
 

@@ -5,27 +5,17 @@ use super::arguments::{NetworkArguments, PublishArguments};
 use super::drive::{Stages, drive};
 use super::network;
 use super::output::{keep_apart, print, write_json};
+use super::outputs::Sinks;
 use super::paced::Paced;
-use super::progress::Progress;
-#[cfg(feature = "zenoh")]
-use super::publishing::Publishing;
 use super::session::Session;
 use super::summary::Summary;
-#[cfg(feature = "zenoh")]
-use crate::clock::wall_mapping;
 use crate::config::Config;
-use crate::data::Stamp;
+use crate::engine::Engine;
 use crate::engine::network::Network;
-use crate::engine::{Engine, EngineInfo};
-use crate::sink::Sink;
-use crate::sink::overlay::{self, OverlayFormat, OverlaySink};
-#[cfg(feature = "zenoh")]
-use crate::sink::zenoh;
-use crate::source::Source;
-use crate::trip::{self, NetworkIdentity, Range, Recorder, RecorderHandle, TripMetadata, TripReader, WhenFull};
+use crate::trip::{Range, TripReader, WhenFull};
 use anyhow::bail;
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
@@ -71,10 +61,10 @@ pub struct Arguments {
     /// When publishing, wait at most this long for a subscriber before the first frame.
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = seconds)]
     pub await_subscriber: f64,
-    /// Start this long after the trip's first event.
+    /// Start at this second of the trip, as captions and reports count them: from its first frame.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub from: Option<f64>,
-    /// Stop this long after the trip's first event.
+    /// Stop at this second of the trip.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub until: Option<f64>,
     /// A configuration file (config/vehicle.toml is the commented default); options here take precedence.
@@ -96,7 +86,7 @@ pub(super) fn seconds(text: &str) -> Result<f64, String> {
 
 impl Arguments {
     #[cfg(feature = "zenoh")]
-    fn publishes(&self) -> bool {
+    pub(super) fn publishes(&self) -> bool {
         (self.publish || self.realtime) && !self.no_publish
     }
 
@@ -117,13 +107,18 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let source = TripReader::open(&arguments.trip, range)?;
     refuse_what_cannot_be_replayed(arguments, &source)?;
     let network = network::open(&arguments.network)?;
-    let summary = replay(arguments, &config, &network, source, session)?;
-    if let Some(path) = &arguments.summary {
-        write_json(path, &summary)?;
+    let last_s = source.span().map_or(0.0, |(_, last)| last.signed_ns_since(source.zero()) as f64 / 1e9);
+    let mut summary = replay(arguments, &config, &network, source, session)?;
+    if let Some(path) = &arguments.summary
+        && let Err(error) = write_json(path, &summary)
+    {
+        summary.fail(format!("{error:#}"));
     }
     print(&summary)?;
+    summary.check()?;
     if summary.frames == 0 && !session.interrupt.asked() {
-        bail!("{}: no frame lies between --from and --until", arguments.trip.display());
+        let trip = arguments.trip.display();
+        bail!("{trip}: no frame lies between --from and --until; the trip ends {last_s:.3} s after its zero");
     }
     Ok(())
 }
@@ -158,6 +153,8 @@ fn refuse_what_cannot_be_replayed(arguments: &Arguments, source: &TripReader) ->
 }
 
 /// Everything after the arguments were understood: also what `demo` runs.
+///
+/// What fails once the run has begun is told by the summary: it ends the run, and the account of it is still given.
 pub(super) fn replay(
     arguments: &Arguments,
     config: &Config,
@@ -168,10 +165,12 @@ pub(super) fn replay(
     let engine = network::engine(network, &arguments.network, config)?;
     let mut sinks = Sinks::start(arguments, config, network, engine.info(), &source, session)?;
     let stages = Stages { engine, classes: network.classes().clone(), perceive: config.perceive, align: config.align };
-    let (summary, ended) = play(arguments, source, stages, &mut sinks, session);
-    sinks.progress.close();
-    ended?;
-    sinks.close(arguments, summary)
+    let (mut summary, ended) = play(arguments, source, stages, &mut sinks, session);
+    sinks.close(&mut summary);
+    if let Err(error) = ended {
+        summary.fail_run(&error);
+    }
+    Ok(summary)
 }
 
 /// Drives the trip at its own pace or at full speed.
@@ -185,8 +184,7 @@ fn play(
     if !arguments.realtime {
         return drive(&mut source, stages, sinks.all(), session);
     }
-    let first = source.span().map_or(Stamp::ZERO, |(first, _)| first);
-    let first = first.after(Duration::from_secs_f64(arguments.from.unwrap_or(0.0)));
+    let first = source.start();
     let stop = || session.interrupt.asked();
     let mut paced = Paced::new(Box::new(source), first, &*session.clock, &stop);
     #[cfg(feature = "zenoh")]
@@ -194,149 +192,4 @@ fn play(
     let (mut summary, ended) = drive(&mut paced, stages, sinks.all(), session);
     summary.behind_ms = Some(paced.behind_ms());
     (summary, ended)
-}
-
-/// Where a replay's results go.
-struct Sinks {
-    progress: Progress,
-    recording: Option<Recording>,
-    overlay: Option<OverlaySink>,
-    #[cfg(feature = "zenoh")]
-    publishing: Option<Publishing>,
-}
-
-impl Sinks {
-    fn start(
-        arguments: &Arguments,
-        config: &Config,
-        network: &Network,
-        info: &EngineInfo,
-        source: &TripReader,
-        session: &Session,
-    ) -> anyhow::Result<Self> {
-        let metadata = answered(source.metadata().clone(), network, info);
-        Ok(Self {
-            recording: Recording::start(arguments.out.as_deref(), &metadata, config)?,
-            overlay: start_overlay(arguments.overlay.as_deref(), network, source)?,
-            #[cfg(feature = "zenoh")]
-            publishing: if arguments.publishes() {
-                Some(Publishing::start(arguments, &config.zenoh, run_of(network, info, source), session)?)
-            } else {
-                None
-            },
-            progress: Progress::new("replay", source.frames(), session.quiet),
-        })
-    }
-
-    fn all(&mut self) -> Vec<&mut dyn Sink> {
-        let mut sinks: Vec<&mut dyn Sink> = vec![&mut self.progress];
-        sinks.extend(self.recording.as_mut().map(Recording::sink));
-        sinks.extend(self.overlay.as_mut().map(|sink| sink as &mut dyn Sink));
-        #[cfg(feature = "zenoh")]
-        sinks.extend(self.publishing.as_mut().map(Publishing::sink));
-        sinks
-    }
-
-    #[cfg(feature = "zenoh")]
-    fn pace_from(&mut self, offset_ns: i64) {
-        self.publishing.iter_mut().for_each(|publishing| publishing.pace_from(offset_ns));
-    }
-
-    fn close(self, arguments: &Arguments, mut summary: Summary) -> anyhow::Result<Summary> {
-        if let Some(note) =
-            self.overlay.as_ref().and_then(OverlaySink::outcome).and_then(|outcome| outcome.note.as_ref())
-        {
-            tracing::warn!("overlay: {note}");
-        }
-        if let Some(recording) = self.recording {
-            summary.recording = Some(recording.close(arguments.out.as_deref())?);
-        }
-        Ok(summary)
-    }
-}
-
-/// What subscribers are told of the run.
-#[cfg(feature = "zenoh")]
-fn run_of(network: &Network, info: &EngineInfo, source: &TripReader) -> zenoh::Run {
-    zenoh::Run {
-        engine: info.runtime.clone(),
-        network: info.network.clone(),
-        network_hash: info.network_hash,
-        classes: network.classes().clone(),
-        wall: source.metadata().wall.unwrap_or_else(wall_mapping),
-        timeline: zenoh::Timeline::Replay { offset_ns: None },
-    }
-}
-
-/// The metadata of a trip that also holds answers of `network`.
-fn answered(mut metadata: TripMetadata, network: &Network, info: &EngineInfo) -> TripMetadata {
-    metadata.add_class_table(network.classes());
-    metadata.mask_classes = Some(network.classes().name.clone());
-    let hash = format!("{:016x}", info.network_hash);
-    metadata.network = Some(NetworkIdentity { name: info.network.clone(), runtime: info.runtime.clone(), hash });
-    metadata
-}
-
-/// A recorder and the view into it that outlives its being a sink.
-struct Recording {
-    recorder: Recorder,
-    handle: RecorderHandle,
-}
-
-impl Recording {
-    fn start(path: Option<&Path>, metadata: &TripMetadata, config: &Config) -> anyhow::Result<Option<Self>> {
-        let Some(path) = path else { return Ok(None) };
-        let recorder = Recorder::start(path, metadata, &config.trip)?;
-        let handle = recorder.handle();
-        Ok(Some(Self { recorder, handle }))
-    }
-
-    fn sink(&mut self) -> &mut dyn Sink {
-        &mut self.recorder
-    }
-
-    /// A replay's recording is whole or the command has failed.
-    fn close(self, path: Option<&Path>) -> anyhow::Result<trip::RecordingReport> {
-        drop(self.recorder);
-        let report = self.handle.report();
-        let path = path.map(|path| path.display().to_string()).unwrap_or_default();
-        if let Some(failure) = &report.failure {
-            bail!("{path}: the recording is not complete: {failure}; what was written is readable");
-        }
-        Ok(report)
-    }
-}
-
-fn start_overlay(path: Option<&Path>, network: &Network, source: &TripReader) -> anyhow::Result<Option<OverlaySink>> {
-    let Some(path) = path else { return Ok(None) };
-    let config = overlay::Config::default();
-    let format = overlay_format(path, &config.ffmpeg)?;
-    let rate_hz = frames_per_second(source).unwrap_or(30.0);
-    Ok(Some(OverlaySink::new(path.into(), format, network.classes().clone(), rate_hz, config)?))
-}
-
-/// What the file's ending asks for.
-fn overlay_format(path: &Path, ffmpeg: &Path) -> anyhow::Result<OverlayFormat> {
-    let shown = path.display();
-    match path.extension().and_then(|ending| ending.to_str()) {
-        Some("png" | "apng") => Ok(OverlayFormat::Animation),
-        Some("mp4") => match OverlayFormat::detect(ffmpeg) {
-            OverlayFormat::Animation => {
-                bail!("--overlay {shown}: an MP4 needs ffmpeg (Debian: apt install ffmpeg); or name a .png")
-            }
-            video @ OverlayFormat::Video(_) => Ok(video),
-        },
-        _ => {
-            Err(Misuse(format!("--overlay {shown}: the name must end in .mp4 (needs ffmpeg) or .png (animated)"))
-                .into())
-        }
-    }
-}
-
-/// The rate of the recording as a whole.
-fn frames_per_second(source: &TripReader) -> Option<f64> {
-    let (first, last) = source.span()?;
-    let seconds = last.signed_ns_since(first) as f64 / 1e9;
-    let frames = source.frame_count() as f64;
-    (frames > 1.0 && seconds > 0.0).then(|| ((frames - 1.0) / seconds).clamp(1.0, 240.0))
 }

@@ -1,8 +1,9 @@
 //! The account of a run: on the terminal and as JSON.
 
 use super::session::Session;
+use crate::data::Ending;
 use crate::engine::EngineInfo;
-use crate::pipeline::Counts;
+use crate::pipeline::{Counts, PipelineError};
 use crate::sink::statistics::{Latency, Statistics};
 use crate::trip::RecordingReport;
 use serde::Serialize;
@@ -58,6 +59,10 @@ pub(super) struct Summary {
     pub recording: Option<RecordingReport>,
     /// Whether the user stopped it.
     pub interrupted: bool,
+    /// `complete`, `interrupted` or `failed`: whether all was answered, and all outputs that were asked for are whole.
+    pub ended: &'static str,
+    /// What is not whole and why, a sentence each.
+    pub incomplete: Vec<String>,
 }
 
 /// Median, 99th percentile and maximum, in milliseconds.
@@ -112,8 +117,30 @@ impl Summary {
             schedule: run.schedule.clone(),
             behind_ms: None,
             recording: None,
-            interrupted: session.interrupt.asked(),
+            interrupted: counts.stopped,
+            ended: if counts.stopped { Ending::Interrupted } else { Ending::Complete }.word(),
+            incomplete: vec![],
         }
+    }
+
+    /// Notes an output that is not whole.
+    pub(super) fn fail(&mut self, sentence: String) {
+        self.ended = Ending::Failed(String::new()).word();
+        self.incomplete.push(sentence);
+    }
+
+    /// Notes what ended the run; a sink that has already said so itself does not say it twice.
+    pub(super) fn fail_run(&mut self, error: &anyhow::Error) {
+        let told = matches!(error.downcast_ref(), Some(PipelineError::Sink(_))) && !self.incomplete.is_empty();
+        if !told {
+            self.fail(error.to_string());
+        }
+    }
+
+    /// An error that names everything that is not whole.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.incomplete.is_empty(), "{}", self.incomplete.join("\n       "));
+        Ok(())
     }
 
     /// What a report tells of the run.
@@ -140,9 +167,12 @@ impl fmt::Display for Summary {
         if lost + refused + self.skipped > 0 {
             writeln!(
                 f,
-                "           {lost} lost by the camera, {} unreadable items, {refused} results refused",
+                "           {lost} lost by the camera or to damage, {} unreadable items, {refused} results refused",
                 self.skipped
             )?;
+        }
+        if self.ended != Ending::Complete.word() {
+            writeln!(f, "ended      {}", self.ended)?;
         }
         writeln!(f, "masks      {} key, {} propagated ({})", self.keys, self.propagated, self.schedule)?;
         writeln!(f, "network    {} on {}", self.network, self.engine)?;

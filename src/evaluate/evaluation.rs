@@ -4,7 +4,7 @@ use super::confusion::{ConfusionMatrix, percent};
 use super::gallery::ShownFrame;
 use super::temporal::TemporalConsistency;
 use super::timeline::TimelinePoint;
-use crate::data::ClassTable;
+use crate::data::{ClassTable, Size};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// Everything found. Shares, IoU and accuracy are in percent; `null` where nothing could tell.
@@ -36,6 +36,8 @@ pub struct Evaluation {
     pub skipped: Skipped,
     /// Frames whose mask had another size than the labels and was resized to theirs (nearest).
     pub resized_predictions: u64,
+    /// From which size to which, and how many: the first 16 pairs.
+    pub resized: Vec<Resized>,
     /// Runtime that made the masks, if known.
     pub engine: Option<String>,
     /// Network that made the masks, if known.
@@ -47,6 +49,43 @@ pub struct Evaluation {
     /// Worst frames first; without labels, frames spread over the set.
     #[serde(skip)]
     pub shown_frames: Vec<ShownFrame>,
+}
+
+/// Masks of one size that were compared with labels of another.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Resized {
+    /// Size of the masks.
+    #[serde(serialize_with = "as_text")]
+    pub from: Size,
+    /// Size of the labels, which they were resized to.
+    #[serde(serialize_with = "as_text")]
+    pub to: Size,
+    /// How many.
+    pub frames: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn as_text<S: Serializer>(size: &Size, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(size)
+}
+
+/// Pairs of sizes told apart: real sets have one or two.
+const MAX_SIZES: usize = 16;
+
+/// Counts a mask of size `from` for labels of size `to`.
+pub(super) fn note_resized(resized: &mut Vec<Resized>, from: Size, to: Size) {
+    if let Some(known) = resized.iter_mut().find(|known| (known.from, known.to) == (from, to)) {
+        known.frames += 1;
+    } else if resized.len() < MAX_SIZES {
+        resized.push(Resized { from, to, frames: 1 });
+    }
+}
+
+/// In words, which sizes; empty for none.
+pub(super) fn sizes_told(resized: &[Resized]) -> String {
+    let told: Vec<_> =
+        resized.iter().map(|Resized { from, to, frames }| format!("{frames} from {from} to {to}")).collect();
+    told.join(", ")
 }
 
 /// IoU by class name, in order of id.

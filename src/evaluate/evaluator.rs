@@ -1,7 +1,7 @@
 //! Takes frames one by one and keeps only sums: memory does not grow with the length of the set.
 
 use super::confusion::ConfusionMatrix;
-use super::evaluation::{DistanceScore, Evaluation, PerClass, Pixels, Skipped, class_scores};
+use super::evaluation::{DistanceScore, Evaluation, PerClass, Pixels, Resized, Skipped, class_scores, note_resized};
 use super::gallery::{Gallery, View};
 use super::labels::LabelReader;
 use super::temporal::TemporalRecorder;
@@ -40,7 +40,7 @@ pub struct Evaluator {
     shares: Vec<u64>,
     frames: u64,
     frames_seen: u64,
-    resized: u64,
+    resized: (u64, Vec<Resized>),
     pixels: Pixels,
     skipped: Skipped,
     predicted: Vec<u8>,
@@ -64,7 +64,7 @@ impl Evaluator {
             shares: vec![0; count + 1],
             frames: 0,
             frames_seen: 0,
-            resized: 0,
+            resized: (0, Vec::new()),
             pixels: Pixels::default(),
             skipped: Skipped::default(),
             predicted: Vec::new(),
@@ -121,7 +121,8 @@ impl Evaluator {
             temporal_consistency: self.temporal.consistency(),
             pixels: Pixels { labelled: self.matrix.total(), ..self.pixels },
             skipped: self.skipped,
-            resized_predictions: self.resized,
+            resized_predictions: self.resized.0,
+            resized: self.resized.1,
             engine: None,
             network: None,
             confusion: (0..self.matrix.classes()).map(|class| self.matrix.row(class).to_vec()).collect(),
@@ -136,7 +137,10 @@ impl Evaluator {
         self.pixels.unknown_truth += self.truths[index].1.read(truth.labels.bytes(), size, size, &mut self.truth);
         self.pixels.unknown_predicted +=
             self.prediction.read(item.prediction.labels(), item.prediction.size(), size, &mut self.predicted);
-        self.resized += u64::from(item.prediction.size() != size);
+        if item.prediction.size() != size {
+            self.resized.0 += 1;
+            note_resized(&mut self.resized.1, item.prediction.size(), size);
+        }
         self.frame.clear();
         self.frame.record(&self.truth, &self.predicted);
         self.pixels.ignored += size.pixels() as u64 - self.frame.total();

@@ -6,6 +6,7 @@
 //! Masks and labels are 8-bit grey or palette PNGs whose *values* (palette indices) are class ids.
 //! Colour pictures of classes are refused: which colour means what would be a guess.
 
+use super::evaluation::{note_resized, sizes_told};
 use super::{EvaluateError, EvaluationItem};
 use crate::data::{GroundTruth, Image, LabelMask, PixelFormat, Plane, SharedBytes, Size, jpeg_size};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +57,7 @@ impl Folders {
         let images = self.images.as_deref().map(|folder| list(folder, &["png", "jpg", "jpeg"])).transpose()?;
         let names: BTreeSet<String> = masks.keys().chain(labels.keys()).cloned().collect();
         let classes = self.truth_classes.as_str().into();
+        tell_sizes(&masks, &labels);
         Ok(FolderItems { names: names.into_iter(), masks, labels, images: images.unwrap_or_default(), classes })
     }
 }
@@ -88,6 +90,28 @@ impl Iterator for FolderItems {
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.names.size_hint()
     }
+}
+
+/// Says before the work which masks are not of their labels' size: figures of resized masks are not those of the masks.
+fn tell_sizes(masks: &BTreeMap<String, PathBuf>, labels: &BTreeMap<String, PathBuf>) {
+    let mut resized = Vec::new();
+    for (name, mask) in masks {
+        // A file that cannot be read is told when its turn comes.
+        let sizes = labels.get(name).and_then(|label| Some((read_size(mask)?, read_size(label)?)));
+        if let Some((from, to)) = sizes.filter(|(from, to)| from != to) {
+            note_resized(&mut resized, from, to);
+        }
+    }
+    if !resized.is_empty() {
+        tracing::warn!(masks = sizes_told(&resized), "masks are resized to the size of their labels (nearest)");
+    }
+}
+
+/// The size that a PNG's header states.
+fn read_size(path: &Path) -> Option<Size> {
+    let reader = png::Decoder::new(BufReader::new(File::open(path).ok()?)).read_info().ok()?;
+    let (width, height) = reader.info().size();
+    Some(Size::new(width, height))
 }
 
 /// Files of `folder` by stem, those with one of `endings` only.

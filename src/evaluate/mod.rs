@@ -18,7 +18,7 @@ mod temporal;
 mod timeline;
 
 pub use confusion::ConfusionMatrix;
-pub use evaluation::{ClassScore, DistanceScore, Evaluation, Pixels, Skipped};
+pub use evaluation::{ClassScore, DistanceScore, Evaluation, Pixels, Resized, Skipped};
 pub use evaluator::Evaluator;
 pub use gallery::{Picture, ShownFrame};
 pub use temporal::TemporalConsistency;

@@ -16,6 +16,7 @@ mod plots;
 mod sections;
 
 use super::{EvaluateError, Evaluation};
+use crate::data::Stamp;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,16 @@ pub struct ReportContext {
     pub subtitle: String,
     /// Names and values worth telling, with their units: latency, frames/s, engine, schedule, mask hash.
     pub facts: Vec<(String, String)>,
+    /// From where the page counts seconds; `None`: from the first frame.
+    pub zero: Option<Stamp>,
+}
+
+impl ReportContext {
+    /// The seconds of the page at its zero.
+    fn zero_s(&self, evaluation: &Evaluation) -> f64 {
+        let first = || evaluation.timeline.first().and_then(|point| point.stamp_s);
+        self.zero.map(Stamp::secs_f64).or_else(first).unwrap_or(0.0)
+    }
 }
 
 /// Writes the page to `path`. A plain file is replaced in one step or not at all; through anything else,
@@ -46,7 +57,7 @@ pub fn write(path: &Path, evaluation: &Evaluation, context: &ReportContext) -> R
 
 /// The page as text.
 pub fn render(evaluation: &Evaluation, context: &ReportContext) -> Result<String, EvaluateError> {
-    let plots = plots::Plots::draw(evaluation)?;
+    let plots = plots::Plots::draw(evaluation, context.zero_s(evaluation))?;
     Ok(page::page(evaluation, context, &plots).into_string())
 }
 

@@ -1,6 +1,6 @@
 //! An evaluation as a table for the terminal.
 
-use super::evaluation::{ClassScore, Evaluation};
+use super::evaluation::{ClassScore, Evaluation, sizes_told};
 use std::fmt::{self, Display, Formatter};
 
 /// Characters of the bar that stands for 100 %.
@@ -115,7 +115,8 @@ impl Evaluation {
         tell(skipped.frames_without_truth, "frames have no labels and are not in the figures");
         tell(skipped.truth_without_prediction, "label images have no mask and are not in the figures");
         tell(skipped.unreadable, "frames could not be read");
-        tell(self.resized_predictions, "masks were resized to the size of their labels (nearest)");
+        let sizes = sizes_told(&self.resized);
+        tell(self.resized_predictions, &format!("masks were resized to the size of their labels (nearest): {sizes}"));
         tell(
             pixels.unknown_truth,
             "label pixels have ids that their class table does not know: is it the right table?",

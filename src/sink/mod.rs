@@ -5,7 +5,7 @@ pub mod statistics;
 #[cfg(feature = "zenoh")]
 pub mod zenoh;
 
-use crate::data::{AlignedFrame, Event, Perception};
+use crate::data::{AlignedFrame, Ending, Event, Perception};
 
 /// Why a sink could not take something.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,9 @@ pub trait Sink {
 
     /// The answer for one frame, with the frame itself.
     fn on_perception(&mut self, frame: &AlignedFrame, perception: &Perception) -> Result<(), SinkError>;
+
+    /// How the run ended: told once, before `finish`.
+    fn on_ending(&mut self, _ending: &Ending) {}
 
     /// Nothing more will come: write what is pending. Called once.
     fn finish(&mut self) -> Result<(), SinkError> {

@@ -6,11 +6,14 @@
 //! ```
 //! Frames follow each other at one rate: a lost frame leaves no gap in the video. The file appears
 //! under its name only when it is complete. A picture is at most one frame behind; a slow encoder
-//! holds the caller back, one that stands still for 30 s is an error.
+//! holds the caller back, one that stands still for 30 s is an error. The first picture's size is the
+//! video's; others are scaled into it, their proportions kept.
 
 mod animation;
 mod caption;
+mod fit;
 mod format;
+mod mp4;
 mod paint;
 mod video;
 
@@ -18,7 +21,7 @@ pub use format::{Encoder, OverlayFormat};
 pub use paint::blend;
 
 use super::{Sink, SinkError};
-use crate::data::{AlignedFrame, ClassTable, Image, Origin, Perception, Size};
+use crate::data::{AlignedFrame, ClassTable, Image, LabelMask, Origin, Perception, Size, Stamp};
 use animation::AnimationWriter;
 use caption::Layout;
 use serde::{Deserialize, Serialize};
@@ -65,7 +68,7 @@ impl Config {
     }
 }
 
-/// Why an overlay cannot be made. Recovery: mend what it names; the run goes on without its overlay.
+/// Why an overlay cannot be made. Recovery: stop, and mend what it names.
 #[derive(Debug, thiserror::Error)]
 pub enum OverlayError {
     /// A setting outside its range.
@@ -107,6 +110,16 @@ pub enum OverlayError {
         seconds: f32,
         /// Frames handed to it.
         frames: u64,
+    },
+    /// The program said that all is well and left a file that is cut.
+    #[error("{program} left the file incomplete after {frames} frames: {complaint}")]
+    Cut {
+        /// The program.
+        program: String,
+        /// Frames handed to it.
+        frames: u64,
+        /// The start of what it wrote to its standard error.
+        complaint: String,
     },
     /// A file could not be written.
     #[error("{path}: {source}")]
@@ -155,8 +168,13 @@ pub struct OverlaySink {
     classes: ClassTable,
     rate_hz: f64,
     config: Config,
+    /// From where the caption's seconds are counted; set by the first frame if by nobody else.
+    zero: Option<Stamp>,
     state: State,
     caption: String,
+    other_size: bool,
+    left_out: u64,
+    failure: Option<String>,
 }
 
 #[derive(Debug)]
@@ -182,7 +200,35 @@ impl OverlaySink {
         if !(0.1..=1000.0).contains(&rate_hz) {
             return Err(OverlayError::Setting { key: "rate_hz", got: rate_hz, range: "0.1 to 1000" });
         }
-        Ok(Self { path, format, classes, rate_hz, config, state: State::Waiting, caption: String::new() })
+        Ok(Self {
+            path,
+            format,
+            classes,
+            rate_hz,
+            config,
+            zero: None,
+            state: State::Waiting,
+            caption: String::new(),
+            other_size: false,
+            left_out: 0,
+            failure: None,
+        })
+    }
+
+    /// Counts the caption's seconds from `zero` instead of from the first frame.
+    pub fn counting_from(mut self, zero: Stamp) -> Self {
+        self.zero = Some(zero);
+        self
+    }
+
+    /// Frames that could not be drawn.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Why there is no overlay, once it has failed.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     /// What was written; `None` before `finish` and if no frame came.
@@ -203,23 +249,34 @@ impl OverlaySink {
         })
     }
 
-    fn draw(&mut self, image: &Image, perception: &Perception) -> Result<(), SinkError> {
-        let dropped = |reason: String| SinkError::Dropped { sink: NAME, reason };
-        let same_size = |first: Size| match image.size() {
-            size if size == first => Ok(()),
-            size => Err(dropped(format!("frame of {size} in an overlay of {first}"))),
+    /// Draws a frame, scaled into the first one's size if it has another.
+    fn draw(&mut self, image: &Image, mask: &LabelMask) -> Result<(), SinkError> {
+        let (State::Video(first, _) | State::Animation(first, _)) = self.state else {
+            return Err(dropped("the overlay has ended"));
         };
+        if image.size() == first {
+            return self.write(image, mask);
+        }
+        if !std::mem::replace(&mut self.other_size, true) {
+            let other = image.size();
+            tracing::warn!(
+                "overlay: pictures of another size ({other}) are scaled into {first}, that of the first one"
+            );
+        }
+        let (image, mask) = fit::fit(image, mask, first).map_err(|error| dropped(error.to_string()))?;
+        self.write(&image, &mask)
+    }
+
+    fn write(&mut self, image: &Image, mask: &LabelMask) -> Result<(), SinkError> {
         match &mut self.state {
-            State::Video(size, writer) => {
-                same_size(*size)?;
+            State::Video(_, writer) => {
                 let rgb = crate::data::to_rgb8(image).map_err(|error| dropped(error.to_string()))?;
-                writer.write(&rgb, &perception.mask, &self.caption).map_err(failed)
+                writer.write(&rgb, mask, &self.caption).map_err(failed)
             }
-            State::Animation(size, writer) => {
-                same_size(*size)?;
-                writer.push(image, &perception.mask, &self.caption).map_err(|error| dropped(error.to_string()))
+            State::Animation(_, writer) => {
+                writer.push(image, mask, &self.caption).map_err(|error| dropped(error.to_string()))
             }
-            State::Waiting | State::Failed | State::Done(_) => Err(dropped("the overlay has ended".into())),
+            State::Waiting | State::Failed | State::Done(_) => Err(dropped("the overlay has ended")),
         }
     }
 
@@ -234,28 +291,33 @@ impl Sink for OverlaySink {
             let started = self.start(frame.frame.image.size());
             self.state = started.map_err(|error| self.give_up(failed(error)))?;
         }
-        describe(perception, &mut self.caption);
-        self.draw(&frame.frame.image, perception).map_err(|error| self.give_up(error))
+        let zero = *self.zero.get_or_insert(perception.stamp);
+        describe(perception, zero, &mut self.caption);
+        self.draw(&frame.frame.image, &perception.mask).map_err(|error| self.give_up(error))
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
         let outcome = match std::mem::replace(&mut self.state, State::Failed) {
-            State::Video(_, writer) => Some(writer.finish().map_err(failed)?),
-            State::Animation(_, writer) => Some(writer.finish().map_err(failed)?),
-            State::Waiting => None,
-            State::Done(outcome) => outcome,
+            State::Video(_, writer) => writer.finish().map(Some),
+            State::Animation(_, writer) => writer.finish().map(Some),
+            State::Waiting => Ok(None),
+            State::Done(outcome) => Ok(outcome),
             State::Failed => return Ok(()),
         };
-        self.state = State::Done(outcome);
+        self.state = State::Done(outcome.map_err(|error| self.give_up(failed(error)))?);
         Ok(())
     }
 }
 
 impl OverlaySink {
-    /// After a failure nothing more is written, and the encoder is ended.
+    /// After a failure nothing more is written, and the encoder is ended; a frame left out is counted.
     fn give_up(&mut self, error: SinkError) -> SinkError {
-        if matches!(error, SinkError::Failed { .. }) {
-            self.state = State::Failed;
+        match &error {
+            SinkError::Failed { source, .. } => {
+                self.failure = Some(source.to_string());
+                self.state = State::Failed;
+            }
+            SinkError::Dropped { .. } => self.left_out += 1,
         }
         error
     }
@@ -265,9 +327,13 @@ fn failed(error: OverlayError) -> SinkError {
     SinkError::Failed { sink: NAME, source: Box::new(error) }
 }
 
-fn describe(perception: &Perception, caption: &mut String) {
+fn dropped(reason: impl Into<String>) -> SinkError {
+    SinkError::Dropped { sink: NAME, reason: reason.into() }
+}
+
+fn describe(perception: &Perception, zero: Stamp, caption: &mut String) {
     caption.clear();
-    let (number, seconds) = (perception.frame.0, perception.stamp.secs_f64());
+    let (number, seconds) = (perception.frame.0, perception.stamp.signed_ns_since(zero) as f64 / 1e9);
     let written = match perception.origin {
         Origin::Key => write!(caption, "frame {number}  {seconds:.3} s  key frame"),
         Origin::Propagated { distance, .. } => write!(caption, "frame {number}  {seconds:.3} s  key + {distance}"),
@@ -281,4 +347,21 @@ fn part_path(path: &Path) -> PathBuf {
     name.push(path.file_name().unwrap_or_default());
     name.push(".part");
     path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::FrameId;
+
+    #[test]
+    fn the_caption_counts_seconds_from_the_zero_that_it_is_given() {
+        let mask = LabelMask::new(Size::new(1, 1), vec![0].into()).expect("one label");
+        let (frame, stamp) = (FrameId(7), Stamp::from_ns(12_500_000_000));
+        let origin = Origin::Propagated { from: FrameId(5), distance: 2 };
+        let perception = Perception { frame, stamp, origin, mask, age: None, confidence: None };
+        let mut caption = String::from("of the frame before");
+        describe(&perception, Stamp::from_ns(10_000_000_000), &mut caption);
+        assert_eq!(caption, "frame 7  2.500 s  key + 2");
+    }
 }

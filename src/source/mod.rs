@@ -28,6 +28,11 @@ pub trait Source {
     fn frames(&self) -> Option<u64> {
         None
     }
+
+    /// Whether it ended because the user asked it to, and not because there was nothing more.
+    fn was_interrupted(&self) -> bool {
+        false
+    }
 }
 
 /// Events from memory: the fake beside the trait.

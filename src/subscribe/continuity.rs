@@ -1,61 +1,132 @@
-//! How each mask follows the one before, from sequence and session numbers alone.
+//! How each mask follows the one before, from sequence and session numbers and who is alive.
+//!
+//! Every publisher session is accounted for by itself, so that masks of several on one key, one in
+//! between the other, are neither losses nor restarts:
+//!
+//! ```text
+//! a0 a1 a2 ─ silence ─ b0 b1        b took over from a: one restart
+//! a0 b7 a1 b8 a2 b9                 two publishers; what b7 was first taken for is taken back with a1
+//! ```
 
 use super::Counts;
 use crate::wire::Header;
 
-/// How a mask follows the one handed out before.
+/// Sessions remembered: more publishers than anybody starts by mistake, found by walking.
+const MAX_SESSIONS: usize = 16;
+
+/// How a mask follows those handed out before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Continuity {
     /// The first one since opening.
     First,
-    /// Of the same session of the publisher.
+    /// Of a publisher session heard before.
     Follows {
-        /// Masks published in between and not handed out.
+        /// Masks of that session published in between and not handed out.
         missed: u64,
     },
-    /// Of another session: the publisher was started again. What was missed cannot be known,
-    /// but for the masks of the new session before this one.
+    /// Of a session not heard before, in place of one that is gone: the publisher was started again.
+    /// What was missed cannot be known, but for the masks of the new session before this one.
+    /// Should the other be heard again all the same, the restart is taken back in [`Counts`].
     Restarted {
         /// Masks of the new session before this one.
         missed: u64,
     },
+    /// Of a session not heard before, beside those heard: one more publisher on this key, somebody's mistake.
+    Joined,
+}
+
+impl Continuity {
+    fn missed(self) -> u64 {
+        match self {
+            Self::First | Self::Joined => 0,
+            Self::Follows { missed } | Self::Restarted { missed } => missed,
+        }
+    }
+}
+
+/// A publisher session heard.
+#[derive(Debug)]
+struct Voice {
+    session: u32,
+    sequence: u64,
+    /// What was missed when another was taken to have come in its place.
+    replaced: Option<u64>,
 }
 
 /// Follows the masks handed out.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
-    last: Option<(u32, u64)>,
+    /// The one silent longest comes first.
+    voices: Vec<Voice>,
     counts: Counts,
+    mixed: bool,
 }
 
 impl Tracker {
     /// How the mask of `header` follows; `None` if it was heard before and must not be handed out.
-    pub(super) fn follow(&mut self, header: &Header) -> Option<Continuity> {
+    pub(super) fn follow(&mut self, header: &Header, is_alive: impl Fn(u32) -> bool) -> Option<Continuity> {
         let (session, sequence) = (header.session, header.sequence);
-        let continuity = match self.last {
-            None => Continuity::First,
-            Some((before, _)) if before != session => Continuity::Restarted { missed: sequence },
-            Some((_, last)) if sequence > last => Continuity::Follows { missed: sequence - last - 1 },
-            Some(_) => {
-                self.counts.repeated += 1;
-                return None;
-            }
+        let continuity = match self.voices.iter().position(|voice| voice.session == session) {
+            Some(index) => self.again(index, sequence)?,
+            None => self.newcomer(sequence, is_alive),
         };
-        self.last = Some((session, sequence));
+        self.voices.push(Voice { session, sequence, replaced: None });
         self.count(continuity);
         Some(continuity)
     }
 
-    fn count(&mut self, continuity: Continuity) {
-        self.counts.received += 1;
-        match continuity {
-            Continuity::First => {}
-            Continuity::Follows { missed } => self.counts.missed = self.counts.missed.saturating_add(missed),
-            Continuity::Restarted { missed } => {
-                self.counts.restarts += 1;
-                self.counts.missed = self.counts.missed.saturating_add(missed);
+    /// Takes a known voice out of the list, to be put last.
+    fn again(&mut self, index: usize, sequence: u64) -> Option<Continuity> {
+        let last = self.voices[index].sequence;
+        if sequence <= last {
+            self.counts.repeated += 1;
+            return None;
+        }
+        let voice = self.voices.remove(index);
+        self.mixed |= index < self.voices.len();
+        if let Some(missed) = voice.replaced {
+            self.take_back(missed);
+        }
+        Some(Continuity::Follows { missed: sequence - last - 1 })
+    }
+
+    /// Makes room for a voice not heard before and says whose place it takes.
+    fn newcomer(&mut self, sequence: u64, is_alive: impl Fn(u32) -> bool) -> Continuity {
+        if self.voices.is_empty() {
+            return Continuity::First;
+        }
+        if self.voices.len() == MAX_SESSIONS {
+            let replaced = self.voices.iter().position(|voice| voice.replaced.is_some());
+            self.voices.remove(replaced.unwrap_or(0));
+            if replaced.is_none() {
+                return Continuity::Joined; // with so many at once nothing is known of who replaces whom
             }
         }
+        let gone = self.voices.iter_mut().find(|voice| voice.replaced.is_none() && !is_alive(voice.session));
+        gone.map_or(Continuity::Joined, |gone| {
+            gone.replaced = Some(sequence);
+            Continuity::Restarted { missed: sequence }
+        })
+    }
+
+    fn count(&mut self, continuity: Continuity) {
+        let missed = continuity.missed();
+        self.counts.received += 1;
+        self.counts.missed = self.counts.missed.saturating_add(missed);
+        self.counts.gaps += u64::from(missed > 0);
+        self.counts.restarts += u64::from(matches!(continuity, Continuity::Restarted { .. }));
+    }
+
+    /// What was counted as a restart with `missed` masks was another publisher's beginning.
+    fn take_back(&mut self, missed: u64) {
+        self.counts.restarts -= 1;
+        self.counts.missed = self.counts.missed.saturating_sub(missed);
+        self.counts.gaps -= u64::from(missed > 0);
+    }
+
+    /// Whether masks of several publishers have come one in between the other.
+    pub(super) fn is_mixed(&self) -> bool {
+        self.mixed
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -68,6 +139,7 @@ mod tests {
     use super::*;
     use crate::data::{FrameId, Origin, Size, Stamp};
     use crate::wire::{PlaneBytes, StampClock};
+    use proptest::prelude::*;
 
     fn header(session: u32, sequence: u64) -> Header {
         Header {
@@ -90,6 +162,10 @@ mod tests {
         }
     }
 
+    /// Nobody declares a token: what a subscriber sees of publishers that are not ours.
+    const UNTOLD: fn(u32) -> bool = |_| false;
+    const ALL_ALIVE: fn(u32) -> bool = |_| true;
+
     #[test]
     fn gaps_repeats_and_restarts_are_told_apart() {
         let mut tracker = Tracker::default();
@@ -100,12 +176,89 @@ mod tests {
             ((1, 15), None),
             ((1, 12), None),
             ((2, 2), Some(Continuity::Restarted { missed: 2 })),
+            ((1, 15), None),
             ((2, u64::MAX), Some(Continuity::Follows { missed: u64::MAX - 3 })),
         ];
         for ((session, sequence), expected) in steps {
-            assert_eq!(tracker.follow(&header(session, sequence)), expected, "{session} {sequence}");
+            assert_eq!(tracker.follow(&header(session, sequence), UNTOLD), expected, "{session} {sequence}");
         }
         let counts = tracker.counts();
-        assert_eq!((counts.received, counts.restarts, counts.repeated), (5, 1, 2));
+        assert_eq!((counts.received, counts.restarts, counts.repeated, counts.gaps), (5, 1, 3, 3));
+        assert!(!tracker.is_mixed());
+    }
+
+    #[test]
+    fn publishers_in_turns_give_neither_gaps_nor_restarts_whether_or_not_their_tokens_are_seen() {
+        for (case, is_alive) in [("no tokens", UNTOLD), ("tokens", ALL_ALIVE)] {
+            for publishers in 2..=5 {
+                let mut tracker = Tracker::default();
+                for turn in 0..40 {
+                    for session in 0..publishers {
+                        tracker.follow(&header(session, 6000 * u64::from(session) + turn), is_alive);
+                    }
+                }
+                let expected = Counts { received: 40 * u64::from(publishers), ..Counts::default() };
+                assert_eq!(tracker.counts(), expected, "{case}, {publishers} publishers");
+                assert!(tracker.is_mixed(), "{case}, {publishers} publishers");
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_publisher_joins_while_the_first_is_alive_and_restarts_it_when_it_is_gone() {
+        for (alive, expected) in [(true, Continuity::Joined), (false, Continuity::Restarted { missed: 7 })] {
+            let mut tracker = Tracker::default();
+            tracker.follow(&header(1, 0), |_| true);
+            assert_eq!(tracker.follow(&header(2, 7), |session| alive && session == 1), Some(expected));
+        }
+    }
+
+    #[test]
+    fn one_of_two_publishers_that_is_started_again_is_one_restart() {
+        let mut tracker = Tracker::default();
+        for sequence in 0..5 {
+            tracker.follow(&header(1, sequence), UNTOLD);
+            tracker.follow(&header(2, sequence), UNTOLD);
+        }
+        for sequence in 5..9 {
+            tracker.follow(&header(2, sequence), UNTOLD);
+        }
+        for sequence in 0..9 {
+            tracker.follow(&header(3, sequence), UNTOLD);
+            tracker.follow(&header(2, sequence + 9), UNTOLD);
+        }
+        let counts = tracker.counts();
+        assert_eq!((counts.received, counts.restarts, counts.gaps, counts.missed), (32, 1, 0, 0));
+    }
+
+    #[test]
+    fn more_publishers_than_are_remembered_invent_nothing() {
+        let mut tracker = Tracker::default();
+        for turn in 0..10 {
+            for session in 0..100 {
+                tracker.follow(&header(session, turn), ALL_ALIVE);
+            }
+        }
+        let counts = tracker.counts();
+        assert_eq!((counts.received, counts.restarts, counts.missed), (1000, 0, 0));
+        assert!(tracker.voices.len() <= MAX_SESSIONS);
+    }
+
+    proptest! {
+        #[test]
+        fn any_messages_are_counted_without_contradiction(
+            messages in prop::collection::vec((0u32..40, prop_oneof![0u64..50, any::<u64>()]), 0..400),
+            alive in any::<u64>(),
+        ) {
+            let mut tracker = Tracker::default();
+            for (session, sequence) in &messages {
+                tracker.follow(&header(*session, *sequence), |session| alive >> (session % 64) & 1 == 1);
+                let counts = tracker.counts();
+                prop_assert_eq!(counts.gaps > 0, counts.missed > 0);
+                prop_assert!(counts.restarts + counts.gaps <= 2 * counts.received);
+                prop_assert!(tracker.voices.len() <= MAX_SESSIONS);
+            }
+            prop_assert_eq!(tracker.counts().received + tracker.counts().repeated, messages.len() as u64);
+        }
     }
 }

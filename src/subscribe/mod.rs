@@ -15,25 +15,27 @@
 
 mod continuity;
 mod inbox;
+mod presence;
 mod request;
 
+pub use crate::wire::Presence;
 pub use continuity::Continuity;
 
 use self::continuity::Tracker;
 use self::inbox::Inbox;
+use self::presence::Alive;
 use crate::data::{BufferPool, ClassTable, LabelMask, Plane, Stamp};
 use crate::wire::session::{self, SessionError};
 use crate::wire::{ClassesNotice, Header, Health, Keys, KeysError, MaskMessage, WireError, decode};
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use zenoh::Session;
 use zenoh::bytes::ZBytes;
-use zenoh::sample::{Sample, SampleKind};
+use zenoh::sample::Sample;
 
 /// The longest queue: a second of a fast camera. A longer one would only make masks older.
-const MAX_QUEUE: usize = 120;
+pub const MAX_QUEUE: usize = 120;
 
 /// What to listen to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +49,9 @@ pub struct Config {
     pub camera: String,
     /// Endpoints to connect to.
     pub connect: Vec<String>,
-    /// Zenoh's own configuration file instead of the built-in one; its `listen` is not used.
+    /// Endpoints to listen on, for publishers that connect to us; none as a rule.
+    pub listen: Vec<String>,
+    /// Zenoh's own configuration file instead of the built-in one; its endpoints are not used.
     pub config_file: Option<std::path::PathBuf>,
     /// Read masks in shared memory where the publisher is on this computer.
     pub shared_memory: bool,
@@ -62,6 +66,7 @@ impl Default for Config {
             vehicle: "vehicle".into(),
             camera: "front".into(),
             connect: vec!["tcp/127.0.0.1:7447".into()],
+            listen: Vec::new(),
             config_file: None,
             shared_memory: true,
             queue: 4,
@@ -126,13 +131,15 @@ pub struct Counts {
     pub received: u64,
     /// Masks published but never handed out: lost on the way, overflowed or damaged.
     pub missed: u64,
-    /// Of those: dropped here because nobody fetched them in time.
+    /// Times that some were missed.
+    pub gaps: u64,
+    /// Dropped here because nobody fetched them in time; missed, unless none had been handed out before.
     pub overflowed: u64,
     /// Messages that were damaged on the way.
     pub damaged: u64,
     /// Messages that are no masks of ours, or of a version that this program does not read.
     pub foreign: u64,
-    /// Times that another session took over.
+    /// Times that another session took over from one that is gone.
     pub restarts: u64,
     /// Masks heard twice or out of order, not handed out.
     pub repeated: u64,
@@ -170,8 +177,9 @@ pub struct Subscriber {
     link: Option<Link>,
     keys: Keys,
     inbox: Arc<Inbox>,
-    publishers: Arc<AtomicUsize>,
+    alive: Arc<Alive>,
     tracker: Tracker,
+    warned: bool,
     now: Now,
 }
 
@@ -206,13 +214,13 @@ impl Subscriber {
         let session = session::open(&session_config(config), config.shared_memory)?;
         let now: Now = Arc::new(now);
         let inbox = Arc::new(Inbox::new(config.queue));
-        let publishers = Arc::new(AtomicUsize::new(0));
+        let alive = Arc::new(Alive::default());
         let link = Link {
             _masks: listen(&session, &keys, receiver(&inbox, config.queue, Arc::clone(&now)))?,
-            _liveliness: watch(&session, &keys, &publishers)?,
+            _liveliness: presence::watch(&session, &keys, &alive)?,
             session,
         };
-        Ok(Self { link: Some(link), keys, inbox, publishers, tracker: Tracker::default(), now })
+        Ok(Self { link: Some(link), keys, inbox, alive, tracker: Tracker::default(), warned: false, now })
     }
 
     fn session(&self) -> &Session {
@@ -222,7 +230,7 @@ impl Subscriber {
     /// The next mask, waiting at most `timeout`.
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Received, SubscribeError> {
         while let Some((message, received)) = self.inbox.wait(timeout) {
-            if let Some(continuity) = self.tracker.follow(&message.header) {
+            if let Some(continuity) = self.follow(&message.header) {
                 return Ok(received_of(message, continuity, received));
             }
         }
@@ -237,10 +245,23 @@ impl Subscriber {
     pub async fn recv_async(&mut self) -> Received {
         loop {
             let (message, received) = self.inbox.next().await;
-            if let Some(continuity) = self.tracker.follow(&message.header) {
+            if let Some(continuity) = self.follow(&message.header) {
                 return received_of(message, continuity, received);
             }
         }
+    }
+
+    fn follow(&mut self, header: &Header) -> Option<Continuity> {
+        let continuity = self.tracker.follow(header, |session| self.alive.has(session));
+        if self.tracker.is_mixed() && !self.warned {
+            self.warned = true;
+            tracing::warn!(
+                "several publishers use '{}' and their masks come mixed: give each vehicle and camera its own name \
+                 (--vehicle, --camera, or [zenoh] in the publisher's configuration)",
+                self.keys.mask()
+            );
+        }
+        continuity
     }
 
     /// What became of everything heard so far.
@@ -251,7 +272,17 @@ impl Subscriber {
 
     /// How many publishers of this camera are alive: 0 none, 1 as it should be, 2 somebody's mistake.
     pub fn publishers(&self) -> usize {
-        self.publishers.load(Ordering::Relaxed)
+        self.alive.count()
+    }
+
+    /// Whether there is a connection to anybody, publisher or router. One that is lost comes back by itself.
+    pub fn is_connected(&self) -> Result<bool, SubscribeError> {
+        outside(|| Ok(session::is_connected(self.session())))
+    }
+
+    /// Up to eight publishers of other vehicles or cameras that are alive: to say why nothing comes.
+    pub fn elsewhere(&self, timeout: Duration) -> Result<Vec<Presence>, SubscribeError> {
+        presence::elsewhere(self.session(), &self.keys, timeout)
     }
 
     /// What the labels mean.
@@ -288,13 +319,13 @@ fn received_of(message: MaskMessage, continuity: Continuity, received: Stamp) ->
 fn session_config(config: &Config) -> session::Config {
     session::Config {
         config_file: config.config_file.clone(),
-        listen: Some(Vec::new()),
+        listen: Some(config.listen.clone()),
         connect: Some(config.connect.clone()),
     }
 }
 
 fn closed(error: impl std::fmt::Display) -> SubscribeError {
-    SubscribeError::Closed(error.to_string())
+    SubscribeError::Closed(session::words(&error.to_string()))
 }
 
 /// Runs `declare`, one of Zenoh's blocking calls, outside the caller's async runtime.
@@ -309,23 +340,6 @@ fn listen(
 ) -> Result<zenoh::pubsub::Subscriber<()>, SubscribeError> {
     use zenoh::Wait;
     outside(|| session.declare_subscriber(keys.mask()).callback(receive).wait())
-}
-
-fn watch(
-    session: &Session,
-    keys: &Keys,
-    publishers: &Arc<AtomicUsize>,
-) -> Result<zenoh::pubsub::Subscriber<()>, SubscribeError> {
-    use zenoh::Wait;
-    let publishers = Arc::clone(publishers);
-    let count = move |sample: Sample| {
-        let change = |alive: usize| match sample.kind() {
-            SampleKind::Put => Some(alive.saturating_add(1)),
-            SampleKind::Delete => Some(alive.saturating_sub(1)),
-        };
-        let _ = publishers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change); // `change` never refuses
-    };
-    outside(|| session.liveliness().declare_subscriber(keys.alive()).history(true).callback(count).wait())
 }
 
 /// What Zenoh calls with every mask: copies, verifies and queues it, so that shared memory is given

@@ -46,6 +46,8 @@ pub(super) struct Contents {
     pub(super) channels: BTreeMap<u16, records::Channel>,
     pub(super) kinds: BTreeMap<u16, ChannelKind>,
     pub(super) chunks: Vec<ChunkPlace>,
+    /// Chunks that a walk could not open, but whose frame is sound.
+    pub(super) damaged_chunks: Vec<ChunkPlace>,
     pub(super) metadata: Vec<records::Metadata>,
     pub(super) attachments: Vec<(records::AttachmentHeader, Vec<u8>)>,
     pub(super) counts: BTreeMap<u16, u64>,
@@ -112,6 +114,29 @@ impl Contents {
     pub(super) fn count(&self, kind: Kind) -> u64 {
         let of_kind = self.kinds.iter().filter(|(_, channel)| channel.kind == Some(kind));
         of_kind.filter_map(|(id, _)| self.counts.get(id)).sum()
+    }
+
+    /// Takes over schemas and channels that are only in `summary`: the chunk that defined them may be damaged.
+    pub(super) fn adopt_definitions(&mut self, summary: &Self) {
+        for (id, schema) in &summary.schemas {
+            self.schemas.entry(*id).or_insert_with(|| schema.clone());
+        }
+        for (id, channel) in &summary.channels {
+            self.channels.entry(*id).or_insert_with(|| channel.clone());
+        }
+        for (id, kind) in &summary.kinds {
+            self.kinds.entry(*id).or_insert_with(|| kind.clone());
+        }
+    }
+
+    /// Damaged places of which nothing tells whether they were chunks, let alone what they held.
+    pub(super) fn unplaced_damage(&self) -> u64 {
+        self.damage.iter().filter(|damage| !self.is_placed(damage)).count() as u64
+    }
+
+    /// Whether `damage` is one of the damaged chunks.
+    pub(super) fn is_placed(&self, damage: &Damage) -> bool {
+        self.damaged_chunks.iter().any(|chunk| chunk.offset == damage.offset)
     }
 
     /// Log times of the first and last message.

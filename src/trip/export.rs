@@ -1,6 +1,7 @@
 //! Takes a trip apart into files that every other tool reads: pictures, label PNGs, a CSV.
 
 use super::label_png::{read_labels, write_labels};
+use super::names::FrameNames;
 use super::perceptions::Perceptions;
 use super::reader::{Range, TripReader};
 use super::{TripError, TripMetadata};
@@ -14,7 +15,8 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// What to take out, and where to. Files of a frame are named by its number, eight digits.
+/// What to take out, and where to. Files of a frame are called as the file that it was imported from, or else by its
+/// number, eight digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Folder for frames: `.jpg` as they were stored, or `.png`.
@@ -42,6 +44,8 @@ pub struct ExportReport {
     pub states: u64,
     /// Messages and chunks that could not be read.
     pub skipped: u64,
+    /// Camera frames among them.
+    pub frames_lost: u64,
 }
 
 /// Writes everything selected.
@@ -78,7 +82,7 @@ fn export_events(trip: &Path, selection: &Selection, report: &mut ExportReport) 
         if let Some(table) = &mut table {
             table.add(&event)?;
         }
-        let (frames, truth) = pictures.add(&event, selection)?;
+        let (frames, truth) = pictures.add(&event, selection, &reader.metadata().frame_names)?;
         report.frames += frames;
         report.truth += truth;
         if let Some(folder) = &selection.truth {
@@ -89,6 +93,7 @@ fn export_events(trip: &Path, selection: &Selection, report: &mut ExportReport) 
         pictures.write_truth(folder, reader.metadata(), true)?;
     }
     report.states = table.map_or(Ok(0), StateTable::finish)?;
+    report.frames_lost = reader.losses().frames;
     Ok(())
 }
 
@@ -108,7 +113,7 @@ pub fn write_label_png(path: &Path, labels: &Plane, classes: Option<&ClassTable>
 /// True labels that may wait for their frame, by whose number their file is named.
 const MAX_WAITING: usize = 64;
 
-/// Names truth by the number of its frame, whichever of the two comes first.
+/// Names truth as its frame, whichever of the two comes first.
 #[derive(Default)]
 struct Pictures {
     numbers: BTreeMap<Stamp, u64>,
@@ -116,12 +121,12 @@ struct Pictures {
 }
 
 impl Pictures {
-    fn add(&mut self, event: &Event, selection: &Selection) -> Result<(u64, u64), TripError> {
+    fn add(&mut self, event: &Event, selection: &Selection, names: &FrameNames) -> Result<(u64, u64), TripError> {
         match event {
             Event::Frame(frame) => {
                 self.numbers.insert(frame.stamp, frame.id.0);
                 let folder = selection.frames.as_ref();
-                Ok((folder.map_or(Ok(0), |folder| write_frame(folder, frame).map(|()| 1))?, 0))
+                Ok((folder.map_or(Ok(0), |folder| write_frame(folder, frame, names).map(|()| 1))?, 0))
             }
             Event::Truth(truth) if selection.truth.is_some() => {
                 self.waiting.insert(truth.stamp, truth.clone());
@@ -133,14 +138,17 @@ impl Pictures {
 
     /// Writes the truth whose frame is known, or that has waited too long; all of it at the end.
     fn write_truth(&mut self, folder: &Path, metadata: &TripMetadata, end: bool) -> Result<(), TripError> {
-        let is_due = |stamp: &Stamp, waiting: usize| end || waiting > MAX_WAITING || self.numbers.contains_key(stamp);
+        let names = &metadata.frame_names;
+        let known = |stamp: &Stamp| self.numbers.contains_key(stamp) || names.get(*stamp).is_some();
+        let is_due = |stamp: &Stamp, waiting: usize| end || waiting > MAX_WAITING || known(stamp);
         let due: Vec<Stamp> = self.waiting.keys().copied().filter(|stamp| is_due(stamp, self.waiting.len())).collect();
         for truth in due.iter().filter_map(|stamp| self.waiting.remove(stamp)) {
-            let name = match self.numbers.get(&truth.stamp) {
-                Some(number) => format!("{number:08}.png"),
-                None => format!("stamp_{}.png", truth.stamp.ns()),
+            let stem = match (names.get(truth.stamp), self.numbers.get(&truth.stamp)) {
+                (Some(name), _) => name.to_owned(),
+                (None, Some(number)) => names.file_stem(truth.stamp, *number),
+                (None, None) => format!("stamp_{}", truth.stamp.ns()),
             };
-            write_plane(&folder.join(name), &truth.labels, metadata, Some(&truth.classes))?;
+            write_plane(&folder.join(format!("{stem}.png")), &truth.labels, metadata, Some(&truth.classes))?;
         }
         Ok(())
     }
@@ -154,7 +162,8 @@ fn export_masks(trip: &Path, range: Range, folder: &Path, report: &mut ExportRep
         tracing::warn!(path = %trip.display(), "the trip names no class table for its masks: greys stand for classes");
     }
     while let Some(perception) = next_readable(&mut report.skipped, || perceptions.next().transpose())? {
-        let path = folder.join(format!("{:08}.png", perception.frame.0));
+        let stem = metadata.frame_names.file_stem(perception.stamp, perception.frame.0);
+        let path = folder.join(format!("{stem}.png"));
         let labels = Plane::new(perception.mask.size(), perception.mask.labels().clone());
         let labels = labels.map_err(|error| TripError::Unstorable(error.to_string()))?;
         write_plane(&path, &labels, &metadata, metadata.mask_classes.as_deref())?;
@@ -179,9 +188,9 @@ fn next_readable<T>(
     }
 }
 
-fn write_frame(folder: &Path, frame: &Frame) -> Result<(), TripError> {
+fn write_frame(folder: &Path, frame: &Frame, names: &FrameNames) -> Result<(), TripError> {
     let ending = if frame.image.format() == PixelFormat::Jpeg { "jpg" } else { "png" };
-    let path = folder.join(format!("{:08}.{ending}", frame.id.0));
+    let path = folder.join(format!("{}.{ending}", names.file_stem(frame.stamp, frame.id.0)));
     if frame.image.format() == PixelFormat::Jpeg {
         return std::fs::write(&path, &**frame.image.bytes()).map_err(|error| TripError::io(&path, "write", error));
     }

@@ -8,6 +8,7 @@
 use super::TripError;
 use super::chunk::{self, MAX_CHUNK_BYTES, RECORD_HEAD, Records, body_len, looks_like_chunk};
 use super::contents::{ChunkPlace, Contents, Damage};
+use super::losses::ChannelCounts;
 use super::metadata::{FORMAT_VERSION, RECORD, format_version};
 use crate::data::Stamp;
 use mcap::MAGIC;
@@ -25,6 +26,10 @@ const MAX_SUMMARY_BYTES: u64 = 256 << 20;
 const MAX_DAMAGE: usize = 1000;
 /// Bytes searched at once for the next chunk.
 const SEARCH_WINDOW: u64 = 1 << 20;
+/// Message indexes behind one chunk: one a channel.
+const MAX_INDEXES: usize = 1024;
+/// The largest message index: a million messages of one channel in one chunk.
+const MAX_INDEX_BYTES: u64 = 16 << 20;
 /// Enough of a record to tell whether it looks like a chunk.
 const CHUNK_LOOK: u64 = 48;
 
@@ -73,6 +78,10 @@ impl TripFile {
     }
 
     fn start(path: &Path) -> Result<Self, TripError> {
+        // A pipe would hold up the opening until somebody writes to it.
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(TripError::NotATrip { path: path.to_owned(), reason: what_instead(path, &[]) });
+        }
         let file = File::open(path).map_err(|error| TripError::io(path, "open", error))?;
         let len = file.metadata().map_err(|error| TripError::io(path, "look at", error))?.len();
         let trip = Self { path: path.to_owned(), len, contents: Contents::default(), file };
@@ -80,9 +89,8 @@ impl TripFile {
         if magic.is_ok_and(|magic| magic == MAGIC) {
             return Ok(trip);
         }
-        let reason =
-            "it does not begin as an MCAP file does; other recordings are brought in with `segfuse trip import`";
-        Err(TripError::NotATrip { path: path.to_owned(), reason: reason.into() })
+        let head = trip.read(0, trip.len.min(16)).unwrap_or_default();
+        Err(TripError::NotATrip { path: path.to_owned(), reason: what_instead(path, &head) })
     }
 
     fn check_format(&self) -> Result<(), TripError> {
@@ -219,7 +227,10 @@ impl TripFile {
     /// the next thing that looks like a chunk.
     fn resume(&mut self, at: u64, error: &TripError) -> Result<u64, TripError> {
         let next = match self.frame_end(at) {
-            Some(end) => end,
+            Some(end) => {
+                self.contents.damaged_chunks.extend(self.damaged_chunk(at, end));
+                end
+            }
             None if self.contents.damage.len() >= MAX_DAMAGE => self.len,
             None => self.find_chunk(at + 1)?,
         };
@@ -229,6 +240,47 @@ impl TripFile {
         };
         self.contents.damage.push(Damage { offset: at, bytes: next - at, reason });
         Ok(next)
+    }
+
+    /// What the summary says of the file, if it can be read.
+    pub(super) fn summary(&self) -> Option<Contents> {
+        self.read_summary().ok()
+    }
+
+    /// The place of the chunk from `at` to `end` that cannot be opened; its times are those of its index if that is there.
+    fn damaged_chunk(&self, at: u64, end: u64) -> Option<ChunkPlace> {
+        let head = self.read(at, CHUNK_LOOK.min(end - at)).ok().filter(|head| head[0] == op::CHUNK)?;
+        let time = |from: usize| Some(u64::from_le_bytes(head.get(from..from + 8)?.try_into().ok()?));
+        let (mut start, mut last) = (u64::MAX, 0);
+        let indexed = self.indexed_messages(end, |log_time| {
+            (start, last) = (start.min(log_time), last.max(log_time));
+            true
+        });
+        if indexed.is_none_or(|counts| counts.is_empty()) {
+            (start, last) = time(9).zip(time(17)).filter(|(start, last)| start <= last).unwrap_or((0, u64::MAX));
+        }
+        let (start, end_time) = (Stamp::from_ns(start), Stamp::from_ns(last));
+        Some(ChunkPlace { offset: at, length: end - at, start, end: end_time })
+    }
+
+    /// Messages by channel that the message indexes from byte `at` on name and whose log time `wanted` takes;
+    /// `None` if there is no sound index.
+    pub(super) fn indexed_messages(&self, at: u64, mut wanted: impl FnMut(u64) -> bool) -> Option<ChannelCounts> {
+        let (mut at, mut counts) = (at, ChannelCounts::new());
+        for _ in 0..MAX_INDEXES {
+            let head: [u8; 9] = self.read(at, RECORD_HEAD).ok()?.try_into().ok()?;
+            let len = body_len(head);
+            if head[0] != op::MESSAGE_INDEX {
+                // Every chunk that holds messages has an index: none at all means that it is damaged too.
+                let sound = (op::HEADER..=op::DATA_END).contains(&head[0]) && at + RECORD_HEAD + len <= self.len;
+                return (sound && !counts.is_empty()).then_some(counts);
+            }
+            let body = self.read(at + RECORD_HEAD, Some(len).filter(|&len| len <= MAX_INDEX_BYTES)?).ok()?;
+            let (channel, log_times) = parse_index(&body)?;
+            *counts.entry(channel).or_default() += log_times.filter(|&log_time| wanted(log_time)).count() as u64;
+            at += RECORD_HEAD + len;
+        }
+        None
     }
 
     /// The end of the record at `at`, if another record plausibly begins there.
@@ -255,6 +307,44 @@ impl TripFile {
         }
         Ok(self.len)
     }
+}
+
+/// What a file is that begins with `head` and not as a trip does, and how it is brought in.
+fn what_instead(path: &Path, head: &[u8]) -> String {
+    let shown = path.display();
+    let is_video =
+        head.get(4..8) == Some(b"ftyp") || head.starts_with(b"\x1a\x45\xdf\xa3") || head.starts_with(b"RIFF");
+    let is_picture = head.starts_with(b"\x89PNG") || head.starts_with(b"\xff\xd8\xff");
+    if path.is_dir() {
+        format!(
+            "it is a folder; `segfuse trip import --images {shown} --rate HZ --out trip.mcap` makes a trip of pictures"
+        )
+    } else if is_video {
+        format!("it is a video; make a trip of it: `segfuse trip import --video {shown} --out trip.mcap`")
+    } else if is_picture {
+        "it is a picture; `segfuse trip import --images FOLDER --rate HZ --out trip.mcap` makes a trip of a folder"
+            .into()
+    } else if !path.is_file() {
+        "it is no file on a disk, and a trip is read in any order: copy it into one".into()
+    } else if head.is_empty() {
+        "it is empty: its recording has not begun, or never got anything".into()
+    } else if head.starts_with(b"(") {
+        format!(
+            "it may be a log of CAN frames; `segfuse trip import --candump {shown} --out trip.mcap` makes a trip of it"
+        )
+    } else {
+        "it does not begin as an MCAP file does; `segfuse trip import` makes a trip of pictures, videos and CAN logs"
+            .into()
+    }
+}
+
+/// Channel and log times of a message index: `u16` channel, `u32` bytes, then pairs of `u64` log time and offset.
+fn parse_index(body: &[u8]) -> Option<(u16, impl Iterator<Item = u64> + '_)> {
+    let (head, entries) = body.split_at_checked(6)?;
+    let stated = u32::from_le_bytes(head[2..].try_into().ok()?) as usize;
+    let sound = stated == entries.len() && stated.is_multiple_of(16);
+    let log_time = |entry: &[u8]| u64::from_le_bytes(entry[..8].try_into().expect("half of sixteen bytes"));
+    sound.then(|| (u16::from_le_bytes([head[0], head[1]]), entries.chunks_exact(16).map(log_time)))
 }
 
 fn parse_footer(body: &[u8]) -> Result<Footer, String> {

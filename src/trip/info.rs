@@ -1,12 +1,15 @@
 //! What is in a trip, for people and for scripts. Reads and verifies every chunk.
 
-use super::TripError;
 use super::file::TripFile;
+use super::losses::{Losses, is_frame};
 use super::message::{Kind, decode_event};
 use super::messages::{Message, Messages, Wanted};
 use super::metadata::{END_RECORD, RECORD};
+use super::pace::Pace;
 use super::reader::read_metadata;
-use crate::data::{Event, PixelFormat, Quantity, Stamp};
+use super::zero::zero;
+use super::{RecordedEnding, TripError};
+use crate::data::{Event, Image, Quantity, Size, Stamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,9 +32,13 @@ pub struct TripInfo {
     pub start_s: f64,
     /// Log time from the first to the last message, seconds.
     pub duration_s: f64,
-    /// Its topics, also those that are not ours.
+    /// From where `--from`, `--until`, captions and reports count, seconds of the same timeline.
+    pub zero_s: f64,
+    /// How the recording ended; `None` where the file does not say.
+    pub ended: Option<RecordedEnding>,
+    /// Its topics, also those that are not of this program.
     pub topics: Vec<TopicInfo>,
-    /// Camera frames.
+    /// Camera frames that can be read.
     pub frames: u64,
     /// The pictures; `None` without camera.
     pub images: Option<ImageInfo>,
@@ -76,6 +83,12 @@ pub struct Condition {
     pub finished: bool,
     /// Bytes that no message could be read from.
     pub damaged_bytes: u64,
+    /// Messages in them, by topic, as far as that is known.
+    pub damaged_messages: BTreeMap<&'static str, u64>,
+    /// Of those, camera frames.
+    pub damaged_frames: u64,
+    /// Damaged parts of which nothing tells what they held.
+    pub uncounted: u64,
     /// Chunks and messages that could not be read.
     pub unreadable: u64,
     /// The first of the problems, in words.
@@ -89,24 +102,43 @@ pub struct TopicInfo {
     pub topic: String,
     /// Its schema.
     pub schema: String,
-    /// Messages in it.
+    /// Messages in it that can be read.
     pub messages: u64,
-    /// Messages a second over the whole trip.
-    pub rate_hz: f64,
+    /// Messages a second by their capture times, (n - 1) / (last - first); `None` for fewer than two of them, and for a
+    /// topic that is not of this program.
+    pub rate_hz: Option<f64>,
 }
 
-/// The pictures, by the first one.
+/// The pictures.
 #[derive(Clone, Debug, Serialize)]
 pub struct ImageInfo {
+    /// Format name of the first.
+    pub format: &'static str,
+    /// Columns of the first.
+    pub width: u32,
+    /// Rows of the first.
+    pub height: u32,
+    /// Frames a second by their capture times, (n - 1) / (last - first); 0 for fewer than two.
+    pub rate_hz: f64,
+    /// Every format and size that there is, in order of appearance: the first 16.
+    pub kinds: Vec<ImageKind>,
+}
+
+/// Pictures of one format and size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageKind {
     /// Format name.
     pub format: &'static str,
     /// Columns.
     pub width: u32,
     /// Rows.
     pub height: u32,
-    /// Frames a second, by the median interval.
-    pub rate_hz: f64,
+    /// How many pictures are so.
+    pub frames: u64,
 }
+
+/// Formats and sizes listed one by one.
+const MAX_IMAGE_KINDS: usize = 16;
 
 /// Reads all of `path` and says what is in it.
 pub fn info(path: &Path) -> Result<TripInfo, TripError> {
@@ -121,6 +153,7 @@ pub fn info(path: &Path) -> Result<TripInfo, TripError> {
             Err(error) => return Err(error),
         }
     }
+    census.condition.add(messages.losses.found());
     Ok(census.into_info(&trip))
 }
 
@@ -128,8 +161,9 @@ pub fn info(path: &Path) -> Result<TripInfo, TripError> {
 #[derive(Default)]
 struct Census {
     condition: Condition,
-    first_image: Option<(PixelFormat, crate::data::Size)>,
+    image_kinds: Vec<ImageKind>,
     frame_stamps: Vec<Stamp>,
+    paces: BTreeMap<Kind, Pace>,
     quantities: BTreeMap<&'static str, u64>,
     lost_frames: u64,
 }
@@ -138,7 +172,8 @@ impl Census {
     fn new(trip: &TripFile) -> Self {
         let mut census = Self::default();
         census.condition.finished = trip.contents.finished;
-        for damage in &trip.contents.damage {
+        // Damaged chunks whose place is known are met again on the way through the messages.
+        for damage in trip.contents.damage.iter().filter(|damage| !trip.contents.is_placed(damage)) {
             census.condition.damaged_bytes += damage.bytes;
             census.problem(format!("{} bytes at {}: {}", damage.bytes, damage.offset, damage.reason));
         }
@@ -158,18 +193,16 @@ impl Census {
     }
 
     fn take(&mut self, message: &Message) {
-        let seen_image = self.first_image.is_some();
-        match message.kind {
-            Kind::Jpeg | Kind::Raw if seen_image => self.frame_stamps.push(message.head().capture),
-            Kind::Jpeg | Kind::Raw | Kind::State | Kind::Lost => self.decode(message),
-            _ => (),
+        self.paces.entry(message.kind).or_default().note(message.head().capture);
+        if matches!(message.kind, Kind::Jpeg | Kind::Raw | Kind::State | Kind::Lost) {
+            self.decode(message);
         }
     }
 
     fn decode(&mut self, message: &Message) {
         match decode_event(message.kind, message.head(), message.data.clone()) {
             Ok(Some(Event::Frame(frame))) => {
-                self.first_image = Some((frame.image.format(), frame.image.size()));
+                self.note_kind(&frame.image);
                 self.frame_stamps.push(frame.stamp);
             }
             Ok(Some(Event::State(sample))) => {
@@ -179,16 +212,38 @@ impl Census {
             }
             Ok(Some(Event::Lost { frames, .. })) => self.lost_frames += u64::from(frames),
             Ok(_) => (),
-            Err(reason) => self.problem(message.refuse(reason).to_string()),
+            Err(reason) => {
+                self.condition.damaged_frames += u64::from(is_frame(message.kind));
+                self.problem(message.refuse(reason).to_string());
+            }
         }
     }
 
-    fn into_info(mut self, trip: &TripFile) -> TripInfo {
+    fn note_kind(&mut self, image: &Image) {
+        let (format, Size { width, height }) = (image.format().name(), image.size());
+        let same = |kind: &&mut ImageKind| (kind.format, kind.width, kind.height) == (format, width, height);
+        if let Some(kind) = self.image_kinds.iter_mut().find(same) {
+            kind.frames += 1;
+        } else if self.image_kinds.len() < MAX_IMAGE_KINDS {
+            self.image_kinds.push(ImageKind { format, width, height, frames: 1 });
+        }
+    }
+
+    fn images(&self) -> Option<ImageInfo> {
+        let kinds = self.image_kinds.clone();
+        let ImageKind { format, width, height, .. } = *kinds.first()?;
+        let mut pace = Pace::default();
+        self.frame_stamps.iter().for_each(|&stamp| pace.note(stamp));
+        Some(ImageInfo { format, width, height, rate_hz: pace.rate_hz().unwrap_or(0.0), kinds })
+    }
+
+    fn into_info(mut self, trip: &Arc<TripFile>) -> TripInfo {
         let (metadata, _) = read_metadata(trip);
         let (start, end) = trip.contents.span().unwrap_or_default();
         let duration_s = end.signed_ns_since(start) as f64 / 1e9;
         let intervals = self.intervals_s();
         let median_s = intervals.get(intervals.len() / 2).copied().unwrap_or(0.0);
+        let images = self.images();
         let condition = &mut self.condition;
         condition.complete = condition.finished && condition.unreadable == 0;
         let end_record = trip.contents.metadata_record(END_RECORD).map(|record| &record.metadata);
@@ -198,14 +253,11 @@ impl Census {
             condition: self.condition,
             start_s: start.secs_f64(),
             duration_s,
-            topics: topics(trip, duration_s),
-            frames: trip.contents.count(Kind::Jpeg) + trip.contents.count(Kind::Raw),
-            images: self.first_image.map(|(format, size)| ImageInfo {
-                format: format.name(),
-                width: size.width,
-                height: size.height,
-                rate_hz: if median_s > 0.0 { 1.0 / median_s } else { 0.0 },
-            }),
+            zero_s: zero(trip).secs_f64(),
+            ended: RecordedEnding::read(&trip.contents),
+            topics: topics(trip, &self.paces),
+            frames: self.frame_stamps.len() as u64,
+            images,
             quantities: self.quantities,
             lost_frames: self.lost_frames,
             frame_gaps: intervals.iter().filter(|&&interval| interval > 1.5 * median_s).count() as u64,
@@ -243,15 +295,19 @@ fn dropped(map: &BTreeMap<String, String>) -> BTreeMap<String, u64> {
     dropped.map(|(topic, count)| (topic.to_owned(), count)).collect()
 }
 
-fn topics(trip: &TripFile, duration_s: f64) -> Vec<TopicInfo> {
-    let mut topics = BTreeMap::<(String, String), u64>::new();
+fn topics(trip: &TripFile, paces: &BTreeMap<Kind, Pace>) -> Vec<TopicInfo> {
+    let mut topics = BTreeMap::<(String, String), (u64, Option<f64>)>::new();
     for (id, channel) in &trip.contents.channels {
         let schema = trip.contents.schemas.get(&channel.schema_id).map(|(header, _)| header.name.clone());
-        let messages = trip.contents.counts.get(id).copied().unwrap_or(0);
-        *topics.entry((channel.topic.clone(), schema.unwrap_or_default())).or_default() += messages;
+        let pace = trip.contents.kinds.get(id).and_then(|channel| channel.kind).map(|kind| paces.get(&kind).copied());
+        let entry = topics.entry((channel.topic.clone(), schema.unwrap_or_default())).or_default();
+        match pace {
+            // Several channels of one kind (labels in several class tables) share its pace.
+            Some(pace) => *entry = pace.map_or((0, None), |pace| (pace.messages, pace.rate_hz())),
+            None => entry.0 += trip.contents.counts.get(id).copied().unwrap_or(0),
+        }
     }
-    let rate = |messages: u64| if duration_s > 0.0 { messages as f64 / duration_s } else { 0.0 };
-    let info = |((topic, schema), messages)| TopicInfo { topic, schema, messages, rate_hz: rate(messages) };
+    let info = |((topic, schema), (messages, rate_hz))| TopicInfo { topic, schema, messages, rate_hz };
     topics.into_iter().map(info).collect()
 }
 
@@ -259,13 +315,16 @@ impl fmt::Display for TripInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "file         {} ({:.1} MB)", self.path, self.bytes as f64 / 1e6)?;
         writeln!(f, "condition    {}", self.condition)?;
-        writeln!(f, "time         {:.3} s from {:.3} s", self.duration_s, self.start_s)?;
+        self.ended.as_ref().map_or(Ok(()), |ended| writeln!(f, "recording    {ended}"))?;
+        let (duration_s, start_s, zero_s) = (self.duration_s, self.start_s, self.zero_s);
+        writeln!(f, "time         {duration_s:.3} s from {start_s:.3} s; --from and --until count from {zero_s:.3} s")?;
         self.fmt_camera(f)?;
         self.fmt_metadata(f)?;
         writeln!(f, "\n{:<24} {:<26} {:>10} {:>10}", "topic", "schema", "messages", "Hz")?;
         for topic in &self.topics {
             let TopicInfo { topic, schema, messages, rate_hz } = topic;
-            writeln!(f, "{topic:<24} {schema:<26} {messages:>10} {rate_hz:>10.2}")?;
+            let rate = rate_hz.map_or_else(|| "–".to_owned(), |rate_hz| format!("{rate_hz:.2}"));
+            writeln!(f, "{topic:<24} {schema:<26} {messages:>10} {rate:>10}")?;
         }
         let problems = self.condition.problems.iter().map(|problem| format!("! {problem}\n"));
         f.write_str(&problems.collect::<String>())
@@ -275,10 +334,25 @@ impl fmt::Display for TripInfo {
 impl TripInfo {
     fn fmt_camera(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(images) = &self.images else { return writeln!(f, "camera       none") };
-        let ImageInfo { format, width, height, rate_hz } = images;
-        writeln!(f, "camera       {} frames, {width}x{height} {format}, {rate_hz:.2} Hz", self.frames)?;
+        writeln!(f, "camera       {} frames, {}, {:.2} Hz", self.frames, self.picture_kinds(images), images.rate_hz)?;
         let (lost, gaps, longest) = (self.lost_frames, self.frame_gaps, self.longest_gap_s);
-        writeln!(f, "gaps         {lost} frames lost, {gaps} long intervals, longest {longest:.3} s")
+        let damaged = match self.condition.damaged_frames {
+            0 => String::new(),
+            frames => format!(", {frames} more in damaged parts"),
+        };
+        writeln!(f, "gaps         {lost} frames lost{damaged}, {gaps} long intervals, longest {longest:.3} s")
+    }
+
+    /// `1280x720 jpeg`, or each format and size with its count.
+    fn picture_kinds(&self, images: &ImageInfo) -> String {
+        let name = |kind: &ImageKind| format!("{}x{} {}", kind.width, kind.height, kind.format);
+        if let [only] = &images.kinds[..] {
+            return name(only);
+        }
+        let listed: u64 = images.kinds.iter().map(|kind| kind.frames).sum();
+        let others = Some(self.frames.saturating_sub(listed)).filter(|&others| others > 0);
+        let kinds = images.kinds.iter().map(|kind| format!("{} of {}", kind.frames, name(kind)));
+        kinds.chain(others.map(|others| format!("{others} of other sizes"))).collect::<Vec<_>>().join(", ")
     }
 
     fn fmt_metadata(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -300,12 +374,29 @@ impl TripInfo {
     }
 }
 
+impl Condition {
+    fn add(&mut self, losses: &Losses) {
+        self.damaged_bytes += losses.bytes;
+        self.damaged_messages = losses.messages.clone();
+        self.damaged_frames += losses.frames;
+        self.uncounted = losses.uncounted;
+    }
+}
+
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.complete {
-            return f.write_str("complete");
+            return f.write_str("finished file, nothing damaged");
         }
         let end = if self.finished { "finished" } else { "cut: it was not finished" };
-        write!(f, "{end}; {} unreadable parts, {} bytes", self.unreadable, self.damaged_bytes)
+        write!(f, "{end}; {} unreadable parts, {} bytes", self.unreadable, self.damaged_bytes)?;
+        let lost: Vec<_> = self.damaged_messages.iter().map(|(topic, count)| format!("{count} {topic}")).collect();
+        if !lost.is_empty() {
+            write!(f, "; lost in them: {}", lost.join(", "))?;
+        }
+        if self.uncounted > 0 {
+            write!(f, "; what {} of them held is not known", self.uncounted)?;
+        }
+        Ok(())
     }
 }

@@ -79,6 +79,11 @@ impl Kind {
         }
     }
 
+    /// Whether its messages belong to one camera frame, whose capture time all of them carry.
+    pub(super) fn is_of_a_frame(self) -> bool {
+        !matches!(self, Self::Can | Self::State | Self::Lost | Self::Tick)
+    }
+
     /// The kind of a channel by its topic and schema; `None` for a channel that is not ours.
     pub(super) fn of(topic: &str, schema: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.topic() == topic && kind.schema() == schema)

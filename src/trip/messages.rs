@@ -7,6 +7,7 @@ use super::TripError;
 use super::chunk::Records;
 use super::contents::ChunkPlace;
 use super::file::TripFile;
+use super::losses::{LossCounter, held, is_frame};
 use super::message::{Head, Kind};
 use crate::data::Stamp;
 use mcap::records::{MessageHeader, Record, op};
@@ -17,6 +18,9 @@ use std::sync::Arc;
 
 /// Bytes of overlapping chunks that may be open at once: four of the largest.
 const MAX_OPEN_BYTES: u64 = 1 << 30;
+
+/// The longest that a picture may take from its exposure to its arrival and still be found by the former in a range.
+const MAX_LATENCY_NS: i64 = 10_000_000_000;
 
 /// A message of a channel of ours.
 #[derive(Clone, Debug)]
@@ -54,6 +58,24 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// Whether nothing is left out for its time.
+    pub(super) fn is_whole(&self) -> bool {
+        self.from == Stamp::ZERO && self.until == Stamp::MAX
+    }
+
+    /// Whether `chunk` may hold wanted messages. Pictures are wanted by their capture time, which is not the log time
+    /// that chunks state.
+    fn may_be_in(&self, chunk: &ChunkPlace) -> bool {
+        chunk.end >= self.from.offset_ns(-MAX_LATENCY_NS) && chunk.start <= self.until.offset_ns(MAX_LATENCY_NS)
+    }
+
+    /// Whether a message of `kind` lies in the range: pictures, labels and answers by the capture time that belongs to
+    /// all of one frame, everything else by its arrival.
+    fn takes(&self, kind: Kind, header: &MessageHeader) -> bool {
+        let at = if kind.is_of_a_frame() { header.publish_time } else { header.log_time };
+        (self.kinds)(kind) && (self.from.ns()..=self.until.ns()).contains(&at)
+    }
+
     /// All messages of the kinds that `kinds` accepts.
     pub(super) fn all(kinds: fn(Kind) -> bool) -> Self {
         Self { from: Stamp::ZERO, until: Stamp::MAX, kinds }
@@ -71,6 +93,7 @@ pub(super) struct Messages {
     /// The next message of each open chunk: `(log time, chunk offset)`.
     heads: BinaryHeap<Reverse<(u64, u64)>>,
     open_bytes: u64,
+    pub(super) losses: LossCounter,
 }
 
 #[derive(Debug)]
@@ -81,11 +104,13 @@ struct OpenChunk {
 
 impl Messages {
     pub(super) fn new(trip: Arc<TripFile>, wanted: Wanted) -> Self {
-        let mut places: Vec<_> = trip.contents.chunks.clone();
-        places.retain(|place| place.end >= wanted.from && place.start <= wanted.until);
+        let contents = &trip.contents;
+        let mut places: Vec<_> = contents.chunks.iter().chain(&contents.damaged_chunks).copied().collect();
+        places.retain(|place| wanted.may_be_in(place));
         places.sort_by_key(|place| (place.start, place.offset));
         let (open, heads) = (BTreeMap::new(), BinaryHeap::new());
-        Self { trip, wanted, closed: places.into(), open, heads, open_bytes: 0 }
+        let losses = LossCounter::new(contents.unplaced_damage());
+        Self { trip, wanted, closed: places.into(), open, heads, open_bytes: 0, losses }
     }
 
     /// The next message; an error that [`TripError::is_skippable`] may be followed by more.
@@ -94,8 +119,15 @@ impl Messages {
             self.closed.pop_front();
             self.open_chunk(&place)?;
         }
-        let Some(Reverse((_, offset))) = self.heads.pop() else { return Ok(None) };
-        Ok(self.take_from(offset))
+        let Some(Reverse((_, offset))) = self.heads.pop() else {
+            self.losses.settle(&self.trip.contents, &self.wanted);
+            return Ok(None);
+        };
+        let message = self.take_from(offset);
+        if let Some(message) = &message {
+            self.losses.pass(message.kind, message.header.sequence);
+        }
+        Ok(message)
     }
 
     fn is_due(&self, place: &ChunkPlace) -> bool {
@@ -103,7 +135,7 @@ impl Messages {
     }
 
     fn open_chunk(&mut self, place: &ChunkPlace) -> Result<(), TripError> {
-        let bytes = self.trip.chunk(place)?;
+        let bytes = self.trip.chunk(place).map_err(|error| self.lose(place, error))?;
         let size = bytes.len() as u64;
         if self.open_bytes + size > MAX_OPEN_BYTES {
             let (needed, limit) = (self.open_bytes + size, MAX_OPEN_BYTES);
@@ -111,7 +143,7 @@ impl Messages {
             return Err(TripError::Overlap { path: self.trip.path.clone(), needed, limit });
         }
         let messages = wanted_messages(&self.trip, &bytes, &self.wanted);
-        let mut messages = messages.map_err(|reason| self.trip.damaged(place.offset, reason))?;
+        let mut messages = messages.map_err(|reason| self.lose(place, self.trip.damaged(place.offset, reason)))?;
         messages.make_contiguous().sort_by_key(|message| message.header.log_time);
         if let Some(first) = messages.front() {
             self.heads.push(Reverse((first.header.log_time, place.offset)));
@@ -119,6 +151,15 @@ impl Messages {
             self.open_bytes += size;
         }
         Ok(())
+    }
+
+    /// Counts what the chunk at `place` held; the error says it too.
+    fn lose(&mut self, place: &ChunkPlace, error: TripError) -> TripError {
+        let held = held(&self.trip, place, &self.wanted);
+        let TripError::Damaged { path, offset, reason } = error else { return error };
+        let told = held.as_ref().map_or_else(|| "what it held is not known".to_owned(), told);
+        self.losses.add_chunk(place.length, held);
+        TripError::Damaged { path, offset, reason: format!("{reason}; {told}") }
     }
 
     fn take_from(&mut self, offset: u64) -> Option<Message> {
@@ -134,6 +175,12 @@ impl Messages {
     }
 }
 
+/// In words, what a lost chunk held.
+fn told(held: &BTreeMap<Kind, u64>) -> String {
+    let frames: u64 = held.iter().filter(|(kind, _)| is_frame(**kind)).map(|(_, count)| count).sum();
+    format!("lost {} messages, {frames} of them frames", held.values().sum::<u64>())
+}
+
 /// The wanted messages of one opened chunk, in file order.
 pub(super) fn wanted_messages(trip: &TripFile, bytes: &Bytes, wanted: &Wanted) -> Result<VecDeque<Message>, String> {
     let mut messages = VecDeque::new();
@@ -143,11 +190,10 @@ pub(super) fn wanted_messages(trip: &TripFile, bytes: &Bytes, wanted: &Wanted) -
             continue;
         }
         let header = message_header(&bytes[body.clone()])?;
-        let range = wanted.from.ns()..=wanted.until.ns();
         let Some(channel) = trip.contents.kinds.get(&header.channel_id) else {
             return Err(format!("a message of channel {}, which nothing describes", header.channel_id));
         };
-        let Some(kind) = channel.kind.filter(|&kind| (wanted.kinds)(kind) && range.contains(&header.log_time)) else {
+        let Some(kind) = channel.kind.filter(|&kind| wanted.takes(kind, &header)) else {
             continue;
         };
         let data = bytes.slice(body.start + MESSAGE_HEAD..body.end);

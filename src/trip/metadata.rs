@@ -4,6 +4,7 @@
 //! still has it. MCAP keeps no checksum of metadata; the key `xxh3` is ours.
 
 use super::message::Kind;
+use super::names::{FrameNames, NAMES_RECORD};
 use crate::data::{ClassTable, Stamp, WallMapping};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -76,6 +77,8 @@ pub struct TripMetadata {
     pub source: String,
     /// What Unix time it was at a point of the timeline.
     pub wall: Option<WallMapping>,
+    /// From where seconds are counted; `None`: from the first frame. Runs of a part keep their trip's.
+    pub zero: Option<Stamp>,
     /// The camera.
     pub calibration: Option<Calibration>,
     /// Every class table that truth or masks inside speak of.
@@ -86,6 +89,8 @@ pub struct TripMetadata {
     pub network: Option<NetworkIdentity>,
     /// What the CAN frames mean.
     pub dbc: Option<DbcText>,
+    /// What frames were called before they were imported.
+    pub frame_names: FrameNames,
 }
 
 impl TripMetadata {
@@ -106,11 +111,15 @@ impl TripMetadata {
         let joint = if self.source.is_empty() || other.source.is_empty() { "" } else { "; " };
         self.source = format!("{}{joint}{}", self.source, other.source);
         self.wall = self.wall.or(other.wall);
+        self.zero = self.zero.or(other.zero);
         self.calibration = self.calibration.take().or(other.calibration);
         other.class_tables.iter().for_each(|table| self.add_class_table(table));
         self.mask_classes = self.mask_classes.take().or(other.mask_classes);
         self.network = self.network.take().or(other.network);
         self.dbc = self.dbc.take().or(other.dbc);
+        if self.frame_names.is_empty() {
+            self.frame_names = other.frame_names;
+        }
     }
 
     /// The channel metadata of `kind`.
@@ -119,7 +128,13 @@ impl TripMetadata {
         classes.map(|name| ("classes".to_owned(), name.clone())).into_iter().collect()
     }
 
-    /// The record's map.
+    /// Every metadata record that says it, by name.
+    pub(super) fn records(&self) -> Vec<(&'static str, BTreeMap<String, String>)> {
+        let names = (!self.frame_names.is_empty()).then(|| (NAMES_RECORD, self.frame_names.to_map()));
+        [(RECORD, self.to_map())].into_iter().chain(names).collect()
+    }
+
+    /// The record's map: all but the frames' names, which have a record of their own.
     pub(super) fn to_map(&self) -> BTreeMap<String, String> {
         let mut map = BTreeMap::from([
             ("format_version".to_owned(), FORMAT_VERSION.to_string()),
@@ -129,6 +144,7 @@ impl TripMetadata {
         let mut put = |key: &str, value: Option<String>| value.map(|value| map.insert(key.to_owned(), value));
         put("wall_at_ns", self.wall.map(|wall| wall.at.ns().to_string()));
         put("wall_unix_ns", self.wall.map(|wall| wall.unix_ns.to_string()));
+        put("zero_ns", self.zero.map(|zero| zero.ns().to_string()));
         put("calibration_toml", self.calibration.as_ref().map(to_toml));
         put("mask_classes", self.mask_classes.clone());
         put("network_toml", self.network.as_ref().map(to_toml));
@@ -151,11 +167,13 @@ impl TripMetadata {
         let metadata = Self {
             source: text("source").unwrap_or_default(),
             wall: read_wall(map),
+            zero: text("zero_ns").and_then(|ns| ns.parse().ok()).map(Stamp::from_ns),
             calibration: read_toml(map, "calibration_toml", &mut notes),
             class_tables: read_tables(map, &mut notes),
             mask_classes: text("mask_classes"),
             network: read_toml(map, "network_toml", &mut notes),
             dbc: text("dbc_name").zip(text("dbc_text")).map(|(name, text)| DbcText { name, text }),
+            frame_names: FrameNames::default(),
         };
         (metadata, notes)
     }
@@ -213,6 +231,7 @@ pub(super) mod tests {
         TripMetadata {
             source: "a test".into(),
             wall: Some(WallMapping { at: Stamp::from_ns(5), unix_ns: -7 }),
+            zero: Some(Stamp::from_ns(9)),
             calibration: Some(Calibration {
                 width_px: 64,
                 height_px: 48,
@@ -230,6 +249,7 @@ pub(super) mod tests {
             mask_classes: Some("cityscapes".into()),
             network: Some(NetworkIdentity { name: "n".into(), runtime: "r 1".into(), hash: "00ff".into() }),
             dbc: Some(DbcText { name: "x.dbc".into(), text: "VERSION \"\"\n".into() }),
+            frame_names: FrameNames::default(),
         }
     }
 

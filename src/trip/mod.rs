@@ -11,30 +11,40 @@
 
 mod chunk;
 mod contents;
+mod ending;
 mod export;
 mod file;
 pub mod import;
 mod info;
 mod label_png;
+mod losses;
 mod message;
 mod messages;
 mod metadata;
+mod names;
+mod pace;
 mod perceptions;
 mod queue;
 mod reader;
 mod recorder;
 mod recover;
+mod summary;
 mod writer;
+mod zero;
 
+pub use ending::RecordedEnding;
 pub use export::{ExportReport, Selection, export, export_states, read_label_png, write_label_png};
-pub use info::{Condition, ImageInfo, TopicInfo, TripInfo, info};
+pub use info::{Condition, ImageInfo, ImageKind, TopicInfo, TripInfo, info};
 pub use label_png::encode_label_png;
+pub use losses::Losses;
 pub use metadata::{Calibration, DbcText, FORMAT_VERSION, NetworkIdentity, TripMetadata};
+pub use names::FrameNames;
 pub use perceptions::{Lookup, Perceptions};
 pub use reader::{Range, TripReader};
 pub use recorder::{Recorder, RecorderHandle, RecordingReport};
 pub use recover::{LostSpan, RecoveryReport, recover};
-pub use writer::{Compression, Config, TripSummary, TripWriter, WhenFull};
+pub use summary::TripSummary;
+pub use writer::{Compression, Config, TripWriter, WhenFull};
 
 use crate::data::Stamp;
 use std::path::{Path, PathBuf};

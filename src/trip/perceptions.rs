@@ -3,12 +3,13 @@
 //! [`Perceptions`] streams in order; [`Lookup`] finds single frames by their stamp, for pictures
 //! of the worst of them.
 
-use super::TripError;
-use super::TripMetadata;
 use super::file::TripFile;
+use super::losses::Losses;
 use super::message::{Kind, PerceptionHead, decode_event, decode_mask, decode_plane};
 use super::messages::{Message, Messages, Wanted, wanted_messages};
 use super::reader::{Range, read_metadata};
+use super::zero;
+use super::{RecordedEnding, TripError, TripMetadata};
 use crate::data::{Event, Frame, GroundTruth, LabelMask, Perception, Plane, Stamp};
 use prost::bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -47,6 +48,21 @@ impl Perceptions {
     /// What the trip says of itself.
     pub fn metadata(&self) -> &TripMetadata {
         &self.metadata
+    }
+
+    /// From where the trip's seconds are counted.
+    pub fn zero(&self) -> Stamp {
+        zero::zero(&self.messages.trip)
+    }
+
+    /// What could not be read so far.
+    pub fn losses(&self) -> &Losses {
+        self.messages.losses.found()
+    }
+
+    /// How the run ended, if the file says so.
+    pub fn ending(&self) -> Option<RecordedEnding> {
+        RecordedEnding::read(&self.messages.trip.contents)
     }
 
     fn advance(&mut self) -> Result<Option<Perception>, TripError> {
@@ -150,6 +166,11 @@ impl Lookup {
     /// How many frames there are.
     pub fn frame_count(&self) -> u64 {
         self.frames.len() as u64
+    }
+
+    /// Whether there is a frame stamped `stamp`.
+    pub fn has_frame(&self, stamp: Stamp) -> bool {
+        self.frames.contains_key(&stamp)
     }
 
     /// Stamps of all frames that have truth, in order.

@@ -3,30 +3,40 @@
 //! Masks inside are answers, not events: [`super::Perceptions`] reads them.
 
 use super::file::TripFile;
+use super::losses::{Losses, is_frame};
 use super::message::{Kind, decode_event};
-use super::messages::{Messages, Wanted};
+use super::messages::{Message, Messages, Wanted};
 use super::metadata::RECORD;
-use super::{TripError, TripMetadata};
+use super::names::{FrameNames, NAMES_RECORD};
+use super::zero;
+use super::{RecordedEnding, TripError, TripMetadata};
 use crate::data::{Event, Stamp};
 use crate::source::{Source, SourceError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A part of a trip, counted from its first message. Default: all of it.
+/// A part of a trip, counted from its zero ([`TripReader::zero`]). Default: all of it.
+///
+/// Frames, their labels and their masks belong to it by the frame's stamp, everything else by its arrival.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Range {
-    /// Leaves out what arrived earlier.
+    /// Leaves out what is earlier; zero leaves out nothing.
     pub from: Option<Duration>,
-    /// Leaves out what arrived later.
+    /// Leaves out what is later.
     pub until: Option<Duration>,
 }
 
 impl Range {
-    pub(super) fn wanted(self, trip: &TripFile, kinds: fn(Kind) -> bool) -> Wanted {
-        let start = trip.contents.span().map_or(Stamp::ZERO, |(start, _)| start);
-        let at = |offset: Option<Duration>, open: Stamp| offset.map_or(open, |offset| start.after(offset));
-        Wanted { from: at(self.from, Stamp::ZERO), until: at(self.until, Stamp::MAX), kinds }
+    pub(super) fn wanted(self, trip: &Arc<TripFile>, kinds: fn(Kind) -> bool) -> Wanted {
+        // What the vehicle said before the first frame belongs to a part that begins with it.
+        let from = self.from.filter(|from| !from.is_zero());
+        if from.or(self.until).is_none() {
+            return Wanted::all(kinds);
+        }
+        let zero = zero::zero(trip);
+        let at = |offset: Option<Duration>, open: Stamp| offset.map_or(open, |offset| zero.after(offset));
+        Wanted { from: at(from, Stamp::ZERO), until: at(self.until, Stamp::MAX), kinds }
     }
 }
 
@@ -44,8 +54,12 @@ impl Range {
 #[derive(Debug)]
 pub struct TripReader {
     messages: Messages,
+    wanted: Wanted,
     metadata: TripMetadata,
     whole: bool,
+    /// A message that waits until what was lost before it is told.
+    held: Option<Message>,
+    last: Stamp,
 }
 
 impl TripReader {
@@ -57,7 +71,8 @@ impl TripReader {
             tracing::warn!(path = %path.display(), %note, "trip metadata");
         }
         let wanted = range.wanted(&trip, is_event);
-        Ok(Self { messages: Messages::new(trip, wanted), metadata, whole: range == Range::default() })
+        let whole = range == Range::default();
+        Ok(Self { messages: Messages::new(trip, wanted), wanted, metadata, whole, held: None, last: Stamp::ZERO })
     }
 
     /// What the trip says of itself.
@@ -76,6 +91,27 @@ impl TripReader {
         self.messages.trip.contents.span()
     }
 
+    /// From where the trip's seconds are counted: the stamp of its first frame, or, of a run made from a part of
+    /// another trip, that trip's zero.
+    pub fn zero(&self) -> Stamp {
+        zero::zero(&self.messages.trip)
+    }
+
+    /// Where the part asked for begins on the timeline.
+    pub fn start(&self) -> Stamp {
+        self.span().map_or(self.wanted.from, |(first, _)| first.max(self.wanted.from))
+    }
+
+    /// Frames a second in the part asked for, by the median interval of its first frames; `None` below two frames.
+    pub fn frame_rate_hz(&self) -> Option<f64> {
+        zero::frame_rate_hz(&self.messages.trip, self.wanted)
+    }
+
+    /// How the recording ended, if the file says so.
+    pub fn ending(&self) -> Option<RecordedEnding> {
+        RecordedEnding::read(&self.messages.trip.contents)
+    }
+
     /// Masks recorded in the whole file.
     pub fn masks(&self) -> u64 {
         self.messages.trip.contents.count(Kind::Mask)
@@ -87,15 +123,40 @@ impl TripReader {
         contents.count(Kind::Jpeg) + contents.count(Kind::Raw)
     }
 
+    /// What could not be read so far.
+    pub fn losses(&self) -> &Losses {
+        self.messages.losses.found()
+    }
+
     /// The next event. After an error that [`TripError::is_skippable`] more may follow.
+    ///
+    /// Frames of a damaged part come as [`Event::Lost`], as those that the camera lost do.
     pub fn next_event(&mut self) -> Result<Option<Event>, TripError> {
-        while let Some(message) = self.messages.next()? {
-            let event = decode_event(message.kind, message.head(), message.data.clone());
-            if let Some(event) = event.map_err(|reason| message.refuse(reason))? {
+        loop {
+            let message = match self.held.take() {
+                Some(message) => Some(message),
+                None => self.messages.next()?,
+            };
+            self.last = message.as_ref().map_or(self.last, |message| message.head().arrival);
+            if let Some(frames) = self.messages.losses.take_frames() {
+                self.held = message;
+                return Ok(Some(Event::Lost { stamp: self.last, frames }));
+            }
+            let Some(message) = message else { return Ok(None) };
+            if let Some(event) = self.decode(&message)? {
                 return Ok(Some(event));
             }
         }
-        Ok(None)
+    }
+
+    fn decode(&mut self, message: &Message) -> Result<Option<Event>, TripError> {
+        let event = decode_event(message.kind, message.head(), message.data.clone());
+        event.map_err(|reason| {
+            if is_frame(message.kind) {
+                self.messages.losses.add_frame();
+            }
+            message.refuse(reason)
+        })
     }
 }
 
@@ -120,8 +181,11 @@ pub(super) fn is_event(kind: Kind) -> bool {
 
 /// The metadata of `trip`, and what could not be read of it.
 pub(super) fn read_metadata(trip: &TripFile) -> (TripMetadata, Vec<String>) {
-    match trip.contents.metadata_record(RECORD) {
+    let (mut metadata, notes) = match trip.contents.metadata_record(RECORD) {
         Some(record) => TripMetadata::from_map(&record.metadata),
         None => (TripMetadata::default(), vec!["it has no metadata record of segfuse".into()]),
-    }
+    };
+    let names = trip.contents.metadata_record(NAMES_RECORD);
+    metadata.frame_names = names.map(|record| FrameNames::from_map(&record.metadata)).unwrap_or_default();
+    (metadata, notes)
 }

@@ -5,13 +5,15 @@
 //! ```
 //!
 //! With [`WhenFull::Drop`] the pipeline never waits for the disk: what does not fit, and everything
-//! after the disk failed, is dropped and counted by topic.
+//! after the disk failed, is dropped and counted by topic. With [`WhenFull::Wait`] a recording is
+//! whole or the run has failed: the sink then says so at the next item.
 
 use super::message::Kind;
 use super::queue::{Queue, Refused};
-use super::writer::{Config, TripSummary, TripWriter, WhenFull};
+use super::summary::TripSummary;
+use super::writer::{Config, TripWriter, WhenFull};
 use super::{TripError, TripMetadata};
-use crate::data::{AlignedFrame, Event, Image, Perception, Plane, Stamp};
+use crate::data::{AlignedFrame, Ending, Event, Image, Perception, Plane, Stamp};
 use crate::sink::{Sink, SinkError};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -50,6 +52,8 @@ impl RecorderHandle {
 struct Shared {
     report: Mutex<RecordingReport>,
     failed: AtomicBool,
+    ending: Mutex<Option<Ending>>,
+    frames_expected: Mutex<Option<u64>>,
 }
 
 impl Shared {
@@ -65,8 +69,14 @@ impl Shared {
         }
     }
 
+    fn note_ending(&self, writer: &mut TripWriter) {
+        let frames_expected = *self.frames_expected.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ending) = &*self.ending.lock().unwrap_or_else(PoisonError::into_inner) {
+            writer.note_ending(ending, frames_expected);
+        }
+    }
+
     fn fail(&self, error: &TripError) {
-        tracing::error!(%error, "recording stopped; the pipeline goes on");
         self.failed.store(true, Ordering::Release);
         self.lock().failure = Some(error.to_string());
     }
@@ -131,18 +141,29 @@ impl Recorder {
         RecorderHandle(Arc::clone(&self.shared))
     }
 
+    /// How many frames the recording is to have, for the end of the file.
+    pub fn expect_frames(&self, frames: Option<u64>) {
+        *self.shared.frames_expected.lock().unwrap_or_else(PoisonError::into_inner) = frames;
+    }
+
     fn offer(&self, item: Item) -> Result<(), SinkError> {
         let (topic, bytes) = (item.topic(), item.bytes());
-        if self.shared.failed.load(Ordering::Acquire) {
-            return Err(self.dropped(topic, "recording has stopped"));
-        }
         let wait = self.config.when_full == WhenFull::Wait;
+        if self.shared.failed.load(Ordering::Acquire) {
+            let dropped = self.dropped(topic, "recording has stopped");
+            return if wait { self.outcome() } else { Err(dropped) };
+        }
         self.queue.push(item, bytes, wait).map_err(|refused| self.dropped(topic, &reason(refused)))
     }
 
     fn dropped(&self, topic: &str, reason: &str) -> SinkError {
         self.shared.count_dropped(topic);
         SinkError::Dropped { sink: NAME, reason: format!("{topic}: {reason}") }
+    }
+
+    fn outcome(&self) -> Result<(), SinkError> {
+        let failure = self.shared.lock().failure.clone();
+        failure.map_or(Ok(()), |reason| Err(SinkError::Failed { sink: NAME, source: reason.into() }))
     }
 
     fn close(&mut self) {
@@ -172,10 +193,13 @@ impl Sink for Recorder {
         self.offer(Item::Perception { arrival: frame.frame.arrival, perception: perception.clone() })
     }
 
+    fn on_ending(&mut self, ending: &Ending) {
+        *self.shared.ending.lock().unwrap_or_else(PoisonError::into_inner) = Some(ending.clone());
+    }
+
     fn finish(&mut self) -> Result<(), SinkError> {
         self.close();
-        let failure = self.shared.lock().failure.clone();
-        failure.map_or(Ok(()), |reason| Err(SinkError::Failed { sink: NAME, source: reason.into() }))
+        self.outcome()
     }
 }
 
@@ -216,6 +240,7 @@ fn record(queue: &Queue<Item>, writer: TripWriter, shared: &Shared) {
     }
     if let Some(mut writer) = writer {
         writer.note_dropped(shared.lock().dropped.clone());
+        shared.note_ending(&mut writer);
         match writer.finish() {
             Ok(summary) => shared.lock().summary = Some(summary),
             Err(error) => shared.fail(&error),
@@ -227,5 +252,35 @@ fn write(writer: &mut TripWriter, item: &Item) -> Result<(), TripError> {
     match item {
         Item::Event(event) => writer.write_event(event),
         Item::Perception { arrival, perception } => writer.write_perception(*arrival, perception),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A recording whose disk failed.
+    fn failed(when_full: WhenFull) -> Recorder {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config { when_full, ..Config::default() };
+        let path = folder.path().join("run.mcap");
+        let recorder = Recorder::start(&path, &TripMetadata::default(), &config).expect("room");
+        recorder.shared.fail(&TripError::io(&path, "write", std::io::Error::from_raw_os_error(28)));
+        recorder
+    }
+
+    #[test]
+    fn a_replay_that_cannot_be_recorded_is_told_so_at_the_next_event_in_the_systems_words() {
+        let error = failed(WhenFull::Wait).on_event(&Event::Tick(Stamp::ZERO)).expect_err("the disk failed");
+        assert!(matches!(error, SinkError::Failed { .. }), "{error}");
+        assert!(error.to_string().contains("run.mcap: cannot write: No space left"), "{error}");
+    }
+
+    #[test]
+    fn a_live_recording_whose_disk_failed_drops_and_counts_and_the_drive_goes_on() {
+        let mut recorder = failed(WhenFull::Drop);
+        let error = recorder.on_event(&Event::Tick(Stamp::ZERO)).expect_err("the disk failed");
+        assert!(matches!(error, SinkError::Dropped { .. }), "{error}");
+        assert_eq!(recorder.handle().report().dropped.values().sum::<u64>(), 1);
     }
 }

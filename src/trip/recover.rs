@@ -2,7 +2,10 @@
 
 use super::TripError;
 use super::chunk::Records;
+use super::contents::Contents;
 use super::file::TripFile;
+use super::losses::ChannelCounts;
+use super::message::Kind;
 use super::messages::{MESSAGE_HEAD, message_header};
 use mcap::records::{Metadata, op};
 use serde::Serialize;
@@ -23,8 +26,14 @@ pub struct RecoveryReport {
     pub was_finished: bool,
     /// Messages kept, by topic.
     pub messages: BTreeMap<String, u64>,
+    /// Messages lost, by topic, as far as the summary or the indexes of the broken file tell.
+    pub messages_lost: BTreeMap<String, u64>,
+    /// Camera frames among them.
+    pub frames_lost: u64,
+    /// Damaged parts of which nothing tells what they held.
+    pub uncounted: u64,
     /// Messages whose channel nothing describes.
-    pub messages_lost: u64,
+    pub undescribed: u64,
     /// The places lost.
     pub lost: Vec<LostSpan>,
 }
@@ -47,7 +56,11 @@ pub struct LostSpan {
 /// Reads `broken`, writes what is readable to `whole`, and reads that again to be sure.
 pub fn recover(broken: &Path, whole: &Path) -> Result<RecoveryReport, TripError> {
     refuse_same(broken, whole)?;
-    let trip = TripFile::scan(broken)?;
+    let mut trip = TripFile::scan(broken)?;
+    let summary = trip.summary();
+    if let Some(summary) = &summary {
+        trip.contents.adopt_definitions(summary);
+    }
     if trip.contents.chunks.is_empty() {
         let reason = format!("no complete chunk in its {} bytes", trip.len);
         return Err(TripError::Unrecoverable { path: broken.to_owned(), reason });
@@ -64,6 +77,7 @@ pub fn recover(broken: &Path, whole: &Path) -> Result<RecoveryReport, TripError>
         copy_messages(&trip, &records, &mut writer, &mut report).map_err(fail)?;
     }
     writer.finish().map_err(fail)?;
+    count_lost(&trip, summary.as_ref(), &mut report);
     verify(whole, &report)?;
     Ok(report)
 }
@@ -95,6 +109,48 @@ fn report(trip: &TripFile) -> RecoveryReport {
         lost: contents.damage.iter().map(span).collect(),
         ..RecoveryReport::default()
     }
+}
+
+/// Counts what is not in `report.messages`: by the summary if it can be read, else by the indexes behind damaged chunks.
+fn count_lost(trip: &TripFile, summary: Option<&Contents>, report: &mut RecoveryReport) {
+    let (mut lost, uncounted) = match summary {
+        Some(summary) => (without(by_topic(summary, &summary.counts), &report.messages), 0),
+        None => indexed(trip),
+    };
+    lost.retain(|_, count| *count > 0);
+    report.frames_lost = lost.get(Kind::Raw.topic()).copied().unwrap_or(0);
+    (report.messages_lost, report.uncounted) = (lost, uncounted);
+}
+
+fn without(mut promised: BTreeMap<String, u64>, kept: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    for (topic, count) in &mut promised {
+        *count -= kept.get(topic).copied().unwrap_or(0).min(*count);
+    }
+    promised
+}
+
+/// Messages in damaged chunks by the indexes behind them, and how many damaged places have none.
+fn indexed(trip: &TripFile) -> (BTreeMap<String, u64>, u64) {
+    let (mut lost, mut uncounted) = (BTreeMap::new(), trip.contents.unplaced_damage());
+    for place in &trip.contents.damaged_chunks {
+        match trip.indexed_messages(place.offset + place.length, |_| true) {
+            Some(counts) => by_topic(&trip.contents, &counts)
+                .into_iter()
+                .for_each(|(topic, n)| *lost.entry(topic).or_default() += n),
+            None => uncounted += 1,
+        }
+    }
+    (lost, uncounted)
+}
+
+fn by_topic(contents: &Contents, counts: &ChannelCounts) -> BTreeMap<String, u64> {
+    let mut topics = BTreeMap::new();
+    for (channel, count) in counts {
+        let known = contents.channels.get(channel);
+        let topic = known.map_or_else(|| format!("channel {channel}"), |channel| channel.topic.clone());
+        *topics.entry(topic).or_default() += count;
+    }
+    topics
 }
 
 fn copy_definitions(trip: &TripFile, writer: &mut mcap::Writer<File>) -> mcap::McapResult<()> {
@@ -129,12 +185,12 @@ fn copy_messages(
         let header = message_header(body).ok();
         let channel = header.and_then(|header| trip.contents.channels.get(&header.channel_id));
         let (Some(header), Some(channel)) = (header, channel) else {
-            report.messages_lost += 1;
+            report.undescribed += 1;
             continue;
         };
         match writer.write_to_known_channel(&header, &body[MESSAGE_HEAD..]) {
             Ok(()) => *report.messages.entry(channel.topic.clone()).or_default() += 1,
-            Err(mcap::McapError::UnknownChannel(..)) => report.messages_lost += 1,
+            Err(mcap::McapError::UnknownChannel(..)) => report.undescribed += 1,
             Err(error) => return Err(error),
         }
     }
@@ -158,8 +214,22 @@ impl fmt::Display for RecoveryReport {
         for (topic, count) in &self.messages {
             writeln!(f, "  {topic:<24} {count:>10}")?;
         }
-        if self.messages_lost > 0 {
-            writeln!(f, "lost {} messages that nothing describes", self.messages_lost)?;
+        if !self.messages_lost.is_empty() {
+            writeln!(
+                f,
+                "lost {} messages, {} of them frames:",
+                self.messages_lost.values().sum::<u64>(),
+                self.frames_lost
+            )?;
+        }
+        for (topic, count) in &self.messages_lost {
+            writeln!(f, "  {topic:<24} {count:>10}")?;
+        }
+        if self.uncounted > 0 {
+            writeln!(f, "what {} damaged parts held is not known", self.uncounted)?;
+        }
+        if self.undescribed > 0 {
+            writeln!(f, "lost {} messages that nothing describes", self.undescribed)?;
         }
         for LostSpan { offset, bytes, reason, after_s, before_s } in &self.lost {
             let time = |edge: &Option<f64>, open: &str| edge.map_or(open.to_owned(), |at| format!("{at:.3} s"));

@@ -5,13 +5,15 @@
 //! complete chunk, with nothing to rename.
 
 use super::TripError;
+use super::ending;
 use super::message::{self, DESCRIPTORS, Kind, PerceptionHead, proto};
-use super::metadata::{END_RECORD, RECORD, TripMetadata};
-use crate::data::{Event, Frame, GroundTruth, Perception, Plane, Stamp};
+use super::metadata::{END_RECORD, TripMetadata};
+use super::summary::TripSummary;
+use crate::data::{Ending, Event, Frame, GroundTruth, Perception, Plane, Stamp};
 use foxglove::Encode as _;
 use foxglove::messages::{CompressedImage, RawImage};
 use mcap::records::{MessageHeader, Metadata};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -106,24 +108,6 @@ impl Config {
     }
 }
 
-/// What a finished trip holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct TripSummary {
-    /// Messages written, by topic.
-    pub messages: BTreeMap<String, u64>,
-    /// Bytes of the file.
-    pub bytes: u64,
-    /// XXH3-64 over the hashes of all masks in order; `None` without masks.
-    #[serde(serialize_with = "as_hex")]
-    pub mask_hash: Option<u64>,
-}
-
-/// 16 hexadecimal digits: JSON's numbers do not hold 64 bits everywhere.
-#[allow(clippy::ref_option, reason = "the signature that serde calls")]
-fn as_hex<S: Serializer>(hash: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
-    hash.map(|hash| format!("{hash:016x}")).serialize(to)
-}
-
 /// An unfinished trip. Dropping it finishes the file as well as it can; [`TripWriter::finish`] tells how that went.
 pub struct TripWriter {
     path: PathBuf,
@@ -133,6 +117,7 @@ pub struct TripWriter {
     channels: BTreeMap<(Kind, Option<Arc<str>>), u16>,
     counts: BTreeMap<&'static str, u64>,
     dropped: BTreeMap<String, u64>,
+    ending: BTreeMap<String, String>,
     chunk_start: Option<Stamp>,
     masks: Option<Xxh3>,
     scratch: Vec<u8>,
@@ -159,10 +144,11 @@ impl TripWriter {
     pub fn create(path: &Path, metadata: &TripMetadata, config: &Config) -> Result<Self, TripError> {
         config.check().map_err(TripError::Unstorable)?;
         let file = create_file(path)?;
-        let fail = |source| TripError::Write { path: path.to_owned(), source };
+        let fail = |error| failed(path, error);
         let mut writer = write_options(config).create(file).map_err(fail)?;
-        let record = Metadata { name: RECORD.to_owned(), metadata: metadata.to_map() };
-        writer.write_metadata(&record).map_err(fail)?;
+        for (name, metadata) in metadata.records() {
+            writer.write_metadata(&Metadata { name: name.to_owned(), metadata }).map_err(fail)?;
+        }
         Ok(Self {
             path: path.to_owned(),
             config: config.clone(),
@@ -171,6 +157,7 @@ impl TripWriter {
             channels: BTreeMap::new(),
             counts: BTreeMap::new(),
             dropped: BTreeMap::new(),
+            ending: BTreeMap::new(),
             chunk_start: None,
             masks: None,
             scratch: Vec::new(),
@@ -234,7 +221,7 @@ impl TripWriter {
     /// Closes the open chunk: everything written so far survives a crash of this process.
     pub fn flush(&mut self) -> Result<(), TripError> {
         self.chunk_start = None;
-        self.writer.flush().map_err(|source| TripError::Write { path: self.path.clone(), source })
+        self.writer.flush().map_err(|error| failed(&self.path, error))
     }
 
     /// Notes what could not be written, by topic, for the end of the file.
@@ -242,10 +229,16 @@ impl TripWriter {
         self.dropped = dropped;
     }
 
+    /// Says how the recording ended, and how many frames it was to have, for the end of the file. Without this
+    /// the file claims nothing of the sort.
+    pub fn note_ending(&mut self, ending: &Ending, frames_expected: Option<u64>) {
+        self.ending = ending::to_map(ending, frames_expected);
+    }
+
     /// Ends the file: summary, footer, and a request to the system to put it on the disk.
     pub fn finish(mut self) -> Result<TripSummary, TripError> {
         let summary = TripSummary { bytes: 0, mask_hash: self.mask_hash(), messages: self.message_counts() };
-        let fail = |source| TripError::Write { path: self.path.clone(), source };
+        let fail = |error| failed(&self.path, error);
         let end = Metadata { name: END_RECORD.to_owned(), metadata: self.end_map(&summary) };
         self.writer.write_metadata(&end).map_err(fail)?;
         self.writer.finish().map_err(fail)?;
@@ -269,7 +262,7 @@ impl TripWriter {
         let written = summary.messages.iter().map(|(topic, count)| (format!("written{topic}"), count.to_string()));
         let dropped = self.dropped.iter().map(|(topic, count)| (format!("dropped{topic}"), count.to_string()));
         let hash = summary.mask_hash.map(|hash| ("mask_hash".to_owned(), format!("{hash:016x}")));
-        written.chain(dropped).chain(hash).collect()
+        written.chain(dropped).chain(hash).chain(self.ending.clone()).collect()
     }
 
     fn write_frame(&mut self, frame: &Frame) -> Result<(), TripError> {
@@ -315,7 +308,7 @@ impl TripWriter {
             publish_time: entry.capture.ns(),
         };
         let written = self.writer.write_to_known_channel(&header, &self.scratch);
-        written.map_err(|source| TripError::Write { path: self.path.clone(), source })?;
+        written.map_err(|error| failed(&self.path, error))?;
         *self.counts.entry(entry.kind.topic()).or_default() += 1;
         Ok(())
     }
@@ -339,7 +332,7 @@ impl TripWriter {
                 "more than {MAX_CHANNELS} channels: truth in too many class tables"
             )));
         }
-        let id = self.add_channel(&key).map_err(|source| TripError::Write { path: self.path.clone(), source })?;
+        let id = self.add_channel(&key).map_err(|error| failed(&self.path, error))?;
         self.channels.insert(key, id);
         Ok(id)
     }
@@ -349,6 +342,14 @@ impl TripWriter {
         let mut notes = self.metadata.channel_notes(*kind);
         notes.extend(classes.as_ref().map(|name| ("classes".to_owned(), name.to_string())));
         self.writer.add_channel(schema, kind.topic(), "protobuf", &notes)
+    }
+}
+
+/// The system's own reason, where it has one: the writer's words hide it.
+fn failed(path: &Path, error: mcap::McapError) -> TripError {
+    match error {
+        mcap::McapError::Io(source) => TripError::io(path, "write", source),
+        source => TripError::Write { path: path.to_owned(), source },
     }
 }
 

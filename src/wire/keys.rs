@@ -34,14 +34,9 @@ pub struct Keys {
 impl Keys {
     /// Keys `prefix/vehicle/camera/…`; the prefix may itself have several parts.
     pub fn new(prefix: &str, vehicle: &str, camera: &str) -> Result<Self, KeysError> {
-        if prefix.len() > MAX_PREFIX {
-            return Err(refuse("prefix", prefix, "at most 192 bytes"));
-        }
-        for chunk in prefix.split('/') {
-            check_chunk(chunk).map_err(|rule| refuse("prefix", prefix, rule))?;
-        }
-        check_chunk(vehicle).map_err(|rule| refuse("vehicle", vehicle, rule))?;
-        check_chunk(camera).map_err(|rule| refuse("camera", camera, rule))?;
+        check_prefix(prefix).map_err(|rule| refuse("prefix", prefix, rule))?;
+        check_name(vehicle).map_err(|rule| refuse("vehicle", vehicle, rule))?;
+        check_name(camera).map_err(|rule| refuse("camera", camera, rule))?;
         Ok(Self { base: format!("{prefix}/{vehicle}/{camera}") })
     }
 
@@ -65,9 +60,15 @@ impl Keys {
         self.of("classes")
     }
 
-    /// The liveliness token.
-    pub fn alive(&self) -> String {
-        self.of("alive")
+    /// The liveliness token of the publisher with this session number. A key of its own for each:
+    /// Zenoh tells of equal ones but once.
+    pub fn alive(&self, session: u32) -> String {
+        self.of(&format!("alive/{session:08x}"))
+    }
+
+    /// The liveliness tokens of all publishers of this camera.
+    pub fn all_alive(&self) -> String {
+        self.of("alive/*")
     }
 
     fn of(&self, leaf: &str) -> String {
@@ -75,18 +76,62 @@ impl Keys {
     }
 }
 
+/// A publisher, as its liveliness token names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Presence {
+    /// First part of its keys.
+    pub prefix: String,
+    /// Second part.
+    pub vehicle: String,
+    /// Third part.
+    pub camera: String,
+    /// As in the headers of its masks.
+    pub session: u32,
+}
+
+impl Presence {
+    /// The liveliness tokens of all publishers whatever their names.
+    pub const ANYWHERE: &str = "**/alive/*";
+
+    /// Reads a token's key; `None` if it is no token of ours.
+    pub fn from_key(key: &str) -> Option<Self> {
+        let (base, session) = key.rsplit_once("/alive/")?;
+        let (prefix, [vehicle, camera]) = base.rsplit_once('/').and_then(|(before, camera)| {
+            let (prefix, vehicle) = before.rsplit_once('/')?;
+            Some((prefix, [vehicle, camera]))
+        })?;
+        Keys::new(prefix, vehicle, camera).ok()?;
+        let session = u32::from_str_radix(session, 16).ok()?;
+        Some(Self { prefix: prefix.into(), vehicle: vehicle.into(), camera: camera.into(), session })
+    }
+
+    /// The keys that it publishes under; `None` if its names are unsound.
+    pub fn keys(&self) -> Option<Keys> {
+        Keys::new(&self.prefix, &self.vehicle, &self.camera).ok()
+    }
+}
+
 fn refuse(part: &'static str, name: &str, rule: &'static str) -> KeysError {
     KeysError { part, name: name.to_owned(), rule }
 }
 
-/// One chunk of a Zenoh key expression without wildcards. `@` at the start would hide it from `**`.
-fn check_chunk(chunk: &str) -> Result<(), &'static str> {
+/// What a prefix must be: one or more names with `/` between them.
+pub fn check_prefix(prefix: &str) -> Result<(), &'static str> {
+    if prefix.len() > MAX_PREFIX {
+        return Err("at most 192 bytes");
+    }
+    prefix.split('/').try_for_each(check_name)
+}
+
+/// What the name of a vehicle or a camera must be: one chunk of a Zenoh key expression without wildcards.
+pub fn check_name(chunk: &str) -> Result<(), &'static str> {
     if chunk.is_empty() {
         return Err("must not be empty");
     }
     if chunk.len() > MAX_NAME {
         return Err("at most 64 bytes");
     }
+    // `@` at the start would hide it from `**`.
     if chunk.starts_with('@') || chunk.contains(['/', '*', '$', '?', '#']) {
         return Err("must not contain / * $ ? # nor begin with @: they have a meaning in Zenoh keys");
     }
@@ -110,5 +155,18 @@ mod tests {
             assert_eq!(Keys::new(bad, "car", "front").map_err(|e| e.part), Err("prefix"), "{bad}");
         }
         assert!(Keys::new("fleet/berlin", "wagen-ä", "front_left.2").is_ok());
+    }
+
+    #[test]
+    fn a_publisher_is_read_from_its_token_and_nothing_else_is() {
+        let keys = Keys::new("fleet/berlin", "bus-7", "rear").expect("sound");
+        let expected =
+            Presence { prefix: "fleet/berlin".into(), vehicle: "bus-7".into(), camera: "rear".into(), session: 0xab };
+        assert_eq!(keys.alive(0xab), "fleet/berlin/bus-7/rear/alive/000000ab");
+        assert_eq!(Presence::from_key(&keys.alive(0xab)), Some(expected));
+        for other in ["bus-7/rear/alive/1", "p/v/c/alive", "p/v/c/alive/xyz", "p/v/c/alive/1/2", "p/v\n/c/alive/1", ""]
+        {
+            assert_eq!(Presence::from_key(other), None, "{other}");
+        }
     }
 }

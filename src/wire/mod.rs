@@ -5,7 +5,7 @@
 //!                            /state    JSON: the vehicle's state at the frame's exposure
 //!                            /health   JSON: counts and latency, once a second and on request
 //!                            /classes  JSON: what the labels mean, on request
-//!                            /alive    a liveliness token
+//!                            /alive/*  a liveliness token for every publisher
 //! ```
 //!
 //! Every byte is described in `docs/wire-format.md`. Not here: queues, retries, gaps; those
@@ -20,7 +20,7 @@ mod payload;
 pub mod session;
 
 pub use header::{HEADER_LEN, Header, PlaneBytes, StampClock};
-pub use keys::{Keys, KeysError};
+pub use keys::{Keys, KeysError, Presence, check_name, check_prefix};
 pub use notice::{ClassesNotice, Health, LatencyMs, StateNotice};
 pub use payload::{Choice, Encoder, Envelope, Hashes, MAX_PLANE_BYTES, MaskMessage, Packed, decode};
 

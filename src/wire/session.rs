@@ -15,6 +15,9 @@ pub const BUILT_IN: &str = include_str!("../../config/zenoh.json5");
 /// Longer than every wait in the built-in configuration; a file may ask for longer ones, but not hang the start.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// The protocols of endpoints: the features of the crate `zenoh` that Cargo.toml asks for.
+const PROTOCOLS: [&str; 3] = ["tcp", "tls", "unixsock-stream"];
+
 /// Where to meet the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -145,28 +148,56 @@ fn set_endpoints(
         SessionError::Endpoint { what, endpoints: endpoints.to_vec(), reason }
     };
     for endpoint in endpoints {
-        endpoint.parse::<zenoh::config::EndPoint>().map_err(refuse)?;
+        check_endpoint(endpoint).map_err(|reason| SessionError::Endpoint {
+            what,
+            endpoints: endpoints.to_vec(),
+            reason,
+        })?;
     }
     let json = serde_json::to_string(endpoints).expect("strings are JSON");
     config.insert_json5(&format!("{what}/endpoints"), &json).map_err(refuse)
 }
 
-/// Zenoh's message without the places in its source code.
-fn words(message: &str) -> String {
-    let is_place = |part: &str| part.contains(".rs:");
-    let mut kept = String::new();
-    for (index, part) in message.split(" at ").enumerate() {
-        let said = if is_place(part) { part.split_once(' ').map_or("", |(_, rest)| rest) } else { part };
-        let joint = if index == 0 || said.is_empty() {
-            ""
-        } else if is_place(part) {
-            " "
-        } else {
-            " at "
-        };
-        kept.extend([joint, said]);
+/// What an endpoint must be: `protocol/address`, of a protocol that is built in. Whether it can be reached shows later.
+pub fn check_endpoint(endpoint: &str) -> Result<(), String> {
+    let parsed: zenoh::config::EndPoint = endpoint.parse().map_err(|error: zenoh::Error| words(&error.to_string()))?;
+    let protocol = parsed.protocol();
+    if PROTOCOLS.contains(&protocol.as_str()) {
+        return Ok(());
+    }
+    Err(format!("'{protocol}' is not one of the protocols built in: {}", PROTOCOLS.join(", ")))
+}
+
+/// A message of Zenoh's, or a log line, without the places in source code that it names.
+pub fn words(message: &str) -> String {
+    let mut parts = message.split(" at ");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match after_place(part) {
+            Some(rest) => kept.push_str(rest),
+            None => kept.extend([" at ", part]),
+        }
     }
     kept
+}
+
+/// What follows a place such as `/a/b.rs:12.` at the start of `text`; `None` if there is no place.
+fn after_place(text: &str) -> Option<&str> {
+    let (path, line) = text.split_once(".rs:")?;
+    let rest = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    let is_place = rest.len() < line.len() && !path.contains(|c: char| c.is_whitespace() || c == '"');
+    is_place.then(|| rest.strip_prefix('.').unwrap_or(rest))
+}
+
+/// Whether `config` names anybody to connect to.
+pub fn connects(config: &Config) -> Result<bool, SessionError> {
+    Ok(!endpoints(&zenoh_config(config, false)?, "connect").is_empty())
+}
+
+/// Whether `session` is connected to anybody now.
+pub fn is_connected(session: &Session) -> bool {
+    let info = session.info();
+    info.peers_zid().wait().next().is_some() || info.routers_zid().wait().next().is_some()
 }
 
 /// The endpoints configured, for messages.
@@ -225,8 +256,23 @@ mod tests {
             ("Look at this: no at /c.rs:1. at /d/e.rs:7.", "Look at this: no"),
             ("One at /a.rs:1. - Caused by two at /b.rs:2.", "One - Caused by two"),
             ("Nothing to leave out", "Nothing to leave out"),
+            (
+                "{\"message\":\"No luck at /a/b.rs:12.\",\"level\":\"WARN\"}",
+                "{\"message\":\"No luck\",\"level\":\"WARN\"}",
+            ),
         ] {
             assert_eq!(words(message), expected);
+        }
+    }
+
+    #[test]
+    fn protocols_that_are_built_in_are_taken_and_others_refused_by_name() {
+        for endpoint in ["tcp/127.0.0.1:0", "tls/[::1]:7447", "unixsock-stream//run/zenoh.sock", "tcp/a:1#iface=lo"] {
+            assert_eq!(check_endpoint(endpoint), Ok(()), "{endpoint}");
+        }
+        for (endpoint, told) in [("foo", "foo"), ("", ""), ("carrier-pigeon/1", "carrier-pigeon"), ("udp/a:1", "tcp")] {
+            let error = check_endpoint(endpoint).expect_err(endpoint);
+            assert!(error.contains(told), "{error}");
         }
     }
 

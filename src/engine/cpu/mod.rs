@@ -133,22 +133,24 @@ pub struct Features {
 }
 
 /// More threads than any vehicle computer has cores; the runtimes start every one that they are told to.
-const MAX_THREADS: usize = 256;
+pub const MAX_THREADS: usize = 256;
 
-fn check_threads(config: &Config) -> Result<(), EngineError> {
-    match config.threads {
-        Some(threads) if threads.get() > MAX_THREADS => Err(EngineError::Unavailable {
-            runtime: "cpu",
-            reason: format!("threads = {threads}: at most {MAX_THREADS}; leave it out to use every core"),
-        }),
-        _ => Ok(()),
+impl Config {
+    /// Says which value is outside its bounds.
+    pub fn check(&self) -> Result<(), String> {
+        match self.threads {
+            Some(threads) if threads.get() > MAX_THREADS => {
+                Err(format!("engine.threads is {threads}, must be 1 to {MAX_THREADS}; leave it out to use every core"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 impl CpuEngine {
     /// Loads `network` and runs it once, so that whatever is wrong with it is told now.
     pub fn new(network: &Network, config: &Config) -> Result<Self, EngineError> {
-        check_threads(config)?;
+        config.check().map_err(|reason| EngineError::Unavailable { runtime: "cpu", reason })?;
         let runtime = Runtime::choose(config)?;
         let (backbone, head) = load_graphs(&runtime, network)?;
         let info = EngineInfo {

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 const NAME: &str = "onnxruntime";
+/// Its file name, which the loader looks for; or this with `.1` behind it.
+pub(super) const LIBRARY: &str = "libonnxruntime.so";
 const REMEDY: &str =
     "install onnxruntime 1.17 or newer and name its libonnxruntime.so as `onnxruntime_library`, or choose rten";
 
@@ -123,7 +125,7 @@ fn candidates(library: Option<&Path>) -> Result<Vec<PathBuf>, String> {
     match library.map(Path::to_path_buf).or_else(from_environment) {
         Some(folder) if folder.is_dir() => in_folder(&folder),
         Some(file) => shared_library(&file).map(|file| vec![file]),
-        None => Ok(vec!["libonnxruntime.so".into(), "libonnxruntime.so.1".into()]),
+        None => Ok(vec![LIBRARY.into(), format!("{LIBRARY}.1").into()]),
     }
 }
 

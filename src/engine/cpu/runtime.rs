@@ -2,7 +2,7 @@
 //!
 //! `rten` is built in. `onnxruntime` is faster (`docs/engines.md` says how much) and used where its library is present.
 
-use super::onnxruntime::OnnxRuntime;
+use super::onnxruntime::{LIBRARY, OnnxRuntime};
 use super::rten::Rten;
 use super::{Config, FeatureMap, RuntimeChoice};
 use crate::engine::EngineError;
@@ -43,7 +43,10 @@ impl Runtime {
         match OnnxRuntime::load(None, threads) {
             Ok(found) => Self::OnnxRuntime(found),
             Err(error) => {
-                tracing::warn!("using rten, which is about half as fast as onnxruntime: {error}");
+                tracing::warn!(
+                    "{LIBRARY} cannot be loaded: using rten, about half as fast (--onnxruntime-library names one)"
+                );
+                tracing::debug!("{error}");
                 Self::Rten(Rten::new(threads))
             }
         }

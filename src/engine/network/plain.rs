@@ -39,7 +39,8 @@ impl Default for PlainOptions {
 }
 
 impl PlainOptions {
-    pub(super) fn class_table(&self) -> Result<ClassTable, String> {
+    /// The table that `classes` names; the error says what is wrong with it.
+    pub fn class_table(&self) -> Result<ClassTable, String> {
         let path = std::path::Path::new(&self.classes);
         if path.extension().is_none_or(|extension| extension != "toml") {
             return ClassTable::builtin(&self.classes).map_err(|error| error.to_string());

@@ -39,7 +39,7 @@ fn content(found: &Evaluation, context: &ReportContext, plots: &Plots) -> Markup
         (plot("What the masks show over time", &html! { (SHARES_NOTE) }, plots.shares.as_deref()))
         @if found.frames == 0 { (sections::legend(found)) }
         @if found.frames > 0 { (sections::confusion(found)) }
-        (sections::frames(found))
+        (sections::frames(found, context.zero_s(found)))
         (sections::definitions(found))
         footer { "segfuse " (env!("CARGO_PKG_VERSION")) " · this page is one file and loads nothing" }
     }

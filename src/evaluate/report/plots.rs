@@ -24,8 +24,9 @@ pub(super) struct Plots {
 }
 
 impl Plots {
-    pub(super) fn draw(found: &Evaluation) -> Result<Self, EvaluateError> {
-        Ok(Self { distance: distance(found)?, miou: miou(found)?, shares: shares(found)? })
+    /// Seconds are counted from `zero_s`.
+    pub(super) fn draw(found: &Evaluation, zero_s: f64) -> Result<Self, EvaluateError> {
+        Ok(Self { distance: distance(found)?, miou: miou(found, zero_s)?, shares: shares(found, zero_s)? })
     }
 }
 
@@ -45,8 +46,8 @@ fn distance(found: &Evaluation) -> Result<Option<String>, EvaluateError> {
     svg(|area| draw_lines(area, &axes, &lines, true)).map(Some)
 }
 
-fn miou(found: &Evaluation) -> Result<Option<String>, EvaluateError> {
-    let (x_name, xs) = time_axis(&found.timeline);
+fn miou(found: &Evaluation, zero_s: f64) -> Result<Option<String>, EvaluateError> {
+    let (x_name, xs) = time_axis(&found.timeline, zero_s);
     let points: Line = xs.into_iter().zip(&found.timeline).filter_map(|(x, point)| Some((x, point.miou?))).collect();
     let (Some(first), Some(last)) = (points.first(), points.last().filter(|_| points.len() > 1)) else {
         return Ok(None);
@@ -55,19 +56,19 @@ fn miou(found: &Evaluation) -> Result<Option<String>, EvaluateError> {
     svg(|area| draw_lines(area, &axes, &[(MIOU_COLOR, points.clone())], false)).map(Some)
 }
 
-fn shares(found: &Evaluation) -> Result<Option<String>, EvaluateError> {
-    let (x_name, xs) = time_axis(&found.timeline);
+fn shares(found: &Evaluation, zero_s: f64) -> Result<Option<String>, EvaluateError> {
+    let (x_name, xs) = time_axis(&found.timeline, zero_s);
     let (Some(&first), Some(&last)) = (xs.first(), xs.last().filter(|_| xs.len() > 1)) else { return Ok(None) };
     let axes = Axes { x: first..last, x_labels: 10, y: 0.0..100.0, x_name, y_name: "% of pixels" };
     svg(|area| draw_shares(area, &axes, &xs, found)).map(Some)
 }
 
-/// The name of the time axis and each point's place: seconds since the first frame where every point has
+/// The name of the time axis and each point's place: seconds since `zero_s` where every point has
 /// a stamp and time moves, else the frame's number.
-fn time_axis(points: &[TimelinePoint]) -> (&'static str, Vec<f64>) {
+fn time_axis(points: &[TimelinePoint], zero_s: f64) -> (&'static str, Vec<f64>) {
     let stamps: Option<Vec<f64>> = points.iter().map(|point| point.stamp_s).collect();
     match stamps.as_deref() {
-        Some(stamps @ [first, .., last]) if last > first => ("seconds", stamps.iter().map(|s| s - first).collect()),
+        Some(stamps @ [first, .., last]) if last > first => ("seconds", stamps.iter().map(|s| s - zero_s).collect()),
         _ => ("frame", points.iter().map(|point| point.frame as f64).collect()),
     }
 }

@@ -93,8 +93,8 @@ fn confusion_cell(share: Option<f64>, hit: bool) -> Markup {
     }
 }
 
-/// The frames shown, each with its pictures.
-pub(super) fn frames(found: &Evaluation) -> Markup {
+/// The frames shown, each with its pictures and its seconds since `zero_s`.
+pub(super) fn frames(found: &Evaluation, zero_s: f64) -> Markup {
     let title = if found.frames > 0 { "Worst frames" } else { "Frames" };
     html! {
         @if !found.shown_frames.is_empty() {
@@ -107,16 +107,16 @@ pub(super) fn frames(found: &Evaluation) -> Markup {
                     }
                     (legend(found))
                 }
-                @for shown in &found.shown_frames { (frame(shown)) }
+                @for shown in &found.shown_frames { (frame(shown, zero_s)) }
             }
         }
     }
 }
 
-fn frame(shown: &ShownFrame) -> Markup {
+fn frame(shown: &ShownFrame, zero_s: f64) -> Markup {
     html! {
         article {
-            h3 { (shown.name) span.note { (describe(shown)) } }
+            h3 { (shown.name) span.note { (describe(shown, zero_s)) } }
             div.pictures {
                 @match &shown.picture {
                     Ok(picture) => { (figure_of("picture", picture, &shown.name)) },
@@ -130,13 +130,13 @@ fn frame(shown: &ShownFrame) -> Markup {
     }
 }
 
-fn describe(shown: &ShownFrame) -> String {
+fn describe(shown: &ShownFrame, zero_s: f64) -> String {
     let mut parts = Vec::new();
     if shown.miou.is_some() {
         parts.push(format!("mIoU {} %", figure(shown.miou)));
         parts.push(format!("pixel accuracy {} %", figure(shown.pixel_accuracy)));
     }
-    parts.extend(shown.stamp.map(|stamp| format!("at {:.3} s", stamp.secs_f64())));
+    parts.extend(shown.stamp.map(|stamp| format!("at {:.3} s", stamp.secs_f64() - zero_s)));
     parts.extend(shown.distance.map(|distance| match distance {
         0 => "key frame".to_owned(),
         frames => format!("{frames} after its key frame"),

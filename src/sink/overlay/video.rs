@@ -10,7 +10,7 @@
 use super::caption::{Inks, Layout};
 use super::format::Encoder;
 use super::paint::{Tint, mask_row};
-use super::{OverlayError, OverlayOutcome, OverlaySink};
+use super::{OverlayError, OverlayOutcome, OverlaySink, mp4};
 use crate::data::{ClassTable, LabelMask, Size};
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::*;
@@ -114,6 +114,9 @@ impl VideoWriter {
         if !status.success() || !matches!(fed, Ok(Ok(()))) {
             return Err(self.ended());
         }
+        if !mp4::is_whole(&self.part).unwrap_or(false) {
+            return Err(self.cut());
+        }
         std::fs::rename(&self.part, &self.path)
             .map_err(|source| OverlayError::File { path: self.path.clone(), source })?;
         self.finished = true;
@@ -165,9 +168,23 @@ impl VideoWriter {
     fn ended(&mut self) -> OverlayError {
         let status = self.wait().map_or_else(|| "no exit status".to_owned(), |status| status.to_string());
         self.kill();
+        OverlayError::Ended {
+            program: self.program.clone(),
+            status,
+            frames: self.frames,
+            complaint: self.first_complaint(),
+        }
+    }
+
+    fn cut(&mut self) -> OverlayError {
+        OverlayError::Cut { program: self.program.clone(), frames: self.frames, complaint: self.first_complaint() }
+    }
+
+    /// The first line of what ffmpeg complained: those after it mostly repeat it.
+    fn first_complaint(&self) -> String {
         let complaint = self.complaint.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
-        let complaint = if complaint.is_empty() { "it said nothing".to_owned() } else { complaint };
-        OverlayError::Ended { program: self.program.clone(), status, frames: self.frames, complaint }
+        tracing::debug!("{}: {complaint}", self.program);
+        complaint.lines().next().unwrap_or("it said nothing").to_owned()
     }
 
     fn kill(&mut self) {
@@ -219,7 +236,7 @@ fn listen(mut stderr: ChildStderr) -> Receiver<String> {
         let read = stderr.by_ref().take(MAX_COMPLAINT as u64).read_to_end(&mut text);
         let rest = io::copy(&mut stderr, &mut io::sink());
         tracing::trace!(?read, ?rest, "ffmpeg closed its standard error");
-        sender.send(String::from_utf8_lossy(&text).trim().replace('\n', "; "))
+        sender.send(String::from_utf8_lossy(&text).trim().to_owned())
     });
     receiver
 }

@@ -124,6 +124,8 @@ pub struct ZenohSink {
     now: Now,
     pace: Pace,
     sends_state: bool,
+    /// Whether there was a connection when it was last looked at; `None` if none is configured.
+    connected: Option<bool>,
 }
 
 /// The declared publishers; `state` and `health` never hold a mask up, so they may always be dropped.
@@ -178,13 +180,14 @@ impl ZenohSink {
         let keys = config.check()?;
         let session = session::open(&config.session, config.shared_memory.enabled)?;
         let envelope = first_envelope(&session, &run);
+        let alive = keys.alive(envelope.session);
         let who = Who { session: envelope.session, engine: run.engine.clone(), network: run.network.clone() };
         let now: Now = Arc::new(now);
         let answers = Arc::new(Answers::new(who, ClassesNotice::new(&run.classes).to_json(), Arc::clone(&now)));
         Ok(Self {
             _queryables: Queryables::declare(&session, &keys, &answers)?,
             publishers: Publishers::declare(&session, &keys, config)?,
-            _token: declared(&keys.alive(), session.liveliness().declare_token(keys.alive()).wait())?,
+            _token: declared(&alive, session.liveliness().declare_token(alive.clone()).wait())?,
             session,
             answers,
             encoder: Encoder::new(config.choice()),
@@ -199,6 +202,7 @@ impl ZenohSink {
                 next_health: None,
             },
             sends_state: config.state,
+            connected: session::connects(&config.session)?.then_some(true),
         })
     }
 
@@ -248,6 +252,18 @@ impl ZenohSink {
         self.publishers.state.put(notice.to_json()).wait().map_err(|error| dropped(&error))
     }
 
+    /// Says when the connection that is configured is lost, and when it is back.
+    fn look_at_connection(&mut self) {
+        let Some(before) = self.connected else { return };
+        let now = session::is_connected(&self.session);
+        match (before, now) {
+            (true, false) => tracing::warn!("the connection is gone and nobody gets masks: trying again"),
+            (false, true) => tracing::info!("connected again"),
+            _ => {}
+        }
+        self.connected = Some(now);
+    }
+
     fn publish_health(&self) -> Result<(), SinkError> {
         self.publishers.health.put(self.answers.health_json()).wait().map_err(|error| dropped(&error))
     }
@@ -260,7 +276,11 @@ impl Sink for ZenohSink {
             Event::Lost { frames, .. } => self.answers.counts().lost(*frames),
             _ => {}
         }
-        if self.pace.health_is_due(event.arrival()) { self.publish_health() } else { Ok(()) }
+        if !self.pace.health_is_due(event.arrival()) {
+            return Ok(());
+        }
+        self.look_at_connection();
+        self.publish_health()
     }
 
     fn on_perception(&mut self, frame: &AlignedFrame, perception: &Perception) -> Result<(), SinkError> {
@@ -345,11 +365,11 @@ fn latency_us(due: Stamp, published: Stamp) -> u32 {
 }
 
 fn declared<T>(key: &str, outcome: ::zenoh::Result<T>) -> Result<T, ZenohError> {
-    outcome.map_err(|error| ZenohError::Declare { key: key.to_owned(), reason: error.to_string() })
+    outcome.map_err(|error| ZenohError::Declare { key: key.to_owned(), reason: session::words(&error.to_string()) })
 }
 
 fn dropped(reason: &(impl std::fmt::Display + ?Sized)) -> SinkError {
-    SinkError::Dropped { sink: NAME, reason: reason.to_string() }
+    SinkError::Dropped { sink: NAME, reason: session::words(&reason.to_string()) }
 }
 
 #[cfg(test)]

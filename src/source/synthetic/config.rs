@@ -3,13 +3,16 @@
 use super::camera::Camera;
 use crate::data::{ImageError, PixelFormat, Size};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::ops::RangeInclusive;
 
-/// The longest drive: bounds the table of its motion to 23 MB.
+/// The longest drive, s: bounds the table of its motion to 23 MB.
 const MAX_SECONDS: f64 = 3600.0;
-/// 8K video: bounds the planes of a scene to about 2 GB.
-const MAX_PIXELS: f64 = 7680.0 * 4320.0;
-/// Faster frames than any camera's.
-const MAX_FPS: f64 = 1000.0;
+/// Lengths of a drive, s.
+pub const SECONDS: RangeInclusive<f64> = 0.001..=MAX_SECONDS;
+/// Frames a second: up to faster ones than any camera's.
+pub const FPS: RangeInclusive<f64> = 0.1..=1000.0;
+/// The most pixels, those of 8K video: bounds the planes of a scene to about 2 GB.
+pub const MAX_SIZE: Size = Size::new(7680, 4320);
 
 /// Why a drive cannot be rendered. Recovery: mend the configuration.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -214,8 +217,9 @@ impl Config {
         let (scenario, camera) = (&self.scenario, &self.camera);
         let step = self.can.step.unwrap_or(ClockStep { at_s: 0.0, by_ms: 0.0 });
         let ranges = [
-            ("fps", self.fps, 0.1, MAX_FPS),
-            ("seconds", self.seconds, 0.0, MAX_SECONDS),
+            ("fps", self.fps, *FPS.start(), *FPS.end()),
+            ("seconds", self.seconds, *SECONDS.start(), *SECONDS.end()),
+            ("fps x seconds (frames)", self.frames() as f64, 1.0, FPS.end() * SECONDS.end()),
             ("latency_ms", self.latency_ms, 0.0, 500.0),
             ("scenario.speed_mps", scenario.speed_mps, 0.0, 30.0),
             ("scenario.curviness", scenario.curviness, 0.0, 1.0),
@@ -239,7 +243,7 @@ impl Config {
             ("can.step.by_ms", step.by_ms, -1e9, 1e9),
         ];
         check_ranges(&ranges)?;
-        check_ranges(&[("size (pixels)", self.size.pixels() as f64, 0.0, MAX_PIXELS)])?;
+        check_ranges(&[("size (pixels)", self.size.pixels() as f64, 0.0, MAX_SIZE.pixels() as f64)])?;
         check_image(self.format, self.size)
     }
 

@@ -31,7 +31,9 @@ mod traffic;
 
 pub use bus::example_dbc;
 pub use camera::{Camera, CameraPose, View};
-pub use config::{CameraConfig, CanConfig, ClockStep, Config, Scenario, SyntheticError, Vehicle, Weather};
+pub use config::{
+    CameraConfig, CanConfig, ClockStep, Config, FPS, MAX_SIZE, SECONDS, Scenario, SyntheticError, Vehicle, Weather,
+};
 pub use drive::Motion;
 pub use scene::{Rendered, START, Scene};
 pub use stream::SyntheticSource;

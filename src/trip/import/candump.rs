@@ -1,7 +1,8 @@
 //! A log of `candump -L`: `(1436509052.249713) vcan0 044#2A366C2BBA`, CAN FD with `##` and a flags digit.
 //!
 //! Our own parser because the only crate with one needs Linux sockets. Stamps are Unix time and stay
-//! so; arrival is the log's own time, moved to start where it is asked to.
+//! so; arrival is the log's own time, moved to start where it is asked to. Where that time jumps back, or ahead by more
+//! than a day, the clock was set: the frames follow each other without a gap, and their stamps show the step.
 
 use super::ImportError;
 use crate::data::{CanFrame, CanId, Event, SourceStamp, Stamp, WallMapping};
@@ -33,11 +34,37 @@ pub struct CandumpLog {
     lines: BufReader<File>,
     line: u64,
     interfaces: Vec<String>,
-    window: BTreeMap<(i64, u64), Parsed>,
+    window: BTreeMap<(u32, i64, u64), Parsed>,
     refused: VecDeque<String>,
+    /// Where the log begins.
     mapping: WallMapping,
+    /// Since the last step of its clock.
+    current: WallMapping,
+    /// Steps so far, of the lines read and of the frames handed out.
+    steps: (u32, u32),
+    previous: Option<i64>,
+    jumps: Jumps,
+    told: bool,
     last_arrival: Stamp,
     ended: bool,
+}
+
+/// Two interfaces' frames come out of order by less than this; further back, the clock was set.
+const MAX_DISORDER_NS: i64 = 1_000_000_000;
+/// Longer than this a bus that a car drives with is not silent: told, and kept as a pause.
+const LONG_PAUSE_NS: i64 = 10_000_000_000;
+/// Further ahead than this the clock was set (from 1970, often): nobody records a day of silence.
+const MAX_PAUSE_NS: i64 = 86_400_000_000_000;
+
+/// Where the log's time does not run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Jumps {
+    /// Back by more than a second, or ahead by more than a day: taken for a clock that was set, without a gap.
+    pub steps: u64,
+    /// Ahead by more than ten seconds: kept as a pause.
+    pub pauses: u64,
+    /// Line of the first, and by how many nanoseconds it jumps.
+    pub first: Option<(u64, i64)>,
 }
 
 /// Lines refused in a row after which a file is no log.
@@ -56,14 +83,25 @@ impl CandumpLog {
             window: BTreeMap::new(),
             refused: VecDeque::new(),
             mapping,
+            current: mapping,
+            steps: (0, 0),
+            previous: None,
+            jumps: Jumps::default(),
+            told: false,
             last_arrival: config.start,
             ended: false,
         };
         log.fill()?;
-        let first = log.window.first_key_value().map(|(&(unix_ns, _), _)| unix_ns);
+        let first = log.window.first_key_value().map(|(&(_, unix_ns, _), _)| unix_ns);
         let none = || ImportError::recording(path, "no CAN frame in it; write one with `candump -L can0 > drive.log`");
         log.mapping.unix_ns = first.ok_or_else(none)?;
+        log.current = log.mapping;
         Ok(log)
+    }
+
+    /// Where its time does not run on, as far as it was read.
+    pub fn jumps(&self) -> Jumps {
+        self.jumps
     }
 
     /// What the trip should say of itself.
@@ -96,8 +134,23 @@ impl CandumpLog {
         if known.is_none() {
             self.interfaces.push(parsed.interface.clone());
         }
-        self.window.insert((parsed.unix_ns, self.line), parsed);
+        self.note_jump(parsed.unix_ns);
+        self.window.insert((self.steps.0, parsed.unix_ns, self.line), parsed);
         Ok(())
+    }
+
+    fn note_jump(&mut self, unix_ns: i64) {
+        let jump = unix_ns.saturating_sub(self.previous.replace(unix_ns).unwrap_or(unix_ns));
+        if (-MAX_DISORDER_NS..=LONG_PAUSE_NS).contains(&jump) {
+            return;
+        }
+        self.jumps.first.get_or_insert((self.line, jump));
+        if (0..=MAX_PAUSE_NS).contains(&jump) {
+            self.jumps.pauses += 1;
+        } else {
+            self.jumps.steps += 1;
+            self.steps.0 = self.steps.0.saturating_add(1);
+        }
     }
 
     fn read_line(&mut self) -> Result<Option<String>, ImportError> {
@@ -113,11 +166,25 @@ impl CandumpLog {
         Ok((!self.ended).then(|| String::from_utf8_lossy(&line).into_owned()))
     }
 
-    /// The log's time on the timeline; never before the frame ahead of it, should the clock have been set back.
-    fn arrival(&mut self, unix_ns: i64) -> Stamp {
-        let arrival = self.mapping.at.offset_ns(unix_ns.saturating_sub(self.mapping.unix_ns));
+    /// The log's time on the timeline; never before the frame ahead of it. The first frame after a step of the clock
+    /// arrives with the last one before it.
+    fn arrival(&mut self, step: u32, unix_ns: i64) -> Stamp {
+        if step != self.steps.1 {
+            self.steps.1 = step;
+            self.current = WallMapping { at: self.last_arrival, unix_ns };
+        }
+        let arrival = self.current.at.offset_ns(unix_ns.saturating_sub(self.current.unix_ns));
         self.last_arrival = self.last_arrival.max(arrival);
         self.last_arrival
+    }
+
+    fn tell_jumps(&mut self) {
+        let Jumps { steps, pauses, first } = self.jumps;
+        let Some((line, jump)) = first.filter(|_| !self.told) else { return };
+        self.told = true;
+        let jump_s = jump as f64 / 1e9;
+        tracing::warn!(path = %self.path.display(), steps, pauses, line, jump_s, "the log's time jumps, first at this line: \
+            steps (back, or ahead by over a day) are taken for a clock that was set, pauses (over 10 s) are kept");
     }
 }
 
@@ -127,8 +194,11 @@ impl Source for CandumpLog {
         if let Some(reason) = self.refused.pop_front() {
             return Err(SourceError::Skipped(reason));
         }
-        let Some((_, parsed)) = self.window.pop_first() else { return Ok(None) };
-        let arrival = self.arrival(parsed.unix_ns);
+        let Some(((step, ..), parsed)) = self.window.pop_first() else {
+            self.tell_jumps();
+            return Ok(None);
+        };
+        let arrival = self.arrival(step, parsed.unix_ns);
         let taken = SourceStamp::realtime(parsed.unix_ns);
         let frame = CanFrame::new(parsed.bus, parsed.id, taken, arrival, &parsed.payload);
         frame.map(|frame| Some(Event::Can(frame))).map_err(|error| SourceError::Skipped(error.to_string()))

@@ -1,24 +1,27 @@
 //! A folder of pictures taken at a steady rate, with a folder of label pictures if there is one.
 //!
 //! JPEG files are kept as they came; PNG becomes RGB8 or grey. A label picture belongs to the
-//! picture of the same name without ending.
+//! picture of the same name without ending. That name is kept in the trip.
 
 use super::ImportError;
 use crate::data::{
     ClassTable, Event, Frame, FrameId, GroundTruth, Image, ImageError, PixelFormat, Size, Stamp, jpeg_size,
 };
 use crate::source::{Source, SourceError};
-use crate::trip::TripMetadata;
 use crate::trip::label_png::read_labels;
+use crate::trip::{FrameNames, TripMetadata};
 use image::{ImageFormat, ImageReader, Limits};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufReader, Cursor};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Pictures a second that a folder may stand for: from one in a quarter of an hour to faster than any camera.
+pub const RATES_HZ: RangeInclusive<f64> = 0.001..=1000.0;
 /// The largest picture file that is read.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
@@ -42,6 +45,7 @@ pub struct ImageFolder {
     paths: std::vec::IntoIter<PathBuf>,
     labels: BTreeMap<String, PathBuf>,
     classes: Arc<str>,
+    names: FrameNames,
     index: u64,
     next_id: u64,
     pending: VecDeque<Event>,
@@ -51,8 +55,9 @@ pub struct ImageFolder {
 impl ImageFolder {
     /// Lists the folders; tells which pictures have no label and which labels no picture.
     pub fn open(config: ImagesConfig) -> Result<Self, ImportError> {
-        if !(config.rate_hz.is_finite() && config.rate_hz > 0.0 && config.rate_hz <= 1e6) {
-            let reason = format!("rate of {} pictures a second: give one above 0", config.rate_hz);
+        if !RATES_HZ.contains(&config.rate_hz) {
+            let (rate, low, high) = (config.rate_hz, RATES_HZ.start(), RATES_HZ.end());
+            let reason = format!("rate of {rate} pictures a second: must be {low} to {high}");
             return Err(ImportError::recording(&config.images, reason));
         }
         let mut paths = list(&config.images, &["png", "jpg", "jpeg"])?;
@@ -64,32 +69,43 @@ impl ImageFolder {
         check_labels(&config, &paths, &labels)?;
         let classes = config.labels.as_ref().map_or("", |(_, table)| &table.name).into();
         let (frames, pending) = (paths.len() as u64, VecDeque::new());
-        Ok(Self { config, paths: paths.into_iter(), labels, classes, index: 0, next_id: 0, pending, frames })
+        let names =
+            FrameNames::new((0..).map(|index| stamp_of(&config, index)).zip(paths.iter().map(|path| stem(path))));
+        Ok(Self { config, paths: paths.into_iter(), labels, classes, names, index: 0, next_id: 0, pending, frames })
     }
 
     /// What the trip should say of itself.
     pub fn metadata(&self) -> TripMetadata {
         let class_tables = self.config.labels.iter().map(|(_, table)| table.clone()).collect();
         let source = format!("pictures at {} Hz", self.config.rate_hz);
-        TripMetadata { source, class_tables, ..TripMetadata::default() }
+        TripMetadata { source, class_tables, frame_names: self.names.clone(), ..TripMetadata::default() }
     }
 
     fn stamp(&self) -> Stamp {
-        let since_start = (self.index as f64 * 1e9 / self.config.rate_hz).round();
-        self.config.start.offset_ns(since_start as i64)
+        stamp_of(&self.config, self.index)
     }
 
-    /// Queues the truth and the frame of one picture.
+    /// Queues the truth and the frame of one picture, or that it is lost. A bad label costs its picture nothing.
     fn load(&mut self, path: &Path) -> Result<(), String> {
-        let image = read_image(path).map_err(|reason| format!("{}: {reason}", path.display()))?;
-        if let Some(label) = self.labels.get(&stem(path)) {
-            let truth = self.truth(label, image.size());
-            let truth = truth.map_err(|reason| format!("{}: {reason}", label.display()))?;
-            self.pending.push_back(Event::Truth(truth));
-        }
+        let image = match read_image(path) {
+            Ok(image) => image,
+            Err(reason) => {
+                self.pending.push_back(Event::Lost { stamp: self.stamp(), frames: 1 });
+                return Err(format!("{}: {reason}", path.display()));
+            }
+        };
+        let refused = self.load_truth(path, image.size());
         let (id, stamp) = (FrameId(self.next_id), self.stamp());
         self.pending.push_back(Event::Frame(Frame { id, stamp, arrival: stamp, image }));
         self.next_id += 1;
+        refused
+    }
+
+    fn load_truth(&mut self, path: &Path, size: Size) -> Result<(), String> {
+        let Some(label) = self.labels.get(&stem(path)) else { return Ok(()) };
+        let truth = self.truth(label, size);
+        let told = |reason| format!("{}: label refused, its picture is kept: {reason}", label.display());
+        self.pending.push_back(Event::Truth(truth.map_err(told)?));
         Ok(())
     }
 
@@ -111,9 +127,6 @@ impl Source for ImageFolder {
         }
         let Some(path) = self.paths.next() else { return Ok(None) };
         let loaded = self.load(&path);
-        if loaded.is_err() {
-            self.pending.push_back(Event::Lost { stamp: self.stamp(), frames: 1 });
-        }
         self.index += 1;
         loaded.map_err(SourceError::Skipped)?;
         Ok(self.pending.pop_front())
@@ -122,6 +135,12 @@ impl Source for ImageFolder {
     fn frames(&self) -> Option<u64> {
         Some(self.frames)
     }
+}
+
+/// When picture `index` was taken.
+fn stamp_of(config: &ImagesConfig, index: u64) -> Stamp {
+    let since_start = (index as f64 * 1e9 / config.rate_hz).round();
+    config.start.offset_ns(since_start as i64)
 }
 
 fn read_image(path: &Path) -> Result<Image, String> {

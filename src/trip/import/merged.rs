@@ -4,8 +4,11 @@ use crate::data::Event;
 use crate::source::{Source, SourceError};
 
 /// Several sources in one order of arrival; at equal times the earlier source in the list comes first.
+///
+/// A source that stops early costs the others nothing: its error comes when they have ended.
 pub struct Merged {
     sources: Vec<Head>,
+    stopped: Option<SourceError>,
 }
 
 struct Head {
@@ -17,7 +20,8 @@ struct Head {
 impl Merged {
     /// Merges `sources`, each of which is in order of arrival.
     pub fn new(sources: Vec<Box<dyn Source>>) -> Self {
-        Self { sources: sources.into_iter().map(|source| Head { source, next: None, ended: false }).collect() }
+        let sources = sources.into_iter().map(|source| Head { source, next: None, ended: false }).collect();
+        Self { sources, stopped: None }
     }
 }
 
@@ -33,10 +37,21 @@ impl Head {
 
 impl Source for Merged {
     fn next(&mut self) -> Result<Option<Event>, SourceError> {
-        self.sources.iter_mut().try_for_each(Head::fill)?;
+        for head in &mut self.sources {
+            match head.fill() {
+                Err(error @ SourceError::Stopped(_)) => {
+                    head.ended = true;
+                    self.stopped.get_or_insert(error);
+                }
+                filled => filled?,
+            }
+        }
         let heads = self.sources.iter_mut().filter(|head| head.next.is_some());
         let first = heads.min_by_key(|head| head.next.as_ref().map(Event::arrival));
-        Ok(first.and_then(|head| head.next.take()))
+        match first.and_then(|head| head.next.take()) {
+            Some(event) => Ok(Some(event)),
+            None => self.stopped.take().map_or(Ok(None), Err),
+        }
     }
 
     fn frames(&self) -> Option<u64> {
@@ -56,6 +71,21 @@ mod tests {
 
     fn drain(source: &mut dyn Source) -> Vec<Event> {
         std::iter::from_fn(|| source.next().expect("memory does not fail")).collect()
+    }
+
+    #[test]
+    fn a_source_that_stops_early_does_not_end_the_others() {
+        struct Stops(bool);
+        impl Source for Stops {
+            fn next(&mut self) -> Result<Option<Event>, SourceError> {
+                let again = std::mem::replace(&mut self.0, true);
+                assert!(!again, "asked again after it stopped");
+                Err(SourceError::Stopped("cut".into()))
+            }
+        }
+        let mut merged = Merged::new(vec![Box::new(Stops(false)), ticks(&[1, 2])]);
+        assert!(matches!((merged.next(), merged.next()), (Ok(Some(_)), Ok(Some(_)))));
+        assert!(merged.next().is_err() && merged.next().is_ok_and(|event| event.is_none()));
     }
 
     #[test]

@@ -18,14 +18,14 @@ mod images;
 mod merged;
 mod video;
 
-pub use candump::{CandumpConfig, CandumpLog};
+pub use candump::{CandumpConfig, CandumpLog, Jumps};
 pub use comma2k19::Comma2k19;
-pub use images::{ImageFolder, ImagesConfig};
+pub use images::{ImageFolder, ImagesConfig, RATES_HZ};
 pub use merged::Merged;
 pub use video::{VideoFile, VideoTools};
 
 use super::{TripError, TripSummary, TripWriter};
-use crate::data::Event;
+use crate::data::{Ending, Event};
 use crate::source::{Source, SourceError};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -62,9 +62,14 @@ pub enum ImportError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// The recording ended early. Recovery: stop.
-    #[error(transparent)]
-    Source(#[from] SourceError),
+    /// The recording ended early; what came before is in the trip, which is whole. Recovery: stop, and tell.
+    #[error("{source}")]
+    Cut {
+        /// What was imported.
+        report: Box<ImportReport>,
+        /// Why there is no more.
+        source: SourceError,
+    },
     /// The trip could not be written. Recovery: stop.
     #[error(transparent)]
     Trip(#[from] TripError),
@@ -101,22 +106,48 @@ impl ImportReport {
     }
 }
 
-/// Writes all events of `source`; `progress` sees each before it is written.
+/// Writes all events of `source`; `progress` sees each before it is written. The trip is finished also where the source
+/// stops early.
 pub fn write_trip(
     source: &mut dyn Source,
     mut writer: TripWriter,
     progress: &mut dyn FnMut(&Event),
 ) -> Result<ImportReport, ImportError> {
     let mut report = ImportReport::default();
+    let frames_expected = source.frames();
+    let copied = copy(source, &mut writer, progress, &mut report);
+    let ending = match &copied {
+        Err(error) => Ending::Failed(error.to_string()),
+        Ok(None) if source.was_interrupted() => Ending::Interrupted,
+        Ok(None) => Ending::Complete,
+        Ok(Some(cut)) => Ending::Failed(cut.to_string()),
+    };
+    writer.note_ending(&ending, frames_expected);
+    let finished = writer.finish();
+    let cut = copied?;
+    report.summary = finished?;
+    match cut {
+        Some(source) => Err(ImportError::Cut { report: Box::new(report), source }),
+        None => Ok(report),
+    }
+}
+
+/// Copies all that comes; gives the error that ended the source early, if one did.
+fn copy(
+    source: &mut dyn Source,
+    writer: &mut TripWriter,
+    progress: &mut dyn FnMut(&Event),
+    report: &mut ImportReport,
+) -> Result<Option<SourceError>, ImportError> {
     loop {
         let event = match source.next() {
             Ok(Some(event)) => event,
-            Ok(None) => break,
+            Ok(None) => return Ok(None),
             Err(SourceError::Skipped(reason)) => {
                 report.skip(reason);
                 continue;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Ok(Some(error)),
         };
         progress(&event);
         match writer.write_event(&event) {
@@ -124,6 +155,4 @@ pub fn write_trip(
             written => written?,
         }
     }
-    report.summary = writer.finish()?;
-    Ok(report)
 }

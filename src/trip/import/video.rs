@@ -4,6 +4,7 @@
 //! ffprobe ─▶ size, rate, presentation times        ffmpeg ─raw pictures through a pipe─▶ frames
 //! ```
 //!
+//! A file that is cut or damaged gives what can be decoded, then how many frames are missing, then an error.
 //! Pictures are NV12 in BT.601's limited range, as `data` reads it; RGB8 where a side is odd.
 
 use super::ImportError;
@@ -11,6 +12,7 @@ use crate::data::{BufferPool, Event, Frame, FrameId, Image, PixelFormat, SharedB
 use crate::source::{Source, SourceError};
 use crate::trip::TripMetadata;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -46,12 +48,15 @@ pub struct VideoFile {
     complaints: Option<JoinHandle<String>>,
     format: PixelFormat,
     size: Size,
+    promise: Promise,
     times: Vec<Stamp>,
     interval_ns: i64,
     last: Option<Stamp>,
     next_id: u64,
     pool: BufferPool,
     ended: bool,
+    /// Why it ended early, until that is told.
+    cut: Option<ImportError>,
 }
 
 impl VideoFile {
@@ -61,7 +66,7 @@ impl VideoFile {
         let stream = probe_stream(path, tools)?;
         let size = Size::new(stream.width, stream.height);
         let rate_hz = stream.rate_hz().ok_or_else(|| ImportError::recording(path, "its frame rate is not known"))?;
-        let times = probe_times(path, start, tools)?;
+        let (times, promise) = probe_times(path, start, tools, &stream)?;
         let even = size.width.is_multiple_of(2) && size.height.is_multiple_of(2);
         let format = if even { PixelFormat::Nv12 } else { PixelFormat::Rgb8 };
         let mut child = decode(path, format, tools)?;
@@ -74,12 +79,14 @@ impl VideoFile {
             complaints,
             format,
             size,
+            promise,
             times,
             interval_ns: (1e9 / rate_hz).round() as i64,
             last: None,
             next_id: 0,
             pool: BufferPool::new(POOLED),
             ended: false,
+            cut: None,
         })
     }
 
@@ -89,6 +96,7 @@ impl VideoFile {
         TripMetadata { source, ..TripMetadata::default() }
     }
 
+    /// The next picture; `None` where ffmpeg gives no more.
     fn read_picture(&mut self) -> Result<Option<SharedBytes>, ImportError> {
         let rows = if self.format == PixelFormat::Nv12 { self.size.height * 3 / 2 } else { self.size.height };
         let len = self.format.row_bytes(self.size.width) * rows as usize;
@@ -96,27 +104,71 @@ impl VideoFile {
         let picture = self.pool.fill(len, |bytes| read = self.pictures.read_exact(bytes));
         match read {
             Ok(()) => Ok(Some(picture)),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => self.check_end().map(|()| None),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
             Err(error) => Err(ImportError::io(&self.path, "decode", error)),
         }
     }
 
-    /// Whether ffmpeg ended well.
-    fn check_end(&mut self) -> Result<(), ImportError> {
+    /// What is missing at the end, as an event; why stands in `cut` then.
+    fn end(&mut self) -> Result<Option<Event>, ImportError> {
         self.ended = true;
         let status = self.child.wait().map_err(|error| ImportError::io(&self.path, "decode", error))?;
         let said = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        if !status.success() || self.next_id == 0 {
-            return Err(ImportError::recording(&self.path, format!("ffmpeg ended with {status}: {}", said.trim())));
+        if self.next_id == 0 {
+            return Err(ImportError::recording(
+                &self.path,
+                format!("ffmpeg ended with {status}: {}", first_lines(&said)),
+            ));
         }
+        let complained = !status.success() || !said.trim().is_empty();
+        let missing = self.missing(complained);
+        if missing == 0 && status.success() {
+            self.tell_doubts(&said);
+            return Ok(None);
+        }
+        self.cut = Some(ImportError::recording(&self.path, self.told(missing, &said)));
+        let (stamp, frames) = (self.stamp(), u32::try_from(missing).unwrap_or(u32::MAX));
+        Ok((frames > 0).then_some(Event::Lost { stamp, frames }))
+    }
+
+    /// Frames that the file promises and that did not come. Edit lists leave out frames of healthy files, so the count
+    /// is believed only where the pictures end before the file says that they do, or the programs complain.
+    fn missing(&self, complained: bool) -> u64 {
+        let interval_s = self.interval_ns as f64 / 1e9;
+        let covered_s = match (self.times.first(), self.last) {
+            (Some(first), Some(last)) => last.signed_ns_since(*first) as f64 / 1e9 + interval_s,
+            _ => 0.0,
+        };
+        let short = self.promise.seconds.map_or(0.0, |seconds| (seconds - covered_s) / interval_s);
+        let complained = complained || self.promise.complained;
+        let packets = (self.times.len() as u64).saturating_sub(self.next_id);
+        match self.promise.frames.map(|frames| frames.saturating_sub(self.next_id)) {
+            Some(missing) if complained || short > 1.5 => missing,
+            None if complained => packets.max(short.round().max(0.0) as u64),
+            _ => 0,
+        }
+    }
+
+    fn told(&self, missing: u64, said: &str) -> String {
+        let about = if self.promise.frames.is_none() { "about " } else { "" };
+        let said = if said.trim().is_empty() { String::new() } else { format!(" (ffmpeg: {})", first_lines(said)) };
+        format!(
+            "{about}{missing} of {} frames are missing: the file is cut or damaged{said}; the {} that could be decoded are \
+             in the trip, import a whole copy of the file to have all",
+            self.next_id + missing,
+            self.next_id
+        )
+    }
+
+    /// What is odd about a file of which no frame is missing.
+    fn tell_doubts(&self, said: &str) {
+        let (frames, times) = (self.next_id, self.times.len());
         if !said.trim().is_empty() {
-            tracing::warn!(path = %self.path.display(), said = said.trim(), "ffmpeg");
+            tracing::warn!(path = %self.path.display(), frames, said = first_lines(said), "ffmpeg complained: pictures may be damaged");
         }
-        if self.next_id != self.times.len() as u64 {
-            let (frames, times) = (self.next_id, self.times.len());
+        if frames != times as u64 {
             tracing::warn!(frames, times, "the video's frames and times differ: frames without one follow the rate");
         }
-        Ok(())
     }
 
     fn stamp(&self) -> Stamp {
@@ -127,9 +179,12 @@ impl VideoFile {
 
     fn read_frame(&mut self) -> Result<Option<Event>, ImportError> {
         if self.ended {
-            return Ok(None);
+            return self.cut.take().map_or(Ok(None), Err);
         }
-        let Some(bytes) = self.read_picture()? else { return Ok(None) };
+        let Some(bytes) = self.read_picture()? else {
+            let lost = self.end()?;
+            return if lost.is_some() { Ok(lost) } else { self.cut.take().map_or(Ok(None), Err) };
+        };
         let image = Image::packed(self.format, self.size, bytes);
         let image = image.map_err(|error| ImportError::recording(&self.path, error.to_string()))?;
         let (id, stamp) = (FrameId(self.next_id), self.stamp());
@@ -171,6 +226,21 @@ struct VideoStream {
     height: u32,
     avg_frame_rate: String,
     r_frame_rate: String,
+    nb_frames: Option<String>,
+    duration: Option<String>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+/// What a file says of its length before any of it is decoded.
+#[derive(Clone, Copy, Debug, Default)]
+struct Promise {
+    /// Frames to be shown, if the container counts them (MP4 does).
+    frames: Option<u64>,
+    /// Length of the pictures.
+    seconds: Option<f64>,
+    /// Whether reading its packets met something wrong.
+    complained: bool,
 }
 
 impl VideoStream {
@@ -181,27 +251,47 @@ impl VideoStream {
         };
         parse(&self.avg_frame_rate).or_else(|| parse(&self.r_frame_rate))
     }
+
+    /// Seconds of the stream: stated as such, or as Matroska does in a tag `00:00:08.000000000`.
+    fn seconds(&self) -> Option<f64> {
+        let stated = self.duration.as_ref().and_then(|text| text.parse().ok());
+        let tag = || self.tags.iter().find(|(name, _)| name.eq_ignore_ascii_case("duration")).map(|(_, text)| text);
+        let clock = || tag()?.split(':').try_fold(0.0, |sum, part| Some(sum * 60.0 + part.trim().parse::<f64>().ok()?));
+        stated.or_else(clock).filter(|seconds: &f64| seconds.is_finite())
+    }
 }
 
 fn probe_stream(path: &Path, tools: &VideoTools) -> Result<VideoStream, ImportError> {
-    let printed = probe(path, tools, &["stream=width,height,avg_frame_rate,r_frame_rate", "-of", "json"])?;
+    let entries = "stream=width,height,avg_frame_rate,r_frame_rate,nb_frames,duration:stream_tags";
+    let (printed, _) = probe(path, tools, &[entries, "-of", "json"])?;
     let found: Probe = serde_json::from_str(&printed)
         .map_err(|error| ImportError::recording(path, format!("ffprobe's answer is not understood: {error}")))?;
     found.streams.into_iter().next().ok_or_else(|| ImportError::recording(path, "there is no video in it"))
 }
 
-/// Presentation times in order, moved so that the first is `start`. Packets are read, not decoded: cheap.
-fn probe_times(path: &Path, start: Stamp, tools: &VideoTools) -> Result<Vec<Stamp>, ImportError> {
-    let printed = probe(path, tools, &["packet=pts_time,flags", "-of", "csv=p=0"])?;
-    let shown = printed.lines().filter_map(|line| line.split_once(',')).filter(|(_, flags)| !flags.contains('D'));
+/// Presentation times in order, moved so that the first is `start`, and what the file promises. Packets are read, not
+/// decoded: cheap.
+fn probe_times(
+    path: &Path,
+    start: Stamp,
+    tools: &VideoTools,
+    stream: &VideoStream,
+) -> Result<(Vec<Stamp>, Promise), ImportError> {
+    let (printed, said) = probe(path, tools, &["packet=pts_time,flags", "-of", "csv=p=0"])?;
+    let packets = || printed.lines().filter_map(|line| line.split_once(','));
+    let (hidden, shown): (Vec<_>, Vec<_>) = packets().partition(|(_, flags)| flags.contains('D'));
     let mut seconds: Vec<f64> =
-        shown.filter_map(|(time, _)| time.parse().ok()).filter(|s: &f64| s.is_finite()).collect();
+        shown.iter().filter_map(|(time, _)| time.parse().ok()).filter(|s: &f64| s.is_finite()).collect();
     seconds.sort_by(f64::total_cmp);
     let first = seconds.first().copied().unwrap_or(0.0);
-    Ok(seconds.iter().map(|time| start.offset_ns(((time - first) * 1e9).round() as i64)).collect())
+    let times = seconds.iter().map(|time| start.offset_ns(((time - first) * 1e9).round() as i64)).collect();
+    let counted: Option<u64> = stream.nb_frames.as_ref().and_then(|text| text.parse().ok());
+    let frames = counted.map(|frames| frames.saturating_sub(hidden.len() as u64));
+    Ok((times, Promise { frames, seconds: stream.seconds(), complained: !said.trim().is_empty() }))
 }
 
-fn probe(path: &Path, tools: &VideoTools, entries: &[&str]) -> Result<String, ImportError> {
+/// What `ffprobe` answers, and what it complains of.
+fn probe(path: &Path, tools: &VideoTools, entries: &[&str]) -> Result<(String, String), ImportError> {
     let mut command = Command::new(&tools.ffprobe);
     command.args(["-v", "error", "-select_streams", "v:0", "-show_entries"]).args(entries).arg(url(path));
     let mut child = start(&mut command, &tools.ffprobe)?;
@@ -209,7 +299,17 @@ fn probe(path: &Path, tools: &VideoTools, entries: &[&str]) -> Result<String, Im
     let answer = child.stdout.take().map(|stdout| printed(stdout, MAX_PRINTED_BYTES)).unwrap_or_default();
     let status = child.wait().map_err(|error| ImportError::io(path, "look into", error))?;
     let said = complaints.and_then(|thread| thread.join().ok()).unwrap_or_default();
-    if status.success() { Ok(answer) } else { Err(ImportError::recording(path, format!("ffprobe: {}", said.trim()))) }
+    if status.success() {
+        return Ok((answer, said));
+    }
+    let remedy = "it is no video, or cut before its index: import a whole copy of the file";
+    Err(ImportError::recording(path, format!("ffprobe: {}; {remedy}", first_lines(&said))))
+}
+
+/// Enough of what a program says to know why.
+fn first_lines(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).collect();
+    lines.join("; ").chars().take(300).collect()
 }
 
 fn decode(path: &Path, format: PixelFormat, tools: &VideoTools) -> Result<Child, ImportError> {

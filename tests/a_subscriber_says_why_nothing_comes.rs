@@ -1,0 +1,179 @@
+//! `segfuse subscribe` without masks, or with those of two publishers: a line a second, the totals, and the reason.
+
+#![cfg(feature = "zenoh")]
+
+mod publishing;
+mod support;
+
+use publishing::{config, listening, perception, publish, publisher, wait_for};
+use segfuse::sink::zenoh::{Config, ZenohSink};
+use serde_json::Value;
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+use support::segfuse;
+
+/// A port that nobody listens on just now.
+fn silent_endpoint() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    format!("tcp/{}", listener.local_addr().expect("an address"))
+}
+
+fn subscribe(options: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_segfuse"));
+    command.arg("subscribe").args(options).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("the program starts")
+}
+
+fn ended(child: Child) -> (Output, String, String) {
+    let output = child.wait_with_output().expect("the subscriber ends");
+    let [said, told] = [&output.stdout, &output.stderr].map(|text| String::from_utf8(text.clone()).expect("UTF-8"));
+    (output, said, told)
+}
+
+fn objects(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()));
+}
+
+#[test]
+fn without_a_publisher_there_is_a_line_a_second_and_the_totals() {
+    let endpoint = silent_endpoint();
+    let (output, said, told) = ended(subscribe(&["--connect", &endpoint, "--seconds", "3.6", "--json"]));
+    assert!(output.status.success(), "{told}");
+    let lines = objects(&said);
+    assert_eq!(lines.len(), 4, "{said}");
+    assert!(lines[..3].iter().all(|line| line["connected"] == false && line["publishers"] == 0), "{said}");
+    assert!(lines[..3].iter().all(|line| line["rate_hz"] == 0.0 && line["received"] == 0), "{said}");
+    assert!(lines[3]["worst_age_ms"].is_null() && lines[3]["received"] == 0 && lines[3]["gaps"] == 0, "{said}");
+
+    let (_, said, told) = ended(subscribe(&["--connect", &endpoint, "--seconds", "1.5"]));
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    assert!(lines[0].starts_with("waiting: ") && lines[0].contains(&endpoint), "{said}");
+    assert!(lines[1].starts_with("received 0 masks"), "{said}");
+    assert!(told.contains("nobody answers") || told.is_empty(), "{told}");
+}
+
+#[test]
+fn an_interrupt_ends_the_wait_for_a_publisher_with_the_totals() {
+    let waiting = subscribe(&["--connect", &silent_endpoint(), "--json"]);
+    std::thread::sleep(Duration::from_millis(1500));
+    signal(&waiting, "-INT");
+    let (output, said, _) = ended(waiting);
+    assert_eq!(output.status.code(), Some(130));
+    assert!(objects(&said).last().is_some_and(|totals| totals["worst_age_ms"].is_null()), "{said}");
+}
+
+#[test]
+fn too_few_masks_are_a_failure_that_says_why() {
+    let endpoint = silent_endpoint();
+    let (output, _, told) = ended(subscribe(&["--connect", &endpoint, "--seconds", "0.5", "--count", "3"]));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told.contains("none of 3 masks") && told.contains(&endpoint), "{told}");
+}
+
+#[test]
+fn log_lines_of_zenoh_and_places_in_source_code_stay_away() {
+    let endpoint = silent_endpoint();
+    let arguments = ["--connect", &endpoint, "--seconds", "5"];
+    for format in ["text", "json"] {
+        let (_, _, told) = ended(subscribe(&[&arguments[..], &["--log-format", format, "--log", "debug"]].concat()));
+        assert!(told.contains("nobody answers") && told.contains(&endpoint), "{format}: {told}");
+        assert!(!told.contains("Unable to connect") && !told.contains(".rs"), "{format}: {told}");
+    }
+    let (_, _, told) = ended(subscribe(&[&arguments[..], &["--log", "zenoh=warn"]].concat()));
+    assert!(told.contains("Unable to connect") && !told.contains(".rs"), "asked for by name: {told}");
+}
+
+/// A publisher of `vehicle`.
+fn vehicle(vehicle: &str) -> ZenohSink {
+    publisher(&Config { vehicle: vehicle.into(), session: listening("tcp/127.0.0.1:0"), ..config(true) })
+}
+
+#[test]
+fn a_publisher_of_another_vehicle_is_named_with_the_option_that_listens_to_it() {
+    let sink = vehicle("bus-7");
+    let connect = ["--connect", &sink.endpoints()[0], "--seconds", "1.5"];
+    let (_, said, _) = ended(subscribe(&connect));
+    assert!(said.contains("no publisher of 'segfuse/vehicle/front/mask'"), "{said}");
+    assert!(said.contains("heard publisher vehicle=bus-7, camera=front: use --vehicle bus-7"), "{said}");
+    let (_, said, _) = ended(subscribe(&[&connect[..], &["--json"]].concat()));
+    assert_eq!(objects(&said)[0]["elsewhere"][0]["vehicle"], "bus-7", "{said}");
+    let (output, _, told) = ended(subscribe(&[&connect[..], &["--count", "1"]].concat()));
+    assert!(output.status.code() == Some(1) && told.contains("use --vehicle bus-7"), "{told}");
+}
+
+#[test]
+fn two_publishers_of_one_key_are_two_publishers_and_no_restarts() {
+    let mut sinks = [publisher(&config(true)), publisher(&config(true))];
+    let endpoints: Vec<String> = sinks.iter().map(|sink| sink.endpoints()[0].clone()).collect();
+    for json in [true, false] {
+        let mut options = vec!["--connect", &endpoints[0], "--connect", &endpoints[1], "--seconds", "3"];
+        options.extend(json.then_some("--json"));
+        let mut subscriber = subscribe(&options);
+        let mut number = 0;
+        while subscriber.try_wait().expect("it runs").is_none() {
+            for sink in &mut sinks {
+                publish(sink, &perception(number));
+            }
+            number += 1;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let (_, said, told) = ended(subscriber);
+        let last = said.lines().last().expect("a summary");
+        if json {
+            let totals = &objects(&said)[said.lines().count() - 1];
+            assert!(totals["received"].as_u64() > Some(20), "{said}");
+            for (key, expected) in [("restarts", 0), ("gaps", 0), ("missed", 0), ("publishers", 2)] {
+                assert_eq!(totals[key], expected, "{key}: {said}");
+            }
+        } else {
+            assert!(said.contains("publishers 2"), "{said}");
+            assert!(last.contains("0 missed in 0 gaps") && last.contains("at most 2 publishers"), "{said}");
+        }
+        assert_eq!(told.matches("several publishers use 'segfuse/vehicle/front/mask'").count(), 1, "{told}");
+        assert!(told.contains("--vehicle"), "{told}");
+    }
+}
+
+#[test]
+fn a_publisher_that_connects_to_a_listening_subscriber_is_heard() {
+    let endpoint = silent_endpoint();
+    let listening_subscriber = subscribe(&["--listen", &endpoint, "--seconds", "30", "--count", "3"]);
+    let mut sink = publisher(&Config {
+        session: segfuse::wire::session::Config {
+            connect: Some(vec![endpoint]),
+            listen: Some(Vec::new()),
+            ..Default::default()
+        },
+        ..config(false)
+    });
+    wait_for("the subscription", || sink.has_subscriber());
+    (0..3).for_each(|number| publish(&mut sink, &perception(number)));
+    let (output, said, told) = ended(listening_subscriber);
+    assert!(output.status.success(), "{said}{told}");
+}
+
+#[test]
+fn a_folder_that_masks_cannot_be_saved_in_is_told_before_any_is_awaited() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("taken");
+    std::fs::write(&file, "not a folder").expect("written");
+    let below = file.join("masks");
+    for (path, status, told) in [(&file, 2, "not a folder"), (&below, 1, "cannot be made")] {
+        let path = path.to_string_lossy();
+        let output = segfuse(&["subscribe", "--connect", &silent_endpoint(), "--seconds", "3", "--save", &path]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{errors}");
+        assert!(errors.contains(told) && errors.contains(&*path), "{errors}");
+    }
+    let sound = folder.path().join("new/masks");
+    let arguments = ["subscribe", "--connect", &silent_endpoint(), "--seconds", "0", "--save"];
+    let output = segfuse(&[&arguments[..], &[&sound.to_string_lossy()]].concat());
+    assert!(output.status.success() && sound.read_dir().is_ok_and(|mut files| files.next().is_none()));
+}
