@@ -6,12 +6,14 @@ use support::{segfuse, segfuse_ok};
 
 #[test]
 fn every_command_shows_an_example() {
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 11] = [
         &["demo"],
         &["replay"],
         &["evaluate"],
         &["subscribe"],
         &["render"],
+        &["network", "import"],
+        &["network", "check"],
         &["trip", "import"],
         &["trip", "info"],
         &["trip", "export"],

@@ -62,6 +62,20 @@ impl OnnxRuntime {
         Ok(Box::new(OnnxRuntimeSession { session, shape: graph.input }))
     }
 
+    /// Runs an ONNX file whose outputs are lists of int64.
+    pub(super) fn whole_numbers(&self, onnx: &[u8], shape: [usize; 4]) -> Result<Vec<Vec<i64>>, String> {
+        let words = |error: ort::Error| error.to_string();
+        let mut session = self.build(onnx).map_err(words)?;
+        let zeros = vec![0.0_f32; shape.iter().product()];
+        let tensor = TensorRef::from_array_view((shape, &zeros[..])).map_err(words)?;
+        let answers = session.run(ort::inputs![tensor]).map_err(words)?;
+        let numbers = |index: usize| {
+            let (_, numbers) = answers[index].try_extract_tensor::<i64>().map_err(words)?;
+            Ok(numbers.to_vec())
+        };
+        (0..answers.len()).map(numbers).collect()
+    }
+
     /// Threads that wait by spinning would take the cores from the pipeline's other work.
     fn build(&self, bytes: &[u8]) -> ort::Result<OrtSession> {
         let builder = OrtSession::builder(&self.environment)?;
