@@ -575,6 +575,7 @@ fn no_output_overwrites_an_input_or_another_output() {
     let files = Files::new();
     let trip = files.trip();
     let (run, other) = (files.path("run.mcap"), files.path("other.mcap"));
+    let (both, both_too) = (files.path("both"), files.path("./both/"));
     segfuse_ok(&["replay", &trip, "--engine", "rten", "--out", &run]);
     let before = std::fs::read(&run).expect("the run");
     let scene = files.write("scene.toml", "seconds = 0.2\n");
@@ -599,8 +600,33 @@ fn no_output_overwrites_an_input_or_another_output() {
             status: 2,
             told: &["other.mcap", "two outputs"],
         },
+        Case {
+            what: "masks and labels into one folder",
+            arguments: vec!["trip", "export", &run, "--masks", &both, "--labels", &both_too],
+            status: 2,
+            told: &["both", "two outputs"],
+        },
     ]);
     assert!(std::fs::read(&run).expect("the run") == before, "the run was overwritten");
+}
+
+#[test]
+fn no_output_overwrites_a_file_in_a_folder_that_is_an_input() {
+    let files = Files::new();
+    let folder = files.path("pictures");
+    std::fs::create_dir(&folder).expect("room");
+    let picture = files.path("pictures/a.png");
+    image::GrayImage::from_pixel(8, 8, image::Luma([7])).save(&picture).expect("room");
+    let before = std::fs::read(&picture).expect("the picture");
+    let evaluate = ["evaluate", "--predictions", &folder, "--truth", &folder, "--classes", "cityscapes"];
+    let with = |option| [&evaluate[..], &[option, &picture]].concat();
+    let import = vec!["trip", "import", "--images", &folder, "--rate", "5", "--out", &picture];
+    check(&[
+        Case { what: "import", arguments: import, status: 2, told: &["a.png", "would be overwritten"] },
+        Case { what: "figures", arguments: with("--json"), status: 2, told: &["a.png", "would be overwritten"] },
+        Case { what: "report", arguments: with("--html"), status: 2, told: &["a.png", "would be overwritten"] },
+    ]);
+    assert!(std::fs::read(&picture).expect("the picture") == before, "the picture was overwritten");
 }
 
 #[test]

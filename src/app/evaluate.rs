@@ -41,9 +41,9 @@ pub struct Arguments {
     /// Classes to score in: a built-in table or a .toml file [default: the labels' own].
     #[arg(long, value_name = "TABLE", value_parser = table_name)]
     pub classes: Option<String>,
-    /// Folders only: what the predictions' ids mean.
-    #[arg(long, value_name = "TABLE", default_value = "cityscapes", value_parser = table_name)]
-    pub prediction_classes: String,
+    /// Folders only: what the predictions' ids mean [default: cityscapes].
+    #[arg(long, value_name = "TABLE", requires = "predictions", value_parser = table_name)]
+    pub prediction_classes: Option<String>,
     /// Write every figure as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -64,22 +64,26 @@ fn shown_frames(text: &str) -> Result<usize, String> {
 /// Evaluates; prints the table.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let config = Config { shown_frames: arguments.shown_frames, ..Config::default() };
-    let inputs: Vec<&Path> = arguments.run.as_deref().into_iter().collect();
+    let inputs = [&arguments.run, &arguments.predictions, &arguments.truth, &arguments.images];
+    let inputs: Vec<&Path> = inputs.into_iter().filter_map(Option::as_deref).collect();
     keep_apart(&inputs, &[arguments.json.as_deref(), arguments.html.as_deref()])?;
-    let (evaluation, context) = match &arguments.run {
-        Some(trip) => of_trip(trip, arguments.classes.as_deref(), &config, session)?,
-        None => of_folders(arguments, &config, session)?,
+    let evaluated = match &arguments.run {
+        Some(trip) => of_trip(trip, arguments.classes.as_deref(), &config, session),
+        None => of_folders(arguments, &config, session),
     };
+    // What was stopped before its first mask has nothing to evaluate, which is no fault of the trip.
     if session.interrupt.asked() {
         return print(&"interrupted: no figures, for they would be of a part");
     }
+    let (evaluation, context) = evaluated?;
+    // First of all the table: an evaluation may take long, and a file may not be to be had.
+    print(&evaluation)?;
     if let Some(path) = &arguments.json {
         write_json(path, &evaluation)?;
     }
     if let Some(path) = &arguments.html {
         report::write(path, &evaluation, &context)?;
     }
-    print(&evaluation)?;
     if evaluation.frames > 0 && evaluation.miou.is_none() {
         let table = &evaluation.class_table;
         bail!(
@@ -248,7 +252,8 @@ fn of_folders(
         truth_classes: table.name.clone(),
         images: arguments.images.clone(),
     };
-    let evaluator = Evaluator::new(table, &class_table(&arguments.prediction_classes)?, config)?;
+    let predicted = class_table(arguments.prediction_classes.as_deref().unwrap_or("cityscapes"))?;
+    let evaluator = Evaluator::new(table, &predicted, config)?;
     let progress = Progress::new("evaluate", None, session.quiet);
     let items = folders.items()?.take_while(|_| !session.interrupt.asked());
     let evaluation = evaluate(items.inspect(|_| progress.advance()), evaluator)?;

@@ -81,7 +81,8 @@ pub(super) fn example_decoder() -> Result<CanDecoder, CanError> {
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let (sources, mut metadata) = open(arguments)?;
     let decoder = decoder(arguments, &mut metadata)?;
-    let inputs = [&arguments.video, &arguments.candump, &arguments.dbc].into_iter().filter_map(Option::as_deref);
+    let Arguments { images, labels, video, comma2k19, candump, dbc, .. } = arguments;
+    let inputs = [images, labels, video, comma2k19, candump, dbc].into_iter().filter_map(Option::as_deref);
     keep_apart(&inputs.collect::<Vec<_>>(), &[Some(&arguments.out)])?;
     let merged = Merged::new(sources);
     let frames = merged.frames();
