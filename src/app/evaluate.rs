@@ -131,6 +131,10 @@ pub(super) fn of_trip(
     evaluation.network = metadata.network.as_ref().map(|network| network.name.clone());
     let mut context = context(path, &metadata);
     context.zero = Some(zero);
+    if let Some(source) = ended.as_ref().and_then(|ended| ended.source).filter(|source| !source.is_whole()) {
+        tracing::warn!("{}: the run was made from a trip that is not whole: {source}", path.display());
+        context.facts.push(("made from".to_owned(), format!("a trip that is not whole: {source}")));
+    }
     if let Some(ended) = ended.filter(|ended| !ended.is_whole()) {
         tracing::warn!("{}: the run was not complete: {ended}", path.display());
         context.facts.push(("run".to_owned(), ended.to_string()));
