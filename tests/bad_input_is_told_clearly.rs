@@ -647,3 +647,94 @@ fn a_log_that_is_cut_at_its_start_is_imported_and_what_is_refused_is_told() {
     assert!(said.contains("/vehicle/can") && said.contains("1 items skipped"), "{said}");
     assert!(told.contains("bad_checksum=1"), "{told}");
 }
+
+#[test]
+#[cfg(unix)]
+fn outputs_that_cannot_be_written_are_refused_before_the_work_and_nothing_is_changed() {
+    let files = Files::new();
+    let trip = files.trip();
+    let (run, folder, kept) = (files.path("run.mcap"), files.path("folder"), files.write("kept.json", "kept"));
+    std::fs::create_dir(&folder).expect("a folder");
+    let link = files.path("link.mcap");
+    std::os::unix::fs::symlink("/dev/null", &link).expect("a link");
+    let replay = |more: &[&'static str]| [&["replay", "TRIP"], more].concat();
+    let cases = [
+        (replay(&["--out", "RUN", "--summary", "/nosuch/x.json"]), 1, ["--summary", "/nosuch/x.json"]),
+        (replay(&["--out", "RUN", "--summary", "FOLDER"]), 1, ["--summary", "directory"]),
+        (replay(&["--summary", "KEPT", "--overlay", "/nosuch/x.png"]), 1, ["--overlay", "/nosuch/x.png"]),
+        (replay(&["--summary", "KEPT", "--out", "/nosuch/x.mcap"]), 1, ["--out", "/nosuch/x.mcap"]),
+        (replay(&["--summary", "KEPT", "--out", "/dev/null"]), 2, ["/dev/null", "regular file"]),
+        (replay(&["--summary", "KEPT", "--out", "LINK"]), 2, ["link.mcap", "regular file"]),
+    ];
+    for (arguments, status, told) in &cases {
+        let named = |word: &&'static str| match *word {
+            "TRIP" => trip.clone(),
+            "RUN" => run.clone(),
+            "FOLDER" => folder.clone(),
+            "KEPT" => kept.clone(),
+            "LINK" => link.clone(),
+            word => word.to_owned(),
+        };
+        let arguments: Vec<String> = arguments.iter().map(named).collect();
+        let what = arguments.join(" ");
+        let arguments = arguments.iter().map(String::as_str).collect();
+        check(&[Case { what: &what, arguments, status: *status, told }]);
+    }
+    assert_eq!(std::fs::read_to_string(&kept).expect("still there"), "kept");
+    assert!(!Path::new(&run).exists(), "refused before the recording was begun");
+    let left = std::fs::read_dir(files.folder.path()).expect("a folder").count();
+    assert_eq!(left, 4, "the drive, the folder, the kept file and the link: a probe leaves nothing behind");
+}
+
+/// Runs a replay with one variable set.
+fn with_variable(arguments: &[&str], name: &str, value: &str) -> std::process::Output {
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_segfuse"));
+    program.args(arguments).arg("--quiet").env(name, value).output().expect("it starts")
+}
+
+#[test]
+fn an_mp4_without_ffmpeg_is_refused_without_a_word_of_another_format() {
+    let files = Files::new();
+    let (trip, video) = (files.trip(), files.path("v.mp4"));
+    let output = with_variable(&["replay", &trip, "--overlay", &video], "PATH", "/nosuch");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("needs ffmpeg") && !errors.contains("instead of a video"), "{errors}");
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set_and_a_wrong_one_is_named() {
+    let files = Files::new();
+    let trip = files.trip();
+    let replay = ["replay", &trip, "--until", "0.1"];
+    let output = with_variable(&replay, "ORT_DYLIB_PATH", "");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = with_variable(&replay, "ORT_DYLIB_PATH", "/nosuch.so");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && errors.contains("named by the variable ORT_DYLIB_PATH"), "{errors}");
+    check(&[Case {
+        what: "option",
+        arguments: [&replay[..], &["--onnxruntime-library", "/nosuch.so"]].concat(),
+        status: 1,
+        told: &["/nosuch.so", "named by --onnxruntime-library"],
+    }]);
+}
+
+#[test]
+fn options_that_would_do_nothing_are_refused_and_a_wrong_table_names_its_option() {
+    let files = Files::new();
+    let trip = files.trip();
+    let plain = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/networks/plain.onnx");
+    let await_without = ["replay", &trip, "--await-subscriber", "1"];
+    let await_never = [&await_without[..], &["--realtime", "--no-publish"]].concat();
+    check(&[
+        Case { what: "await", arguments: await_without.into(), status: 2, told: &["--await-subscriber", "--publish"] },
+        Case { what: "await", arguments: await_never, status: 2, told: &["--await-subscriber", "--publish"] },
+        Case {
+            what: "wrong table",
+            arguments: vec!["replay", &trip, "--engine", "rten", "--network", plain, "--network-classes", "camvid"],
+            status: 1,
+            told: &["--network-classes", "11"],
+        },
+    ]);
+}

@@ -8,6 +8,7 @@ use crate::perceive::Schedule;
 use crate::source::synthetic;
 use crate::wire;
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -42,6 +43,14 @@ impl NetworkArguments {
     }
 }
 
+/// The variable that names onnxruntime's library. Empty, it counts as not set.
+const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// Takes an empty path, which clap's own parser refuses: [`RuntimeArguments::library`] leaves it out.
+fn library() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
 /// What computes a network.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
@@ -50,7 +59,7 @@ pub struct RuntimeArguments {
     #[arg(long, value_name = "auto|rten|onnxruntime")]
     pub engine: Option<RuntimeChoice>,
     /// libonnxruntime.so, if it is not on the library path.
-    #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
+    #[arg(long, value_name = "FILE", env = LIBRARY_VARIABLE, value_parser = library())]
     pub onnxruntime_library: Option<PathBuf>,
     /// Threads of the runtime, 1 to 256; masks are the same for any number [default: every core].
     #[arg(long, value_name = "N", value_parser = threads)]
@@ -58,11 +67,22 @@ pub struct RuntimeArguments {
 }
 
 impl RuntimeArguments {
+    fn library(&self) -> Option<&Path> {
+        self.onnxruntime_library.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// Who named the library, for messages; `None`: neither an option nor the variable did.
+    pub(super) fn library_origin(&self) -> Option<&'static str> {
+        let library = self.library()?;
+        let is_variable = std::env::var_os(LIBRARY_VARIABLE).is_some_and(|path| path == library);
+        Some(if is_variable { "named by the variable ORT_DYLIB_PATH" } else { "named by --onnxruntime-library" })
+    }
+
     /// What was given, and what was `configured` for the rest.
     pub(super) fn over(&self, configured: &cpu::Config) -> cpu::Config {
         cpu::Config {
             runtime: self.engine.unwrap_or(configured.runtime),
-            onnxruntime_library: self.onnxruntime_library.as_ref().or(configured.onnxruntime_library.as_ref()).cloned(),
+            onnxruntime_library: self.library().or(configured.onnxruntime_library.as_deref()).map(Path::to_owned),
             threads: self.threads.or(configured.threads),
         }
     }

@@ -3,6 +3,7 @@
 use super::Misuse;
 use super::arguments::table_name;
 use super::output::{keep_apart, print, write_json};
+use super::outputs::check_outputs;
 use super::progress::Progress;
 use super::session::Session;
 use crate::data::{ClassTable, Perception, Stamp};
@@ -66,7 +67,9 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let config = Config { shown_frames: arguments.shown_frames, ..Config::default() };
     let inputs = [&arguments.run, &arguments.predictions, &arguments.truth, &arguments.images];
     let inputs: Vec<&Path> = inputs.into_iter().filter_map(Option::as_deref).collect();
-    keep_apart(&inputs, &[arguments.json.as_deref(), arguments.html.as_deref()])?;
+    let (json, html) = (arguments.json.as_deref(), arguments.html.as_deref());
+    keep_apart(&inputs, &[json, html])?;
+    check_outputs(&[("--json", json), ("--html", html)])?;
     let evaluated = match &arguments.run {
         Some(trip) => of_trip(trip, arguments.classes.as_deref(), &config, session),
         None => of_folders(arguments, &config, session),
@@ -76,7 +79,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
         return print(&"interrupted: no figures, for they would be of a part");
     }
     let (evaluation, context) = evaluated?;
-    // First of all the table: an evaluation may take long, and a file may not be to be had.
+    // First of all the table: an evaluation may take long, and a disk may be full by now.
     print(&evaluation)?;
     if let Some(path) = &arguments.json {
         write_json(path, &evaluation)?;
@@ -135,6 +138,10 @@ pub(super) fn of_trip(
     evaluation.network = metadata.network.as_ref().map(|network| network.name.clone());
     let mut context = context(path, &metadata);
     context.zero = Some(zero);
+    if let Some(source) = ended.as_ref().and_then(|ended| ended.source).filter(|source| !source.is_whole()) {
+        tracing::warn!("{}: the run was made from a trip that is not whole: {source}", path.display());
+        context.facts.push(("made from".to_owned(), format!("a trip that is not whole: {source}")));
+    }
     if let Some(ended) = ended.filter(|ended| !ended.is_whole()) {
         tracing::warn!("{}: the run was not complete: {ended}", path.display());
         context.facts.push(("run".to_owned(), ended.to_string()));

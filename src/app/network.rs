@@ -53,5 +53,11 @@ pub(super) fn engine(
     arguments: &NetworkArguments,
     config: &Config,
 ) -> Result<CpuEngine, EngineError> {
-    CpuEngine::new(network, &arguments.runtime.over(&config.engine))
+    let runtime = &arguments.runtime;
+    CpuEngine::new(network, &runtime.over(&config.engine)).map_err(|error| match (error, runtime.library_origin()) {
+        (EngineError::Unavailable { runtime, reason }, Some(origin)) => {
+            EngineError::Unavailable { runtime, reason: format!("{reason} ({origin})") }
+        }
+        (error, _) => error,
+    })
 }

@@ -10,6 +10,8 @@ use crate::subscribe::SubscribeError;
 use crate::wire::session::SessionError;
 use std::time::Duration;
 
+/// How long a subscriber is awaited unless it is said.
+const AWAITED_S: f64 = 3.0;
 /// How often the wait for a subscriber looks.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -31,7 +33,7 @@ impl Publishing {
         let key = format!("{}/{}/{}/mask", options.prefix, options.vehicle, options.camera);
         tracing::info!(%key, endpoints = ?sink.endpoints(), "publishing");
         let publishing = Self { sink };
-        publishing.await_subscriber(arguments.await_subscriber, session);
+        publishing.await_subscriber(arguments.await_subscriber.unwrap_or(AWAITED_S), session);
         Ok(publishing)
     }
 

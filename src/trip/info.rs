@@ -316,6 +316,8 @@ impl fmt::Display for TripInfo {
         writeln!(f, "file         {} ({:.1} MB)", self.path, self.bytes as f64 / 1e6)?;
         writeln!(f, "condition    {}", self.condition)?;
         self.ended.as_ref().map_or(Ok(()), |ended| writeln!(f, "recording    {ended}"))?;
+        let source = self.ended.as_ref().and_then(|ended| ended.source).filter(|source| !source.is_whole());
+        source.map_or(Ok(()), |source| writeln!(f, "made from    a trip that is not whole: {source}"))?;
         let (duration_s, start_s, zero_s) = (self.duration_s, self.start_s, self.zero_s);
         writeln!(f, "time         {duration_s:.3} s from {start_s:.3} s; --from and --until count from {zero_s:.3} s")?;
         self.fmt_camera(f)?;

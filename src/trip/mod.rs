@@ -32,7 +32,7 @@ mod summary;
 mod writer;
 mod zero;
 
-pub use ending::RecordedEnding;
+pub use ending::{RecordedEnding, SourceCondition};
 pub use export::{ExportReport, Selection, export, export_states, export_until, read_label_png, write_label_png};
 pub use info::{Condition, ImageInfo, ImageKind, TopicInfo, TripInfo, info};
 pub use label_png::encode_label_png;

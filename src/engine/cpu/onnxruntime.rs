@@ -19,8 +19,8 @@ use std::sync::{Mutex, PoisonError};
 const NAME: &str = "onnxruntime";
 /// Its file name, which the loader looks for; or this with `.1` behind it.
 pub(super) const LIBRARY: &str = "libonnxruntime.so";
-const REMEDY: &str =
-    "install onnxruntime 1.17 or newer and name its libonnxruntime.so as `onnxruntime_library`, or choose rten";
+const REMEDY: &str = "install onnxruntime 1.17 or newer and name its libonnxruntime.so (option --onnxruntime-library, variable ORT_DYLIB_PATH, \
+     or engine.onnxruntime_library in a configuration), or choose rten";
 
 /// What the library's own one-per-process rule forces on its users: it is loaded once, its
 /// environment can be made once, and both stay for the life of the process.
