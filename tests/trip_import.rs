@@ -133,7 +133,8 @@ fn a_candump_log_keeps_its_unix_time_and_is_put_in_order() {
     assert_eq!((mapping.at.ns(), mapping.unix_ns), (500, 1_436_509_052_249_000_000));
     let metadata = source.metadata();
     let (events, problems) = import(&mut source, &metadata);
-    assert!(problems.len() == 1 && problems[0].contains("drive.log:3"), "{problems:?}");
+    assert!(problems.len() == 2 && problems[0].contains("drive.log:3"), "{problems:?}");
+    assert!(problems[1].contains("drive.log:4: a remote frame"), "{problems:?}");
     let frames: Vec<_> = events
         .iter()
         .map(|event| match event {
