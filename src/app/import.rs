@@ -84,7 +84,8 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let inputs = [&arguments.video, &arguments.candump, &arguments.dbc].into_iter().filter_map(Option::as_deref);
     keep_apart(&inputs.collect::<Vec<_>>(), &[Some(&arguments.out)])?;
     if session.interrupt.asked() {
-        return interrupted_before_anything(&arguments.out);
+        tell_nothing_came(&arguments.out);
+        return Ok(());
     }
     let merged = Merged::new(sources);
     let frames = merged.frames();
@@ -116,7 +117,8 @@ fn conclude(
     let empty = !report.summary.messages.keys().any(|topic| *topic != "/camera/lost" && holds(topic));
     if empty && cut.is_none() && session.interrupt.asked() {
         remove(&arguments.out)?;
-        return interrupted_before_anything(&arguments.out);
+        tell_nothing_came(&arguments.out);
+        return Ok(());
     }
     if !empty || cut.is_some() || arguments.json {
         print(&account(arguments, report)?)?;
@@ -134,10 +136,9 @@ fn conclude(
     Ok(())
 }
 
-/// Ends with the exit status of an interrupt and not as a recording that holds nothing.
-fn interrupted_before_anything(out: &Path) -> anyhow::Result<()> {
+/// An interrupt, and not a recording that holds nothing: the exit status is that of an interrupt.
+fn tell_nothing_came(out: &Path) {
     eprintln!("interrupted before anything was imported: {} is not written", out.display());
-    Ok(())
 }
 
 /// Removes a trip without content; a pipe or a device stays.
