@@ -45,7 +45,9 @@ fn a_run_that_came_to_its_end_without_some_frames_is_not_called_complete() {
     let run = folder.path().join("run.mcap");
     let mut writer = TripWriter::create(&run, &metadata(), &config()).expect("writable");
     for (events, frame, perception) in (0..10).map(step) {
-        events.iter().for_each(|event| writer.write_event(event).expect("small"));
+        for event in &events {
+            writer.write_event(event).expect("small");
+        }
         writer.write_perception(frame.frame.arrival, &perception).expect("small");
     }
     writer.note_ending(&Ending::Complete, Some(14));
