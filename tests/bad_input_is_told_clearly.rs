@@ -94,6 +94,7 @@ fn networks_that_cannot_be_used() {
         ("a changed file", folder("changed"), 1, &["changed", "head.onnx", "SHA-256"]),
         ("a wrong class count", folder("camvid"), 1, &["camvid", "11", "19"]),
         ("an unknown key", folder("extra"), 1, &["extra", "colour"]),
+        ("a folder of something else", folder("."), 1, &["model.toml", "segfuse network import"]),
     ] {
         let arguments = replay(&network);
         check(&[Case { what, arguments: arguments.iter().map(String::as_str).collect(), status, told }]);
@@ -187,10 +188,21 @@ fn trips_that_cannot_be_used() {
     let text = files.write("text.mcap", "this is text, and long enough to hold a magic number");
     let empty = files.write("empty.mcap", "");
     let log = files.write("can.log", "(1436509052.249713) vcan0 044#2A366C2BBA\n");
-    let blind = files.path("blind.mcap");
+    let (blind, nowhere) = (files.path("blind.mcap"), files.path("nosuch/x.mcap"));
     segfuse_ok(&["trip", "import", "--candump", &log, "--out", &blind]);
     check(&[
-        Case { what: "missing", arguments: vec!["replay", "nowhere.mcap"], status: 1, told: &["nowhere.mcap"] },
+        Case {
+            what: "missing",
+            arguments: vec!["replay", "nowhere.mcap"],
+            status: 1,
+            told: &["nowhere.mcap", "look at the path"],
+        },
+        Case {
+            what: "no folder to write in",
+            arguments: vec!["render", "--seconds", "0.1", "--out", &nowhere],
+            status: 1,
+            told: &["x.mcap", "make its folder first"],
+        },
         Case { what: "text", arguments: vec!["trip", "info", &text], status: 1, told: &["text.mcap"] },
         Case { what: "empty", arguments: vec!["replay", &empty], status: 1, told: &["empty.mcap"] },
         Case {
@@ -466,6 +478,7 @@ fn values_outside_their_range_are_refused_before_anything_is_read() {
     cases.push(("size", render("--size", "0x5"), &["--size", "1x1"]));
     cases.push(("size", render("--size", "20000x2"), &["--size", "16384"]));
     cases.push(("size", render("--size", "16000x16000"), &["--size", "7680x4320"]));
+    cases.push(("columns", render("--size", "9999x1"), &["--size", "7680x4320"]));
     cases.push(("size", render("--size", "640"), &["--size", "WIDTHxHEIGHT"]));
     cases.push(("no frame", ["render", "--fps", "0.1", "--seconds", "1", "--out", "x.mcap"].to_vec(), &["frames"]));
     cases.push(("shown frames", ["evaluate", "nowhere.mcap", "--shown-frames", "65"].to_vec(), &["0 to 64"]));
@@ -737,4 +750,30 @@ fn options_that_would_do_nothing_are_refused_and_a_wrong_table_names_its_option(
             told: &["--network-classes", "11"],
         },
     ]);
+}
+
+#[test]
+fn remote_frames_of_a_log_are_counted_as_error_frames_are() {
+    let files = Files::new();
+    let log =
+        files.write("can.log", "(1.0) can0 123#11\n(1.1) can0 123#R\n(1.2) can0 20000004#00\n(1.3) can0 123#R8\n");
+    let told = segfuse_ok(&["trip", "import", "--candump", &log, "--out", &files.path("out.mcap")]);
+    assert!(told.contains("3 items skipped") && told.contains("can.log:2: a remote frame"), "{told}");
+}
+
+#[test]
+fn labels_that_are_all_refused_are_a_failure_and_each_reason_is_told_once() {
+    let files = Files::new();
+    for name in ["000", "001"] {
+        files.write(&format!("pictures/{name}.png"), picture(image::ImageFormat::Png));
+        files.write(&format!("labels/{name}.png"), picture(image::ImageFormat::Png));
+    }
+    let (pictures, labels, out) = (files.path("pictures"), files.path("labels"), files.path("out.mcap"));
+    let labelled = ["--labels", &labels, "--label-classes", "camvid"];
+    let arguments = [&["trip", "import", "--images", &pictures, "--rate", "10", "--out", &out], &labelled[..]].concat();
+    let output = segfuse(&arguments);
+    let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{said}{told}");
+    assert!(said.contains("2 items skipped") && told.contains("none of the labels"), "{said}{told}");
+    assert_eq!((said.to_string() + &told).matches("labels/001.png").count(), 1, "{said}{told}");
 }

@@ -205,8 +205,9 @@ fn drive_fps(text: &str) -> Result<f64, String> {
 
 fn drive_size(text: &str) -> Result<Size, String> {
     let size: Size = text.parse()?;
-    let (pixels, most) = (size.pixels(), synthetic::MAX_SIZE);
-    if pixels <= most.pixels() { Ok(size) } else { Err(format!("{size} is more than the {most} that are rendered")) }
+    let most = synthetic::MAX_SIZE;
+    let fits = size.width <= most.width && size.height <= most.height;
+    if fits { Ok(size) } else { Err(format!("{size} is more than the {most} that are rendered")) }
 }
 
 /// Reads a number of a range; what is not a number is not in it either.

@@ -114,6 +114,12 @@ impl Network {
     /// Opens a network folder.
     pub fn from_folder(folder: &Path) -> Result<Self, EngineError> {
         let shown = folder.display().to_string();
+        if !folder.join("model.toml").exists() {
+            return Err(refuse(
+                &shown,
+                "no network folder, for there is no model.toml in it: `segfuse network import NET.onnx --out FOLDER` makes one",
+            ));
+        }
         let manifest = read_file(&folder.join("model.toml"))?;
         let text = String::from_utf8(manifest).map_err(|_| refuse(&shown, "model.toml is not UTF-8 text"))?;
         let mut network = Self::assemble(&shown, &text, |name| read_file(&folder.join(name)))?;

@@ -131,6 +131,11 @@ impl fmt::Display for RecordedEnding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ending, frames_expected, frames_recorded, .. } = self;
         match frames_expected {
+            // A recording of a run whose trip was damaged: nobody ended it early, and still it is not whole.
+            Some(expected) if *ending == Ending::Complete && frames_recorded < expected => {
+                let missing = expected - frames_recorded;
+                write!(f, "it ran to its end, but {missing} of {expected} frames are missing")
+            }
             Some(expected) => write!(f, "{ending} ({frames_recorded} of {expected} frames)"),
             None => write!(f, "{ending} ({frames_recorded} frames)"),
         }

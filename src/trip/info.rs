@@ -142,10 +142,16 @@ const MAX_IMAGE_KINDS: usize = 16;
 
 /// Reads all of `path` and says what is in it.
 pub fn info(path: &Path) -> Result<TripInfo, TripError> {
-    let trip = Arc::new(TripFile::open(path)?);
+    info_unless(path, &|| false)
+}
+
+/// The same, asking `stopped` before each message: [`TripError::Stopped`] once it says so.
+pub fn info_unless(path: &Path, stopped: &dyn Fn() -> bool) -> Result<TripInfo, TripError> {
+    let trip = Arc::new(TripFile::open_unless(path, stopped)?);
     let mut census = Census::new(&trip);
     let mut messages = Messages::new(Arc::clone(&trip), Wanted::all(|_| true));
     loop {
+        TripError::unless(stopped)?;
         match messages.next() {
             Ok(Some(message)) => census.take(&message),
             Ok(None) => break,
