@@ -4,6 +4,7 @@ use super::arguments::PublishArguments;
 use super::replay::Arguments;
 use super::session::Session;
 use crate::clock::{MeasuringClock, MonotonicClock};
+use crate::data::Stamp;
 use crate::sink::Sink;
 use crate::sink::zenoh::{self, CongestionControl, Run, ZenohError, ZenohSink};
 use crate::subscribe::SubscribeError;
@@ -12,6 +13,9 @@ use std::time::Duration;
 
 /// How often the wait for a subscriber looks.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How long nobody more may come before the replay begins: subscribers that wait look every 250 ms.
+const SETTLING: Duration = Duration::from_millis(750);
 
 /// A replay's publisher.
 pub(super) struct Publishing {
@@ -50,8 +54,27 @@ impl Publishing {
         while !self.sink.has_subscriber() && session.clock.now() < until && !session.interrupt.asked() {
             std::thread::sleep(LOOK);
         }
-        if !self.sink.has_subscriber() {
+        if self.sink.has_subscriber() {
+            self.settle(until, session);
+        } else {
             tracing::info!("nobody subscribes yet: masks are published all the same");
+        }
+    }
+
+    /// Lets others that wait too come in: until none has connected for a while, at most `until`.
+    fn settle(&self, until: Stamp, session: &Session) {
+        let (mut here, mut last_came) = (self.sink.neighbours(), session.clock.now());
+        loop {
+            let now = session.clock.now();
+            if now >= until.min(last_came.after(SETTLING)) || session.interrupt.asked() {
+                return;
+            }
+            std::thread::sleep(LOOK);
+            let here_now = self.sink.neighbours();
+            if here_now > here {
+                last_came = now;
+            }
+            here = here_now;
         }
     }
 }

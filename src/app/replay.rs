@@ -58,7 +58,8 @@ pub struct Arguments {
     /// Do not publish.
     #[arg(long)]
     pub no_publish: bool,
-    /// When publishing, wait at most this long for a subscriber before the first frame.
+    /// When publishing, wait at most this long for subscribers before the first frame: for one, then until no other has
+    /// connected for 0.75 s.
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = seconds)]
     pub await_subscriber: f64,
     /// Start at this second of the trip, as captions and reports count them: from its first frame.

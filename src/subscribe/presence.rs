@@ -1,10 +1,11 @@
 //! Who is there: the publishers of our camera, and those of others, by their liveliness tokens.
 
-use super::{SubscribeError, outside};
+use super::{Attendance, SubscribeError, outside};
 use crate::wire::{Keys, Presence};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
+use zenoh::query::Reply;
 use zenoh::sample::{Sample, SampleKind};
 use zenoh::{Session, Wait};
 
@@ -14,21 +15,35 @@ const MAX_ALIVE: usize = 64;
 const MAX_TOKENS: usize = 256;
 const MAX_NAMED: usize = 8;
 
+/// Who is there takes no longer to tell than this, or it is not known.
+const PRESENT: Duration = Duration::from_secs(1);
+
 /// The sessions of our camera's publishers that are alive.
 #[derive(Debug, Default)]
-pub(super) struct Alive(Mutex<BTreeSet<u32>>);
+pub(super) struct Alive {
+    sessions: Mutex<BTreeSet<u32>>,
+    /// Those that were there before us.
+    earlier: OnceLock<BTreeSet<u32>>,
+}
 
 impl Alive {
     fn sessions(&self) -> MutexGuard<'_, BTreeSet<u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says once which publishers were there before us.
+    pub(super) fn were_there(&self, sessions: &BTreeSet<u32>) {
+        self.earlier.get_or_init(|| sessions.clone());
+    }
+
+    pub(super) fn attendance(&self, session: u32) -> Attendance {
+        let alive = self.sessions().contains(&session);
+        let earlier = self.earlier.get().is_some_and(|earlier| earlier.contains(&session));
+        Attendance { alive, watched: alive && !earlier }
     }
 
     pub(super) fn count(&self) -> usize {
         self.sessions().len()
-    }
-
-    pub(super) fn has(&self, session: u32) -> bool {
-        self.sessions().contains(&session)
     }
 
     fn hear(&self, sample: &Sample) {
@@ -51,6 +66,14 @@ pub(super) fn watch(
     let alive = Arc::clone(alive);
     let hear = move |sample: Sample| alive.hear(&sample);
     outside(|| session.liveliness().declare_subscriber(keys.all_alive()).history(true).callback(hear).wait())
+}
+
+/// The publishers of our camera that are there now.
+pub(super) fn present(session: &Session, keys: &Keys) -> Result<BTreeSet<u32>, SubscribeError> {
+    let replies = outside(|| session.liveliness().get(keys.all_alive()).timeout(PRESENT).wait())?;
+    let token = |reply: Reply| Presence::from_key(reply.result().ok()?.key_expr().as_str());
+    let each = std::iter::from_fn(|| replies.recv_timeout(PRESENT * 2).ok().flatten());
+    Ok(each.take(MAX_TOKENS).filter_map(token).map(|presence| presence.session).collect())
 }
 
 /// A few publishers whose vehicle, camera or prefix is another than that of `keys`, one for each camera.

@@ -98,7 +98,26 @@ pub enum SessionError {
 
 /// Opens a session. Blocks until it stands, from any thread and inside any async runtime.
 pub fn open(config: &Config, shared_memory: bool) -> Result<Session, SessionError> {
-    let zenoh_config = zenoh_config(config, shared_memory)?;
+    open_with(zenoh_config(config, shared_memory)?)
+}
+
+/// Opens a session if somebody answers at once: a single try at each endpoint, however long the file lets Zenoh try.
+/// For who tries again by itself: every failure to connect is [`SessionError::Refused`].
+pub fn open_at_once(config: &Config, shared_memory: bool) -> Result<Session, SessionError> {
+    let mut zenoh_config = zenoh_config(config, shared_memory)?;
+    let set = zenoh_config.insert_json5("connect/timeout_ms", "0");
+    set.expect("the key exists and is a number");
+    open_with(zenoh_config).map_err(|error| match error {
+        SessionError::Open { listen, connect, reason } | SessionError::Tls { listen, connect, reason }
+            if listen.is_empty() && !connect.is_empty() =>
+        {
+            SessionError::Refused { connect, reason }
+        }
+        other => other,
+    })
+}
+
+fn open_with(zenoh_config: zenoh::Config) -> Result<Session, SessionError> {
     let (listen, connect) = (endpoints(&zenoh_config, "listen"), endpoints(&zenoh_config, "connect"));
     // On a thread of its own: Zenoh's blocking calls must not run inside a caller's async runtime.
     let (sender, receiver) = mpsc::channel();
@@ -196,8 +215,17 @@ pub fn connects(config: &Config) -> Result<bool, SessionError> {
 
 /// Whether `session` is connected to anybody now.
 pub fn is_connected(session: &Session) -> bool {
-    let info = session.info();
-    info.peers_zid().wait().next().is_some() || info.routers_zid().wait().next().is_some()
+    neighbours(session) > 0
+}
+
+/// Whether `session` is connected to a router, behind which others may be.
+pub fn has_router(session: &Session) -> bool {
+    session.info().routers_zid().wait().next().is_some()
+}
+
+/// How many others `session` is connected to directly.
+pub fn neighbours(session: &Session) -> usize {
+    session.info().peers_zid().wait().count() + session.info().routers_zid().wait().count()
 }
 
 /// The endpoints configured, for messages.
