@@ -295,7 +295,7 @@ fn endpoints_that_cannot_be_used_are_named_with_a_remedy_and_soon() {
     let connecting = session::Config { connect: Some(vec![nobody.clone()]), ..listening("tcp/127.0.0.1:0") };
     let tls = "tls/127.0.0.1:0".to_owned();
     let cases = [
-        ("in use", listening(&taken_endpoint), taken_endpoint.as_str(), "tcp/127.0.0.1:0"),
+        ("in use", listening(&taken_endpoint), taken_endpoint.as_str(), "let subscribers connect to both"),
         ("refused", connecting, nobody.as_str(), "start the publisher or router"),
         ("not an endpoint", listening("127.0.0.1"), "127.0.0.1", "protocol/address"),
         ("unknown protocol", listening("carrier-pigeon/1"), "carrier-pigeon/1", "pigeon"),
