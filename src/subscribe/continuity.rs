@@ -56,8 +56,10 @@ pub(super) struct Attendance {
 impl Continuity {
     fn missed(self) -> u64 {
         match self {
-            Self::First(Beginning { missed, .. }) | Self::Joined(Beginning { missed, .. }) => missed,
-            Self::Follows { missed } | Self::Restarted { missed } => missed,
+            Self::First(Beginning { missed, .. })
+            | Self::Joined(Beginning { missed, .. })
+            | Self::Follows { missed }
+            | Self::Restarted { missed } => missed,
         }
     }
 

@@ -14,19 +14,21 @@
 //! ```
 
 mod continuity;
+mod error;
 mod inbox;
 mod presence;
 mod request;
 
 pub use crate::wire::Presence;
 pub use continuity::{Beginning, Continuity};
+pub use error::SubscribeError;
 
 use self::continuity::{Attendance, Tracker};
 use self::inbox::Inbox;
 use self::presence::Alive;
 use crate::data::{BufferPool, ClassTable, LabelMask, Plane, Stamp};
 use crate::wire::session::{self, SessionError};
-use crate::wire::{ClassesNotice, Header, Health, Keys, KeysError, MaskMessage, WireError, decode};
+use crate::wire::{ClassesNotice, Header, Health, Keys, MaskMessage, WireError, decode};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -73,56 +75,6 @@ impl Default for Config {
             shared_memory: true,
             queue: 4,
         }
-    }
-}
-
-/// Why there is no mask, or no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum SubscribeError {
-    /// No session: mend the configuration or start the publisher, then open again.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    /// A name that cannot be in a key: mend the configuration.
-    #[error(transparent)]
-    Keys(#[from] KeysError),
-    /// An option out of range: mend the configuration.
-    #[error("queue of {0} masks: expected 1 to {MAX_QUEUE}")]
-    Queue(usize),
-    /// Nothing came in time: try again; see [`Subscriber::publishers`].
-    #[error("no mask on '{key}' within {waited:?}: {publishers} publishers are alive there")]
-    Timeout {
-        /// The key listened to.
-        key: String,
-        /// How long.
-        waited: Duration,
-        /// Publishers alive.
-        publishers: usize,
-    },
-    /// Nobody answered a request in time: try again.
-    #[error("no answer from '{key}' within {waited:?}")]
-    NoAnswer {
-        /// The key asked.
-        key: String,
-        /// How long.
-        waited: Duration,
-    },
-    /// The answer cannot be read: skip it.
-    #[error("answer from '{key}': {source}")]
-    Answer {
-        /// The key asked.
-        key: String,
-        /// What is wrong with it.
-        source: WireError,
-    },
-    /// The session is closed: open again.
-    #[error("zenoh session closed: {0}")]
-    Closed(String),
-}
-
-impl SubscribeError {
-    /// Whether nobody answers at the endpoints yet: try again later.
-    pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Session(SessionError::Refused { .. }))
     }
 }
 
