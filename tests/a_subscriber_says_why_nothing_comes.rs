@@ -203,9 +203,10 @@ fn a_full_disk_ends_saving_with_the_totals_the_reason_and_no_cut_picture() {
 fn a_second_in_which_nothing_came_has_no_age() {
     let endpoint = silent_endpoint();
     let [text, json] = [&[][..], &["--json"]]
-        .map(|format| subscribe(&[&["--connect", &endpoint, "--seconds", "4"][..], format].concat()));
+        .map(|format| subscribe(&[&["--connect", &endpoint, "--seconds", "5"][..], format].concat()));
     let mut sink = publisher(&Config { session: listening(&endpoint), ..config(true) });
-    std::thread::sleep(Duration::from_millis(600));
+    wait_for("both subscribers", || sink.neighbours() == 2);
+    std::thread::sleep(Duration::from_millis(300));
     publish(&mut sink, &perception(0));
     let [(_, text, _), (_, json, _)] = [text, json].map(ended);
     let quiet: Vec<&str> = text.lines().filter(|line| line.starts_with("  0.0 masks/s")).collect();

@@ -165,24 +165,24 @@ impl Drop for Subscriber {
 impl Subscriber {
     /// Connects and listens. `now` reads this machine's monotonic clock, to say when masks arrived.
     ///
-    /// What publishers that are there already have published is not missed. Of those that appear later, all is.
+    /// What publishers that are there already have published is not missed. Of those that appear more than a second later, all is.
     pub fn open(config: &Config, now: impl Fn() -> Stamp + Send + Sync + 'static) -> Result<Self, SubscribeError> {
-        let keys = keys(config)?;
+        keys(config)?;
         let session = session::open(&session_config(config), config.shared_memory)?;
-        let subscriber = Self::listening(config, keys, session, Arc::new(now))?;
-        subscriber.alive.were_there(&presence::present(subscriber.session(), &subscriber.keys)?);
-        Ok(subscriber)
+        let alive = Alive::new(Some(now()));
+        Self::listening(config, session, alive, Arc::new(now))
     }
 
     /// As [`Subscriber::open`], but waits until somebody answers at the endpoints, trying four times a second
     /// while `keeps_waiting`; then ends with the last [`SessionError::Refused`]. If it had to wait, the publisher
-    /// found has begun meanwhile, and its masks before the first one heard are missed; found through a router, not.
+    /// found has begun meanwhile, and its masks before the first one heard are missed; found through a router or at one of
+    /// several endpoints, not.
     pub fn open_when_there(
         config: &Config,
         now: impl Fn() -> Stamp + Send + Sync + 'static,
         mut keeps_waiting: impl FnMut() -> bool,
     ) -> Result<Self, SubscribeError> {
-        let keys = keys(config)?;
+        keys(config)?;
         let mut waited = false;
         let session = loop {
             match session::open_at_once(&session_config(config), config.shared_memory) {
@@ -191,20 +191,19 @@ impl Subscriber {
             }
             waited = true;
         };
-        let subscriber = Self::listening(config, keys, session, Arc::new(now))?;
-        let present = presence::present(subscriber.session(), &subscriber.keys)?;
-        if !waited || outside(|| Ok(session::has_router(subscriber.session())))? {
-            subscriber.alive.were_there(&present);
-        }
-        Ok(subscriber)
+        // Of several endpoints, or behind a router, another may have been there all the while.
+        let first = waited && config.connect.len() == 1 && !outside(|| Ok(session::has_router(&session)))?;
+        let alive = Alive::new((!first).then(&now));
+        Self::listening(config, session, alive, Arc::new(now))
     }
 
-    fn listening(config: &Config, keys: Keys, session: Session, now: Now) -> Result<Self, SubscribeError> {
+    fn listening(config: &Config, session: Session, alive: Alive, now: Now) -> Result<Self, SubscribeError> {
+        let keys = keys(config)?;
         let inbox = Arc::new(Inbox::new(config.queue));
-        let alive = Arc::new(Alive::default());
+        let alive = Arc::new(alive);
         let link = Link {
             _masks: listen(&session, &keys, receiver(&inbox, config.queue, Arc::clone(&now)))?,
-            _liveliness: presence::watch(&session, &keys, &alive)?,
+            _liveliness: presence::watch(&session, &keys, &alive, Arc::clone(&now))?,
             session,
         };
         Ok(Self { link: Some(link), keys, inbox, alive, tracker: Tracker::default(), warned: false, now })

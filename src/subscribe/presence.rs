@@ -1,11 +1,11 @@
 //! Who is there: the publishers of our camera, and those of others, by their liveliness tokens.
 
-use super::{Attendance, SubscribeError, outside};
+use super::{Attendance, Now, SubscribeError, outside};
+use crate::data::Stamp;
 use crate::wire::{Keys, Presence};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use zenoh::query::Reply;
 use zenoh::sample::{Sample, SampleKind};
 use zenoh::{Session, Wait};
 
@@ -15,40 +15,50 @@ const MAX_ALIVE: usize = 64;
 const MAX_TOKENS: usize = 256;
 const MAX_NAMED: usize = 8;
 
-/// Who is there takes no longer to tell than this, or it is not known.
-const PRESENT: Duration = Duration::from_secs(1);
+/// A token that comes this soon after opening is of a publisher that may have been there before.
+const GRACE_NS: i64 = 1_000_000_000;
 
 /// The sessions of our camera's publishers that are alive.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Alive {
     sessions: Mutex<BTreeSet<u32>>,
     /// Those that were there before us.
-    earlier: OnceLock<BTreeSet<u32>>,
+    earlier: Mutex<BTreeSet<u32>>,
+    /// Until when tokens are of publishers that were there before us; `None` if we were there before all.
+    opening_until: Option<Stamp>,
 }
 
 impl Alive {
+    /// `opened` is when we came; `None` if we were there before any publisher.
+    pub(super) fn new(opened: Option<Stamp>) -> Self {
+        let opening_until = opened.map(|opened| opened.offset_ns(GRACE_NS));
+        Self { sessions: Mutex::default(), earlier: Mutex::default(), opening_until }
+    }
+
     fn sessions(&self) -> MutexGuard<'_, BTreeSet<u32>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says once which publishers were there before us.
-    pub(super) fn were_there(&self, sessions: &BTreeSet<u32>) {
-        self.earlier.get_or_init(|| sessions.clone());
+    fn earlier(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn attendance(&self, session: u32) -> Attendance {
         let alive = self.sessions().contains(&session);
-        let earlier = self.earlier.get().is_some_and(|earlier| earlier.contains(&session));
-        Attendance { alive, watched: alive && !earlier }
+        let watched = self.opening_until.is_none() || (alive && !self.earlier().contains(&session));
+        Attendance { alive, watched }
     }
 
     pub(super) fn count(&self) -> usize {
         self.sessions().len()
     }
 
-    fn hear(&self, sample: &Sample) {
+    fn hear(&self, sample: &Sample, now: Stamp) {
         let Some(Presence { session, .. }) = Presence::from_key(sample.key_expr().as_str()) else { return };
         let mut sessions = self.sessions();
+        if self.opening_until.is_some_and(|until| now < until) && sessions.len() < MAX_ALIVE {
+            self.earlier().insert(session);
+        }
         match sample.kind() {
             SampleKind::Put if sessions.len() < MAX_ALIVE => sessions.insert(session),
             SampleKind::Put => false,
@@ -62,18 +72,11 @@ pub(super) fn watch(
     session: &Session,
     keys: &Keys,
     alive: &Arc<Alive>,
+    now: Now,
 ) -> Result<zenoh::pubsub::Subscriber<()>, SubscribeError> {
     let alive = Arc::clone(alive);
-    let hear = move |sample: Sample| alive.hear(&sample);
+    let hear = move |sample: Sample| alive.hear(&sample, now());
     outside(|| session.liveliness().declare_subscriber(keys.all_alive()).history(true).callback(hear).wait())
-}
-
-/// The publishers of our camera that are there now.
-pub(super) fn present(session: &Session, keys: &Keys) -> Result<BTreeSet<u32>, SubscribeError> {
-    let replies = outside(|| session.liveliness().get(keys.all_alive()).timeout(PRESENT).wait())?;
-    let token = |reply: Reply| Presence::from_key(reply.result().ok()?.key_expr().as_str());
-    let each = std::iter::from_fn(|| replies.recv_timeout(PRESENT * 2).ok().flatten());
-    Ok(each.take(MAX_TOKENS).filter_map(token).map(|presence| presence.session).collect())
 }
 
 /// A few publishers whose vehicle, camera or prefix is another than that of `keys`, one for each camera.
