@@ -49,3 +49,18 @@ fn a_wrong_command_line_ends_with_2() {
         assert_eq!(segfuse(arguments).status.code(), Some(2), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_dash_puts_json_on_standard_output_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (trip, run) = (path("drive.mcap"), path("run.mcap"));
+    segfuse_ok(&["render", "--seconds", "0.3", "--size", "160x96", "--out", &trip]);
+    let summary = segfuse_ok(&["replay", &trip, "--out", &run, "--summary", "-"]);
+    let figures = segfuse_ok(&["evaluate", &run, "--json", "-"]);
+    for (json, key) in [(summary, "mask_hash"), (figures, "miou")] {
+        let value: serde_json::Value = serde_json::from_str(&json).expect("JSON alone");
+        assert!(!value[key].is_null(), "{json}");
+    }
+    assert!(!std::path::Path::new("-").exists());
+}

@@ -155,10 +155,10 @@ pub struct PublishArguments {
     /// A Zenoh configuration file (config/zenoh.json5 is the commented default).
     #[arg(long, value_name = "FILE", value_parser = zenoh_config)]
     pub zenoh_config: Option<PathBuf>,
-    /// Listen here for peers, such as tcp/127.0.0.1:7447.
+    /// Listen here for peers, such as tcp/127.0.0.1:7447; may be repeated.
     #[arg(long, value_name = "ENDPOINT", value_parser = endpoint)]
     pub listen: Vec<String>,
-    /// Connect to a peer or router.
+    /// Connect to a peer or router; may be repeated.
     #[arg(long, value_name = "ENDPOINT", value_parser = endpoint)]
     pub connect: Vec<String>,
 }

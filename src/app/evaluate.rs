@@ -2,7 +2,7 @@
 
 use super::Misuse;
 use super::arguments::table_name;
-use super::output::{keep_apart, print, write_json};
+use super::output::{is_standard_output, keep_apart, print, write_json};
 use super::outputs::check_outputs;
 use super::progress::Progress;
 use super::session::Session;
@@ -45,7 +45,7 @@ pub struct Arguments {
     /// Folders only: what the predictions' ids mean [default: cityscapes].
     #[arg(long, value_name = "TABLE", requires = "predictions", value_parser = table_name)]
     pub prediction_classes: Option<String>,
-    /// Write every figure as JSON.
+    /// Write every figure as JSON; `-` is standard output, in place of the table.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Write one self-contained page with plots and the worst frames.
@@ -80,7 +80,9 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     }
     let (evaluation, context) = evaluated?;
     // First of all the table: an evaluation may take long, and a disk may be full by now.
-    print(&evaluation)?;
+    if !json.is_some_and(is_standard_output) {
+        print(&evaluation)?;
+    }
     if let Some(path) = &arguments.json {
         write_json(path, &evaluation)?;
     }

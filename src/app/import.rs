@@ -4,6 +4,7 @@ use super::Misuse;
 use super::arguments::{number_in, table_name};
 use super::evaluate::class_table;
 use super::output::{keep_apart, print};
+use super::outputs::check_trip_output;
 use super::progress::Progress;
 use super::session::Session;
 use super::stopping::Stopping;
@@ -88,6 +89,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
         tell_nothing_came(&arguments.out);
         return Ok(());
     }
+    check_trip_output("--out", &arguments.out)?;
     let merged = Merged::new(sources);
     let frames = merged.frames();
     let mut source = Stopping::new(decoded(merged, decoder), session);

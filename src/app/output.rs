@@ -16,9 +16,17 @@ pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Writes `value` as JSON to `path`. A plain file is replaced in one step; through a link, a pipe or a device it is written.
+/// Whether `path` is `-`, which stands for standard output where a command writes JSON.
+pub(super) fn is_standard_output(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Writes `value` as JSON to `path`, or to standard output if that is `-`. A plain file is replaced in one step; through a link, a pipe or a device it is written.
 pub(super) fn write_json(path: &Path, value: &impl serde::Serialize) -> anyhow::Result<()> {
     let json = serde_json::to_string_pretty(value).with_context(|| format!("{}: as JSON", path.display()))? + "\n";
+    if is_standard_output(path) {
+        return print(&json.trim_end());
+    }
     let cannot = || format!("{}: cannot be written", path.display());
     if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
         return std::fs::write(path, json).with_context(cannot);

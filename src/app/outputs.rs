@@ -1,6 +1,7 @@
 //! Where a replay's results go: a trip, an overlay, Zenoh; and what is missing of them in the end.
 
 use super::Misuse;
+use super::output::is_standard_output;
 use super::progress::Progress;
 #[cfg(feature = "zenoh")]
 use super::publishing::Publishing;
@@ -179,6 +180,9 @@ impl Overlay {
 /// is there is changed, and nothing is left behind.
 pub(super) fn check_outputs(outputs: &[(&str, Option<&Path>)]) -> anyhow::Result<()> {
     for (option, path) in outputs.iter().filter_map(|(option, path)| Some((option, (*path)?))) {
+        if is_standard_output(path) {
+            continue;
+        }
         probe(path).with_context(|| format!("{option} {}: cannot be written", path.display()))?;
     }
     Ok(())

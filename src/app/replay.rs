@@ -4,7 +4,7 @@ use super::Misuse;
 use super::arguments::{NetworkArguments, PublishArguments};
 use super::drive::{Stages, drive};
 use super::network;
-use super::output::{keep_apart, print, write_json};
+use super::output::{is_standard_output, keep_apart, print, write_json};
 use super::outputs::{Sinks, check_outputs, check_trip_output};
 use super::paced::Paced;
 use super::session::Session;
@@ -45,7 +45,7 @@ pub struct Arguments {
     /// Record the planes of age and confidence with the masks.
     #[arg(long, requires = "out")]
     pub planes: bool,
-    /// Write the summary as JSON.
+    /// Write the summary as JSON; `-` is standard output, in place of the table.
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
     /// Write the frames with their masks laid over as a video.
@@ -60,7 +60,8 @@ pub struct Arguments {
     /// Do not publish.
     #[arg(long)]
     pub no_publish: bool,
-    /// When publishing, wait at most this long for a subscriber before the first frame [default: 3].
+    /// When publishing, wait at most this long for subscribers before the first frame: for one, then until no other has
+    /// connected for 0.75 s [default: 3].
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub await_subscriber: Option<f64>,
     /// Start at this second of the trip, as captions and reports count them: from its first frame.
@@ -114,7 +115,9 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     {
         summary.fail(format!("{error:#}"));
     }
-    print(&summary)?;
+    if !arguments.summary.as_deref().is_some_and(is_standard_output) {
+        print(&summary)?;
+    }
     summary.check()
 }
 
