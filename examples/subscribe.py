@@ -10,11 +10,24 @@ vehicle, camera, endpoint, masks = (sys.argv[1:] + ["vehicle", "front", "tcp/127
 base = f"segfuse/{vehicle}/{camera}"
 FIELDS = struct.Struct("<4sBBHHBBHHIIIIQQQQQqQQQQIII")
 
+def stop(sentence, status=1):
+    print(sentence, file=sys.stderr)
+    sys.exit(status)
+
+if len(sys.argv) > 5 or not masks.isdecimal():
+    stop("usage: python subscribe.py [vehicle] [camera] [endpoint] [masks]", 2)
 config = zenoh.Config()
-config.insert_json5("connect/endpoints", json.dumps([endpoint]))
+try:
+    config.insert_json5("connect/endpoints", json.dumps([endpoint]))
+except zenoh.ZError:
+    stop(f"{endpoint} is no endpoint: write protocol/address, such as tcp/127.0.0.1:7447", 2)
 config.insert_json5("listen/endpoints", "[]")
 config.insert_json5("scouting/multicast/enabled", "false")
-with zenoh.open(config) as session:
+try:
+    opened = zenoh.open(config)
+except zenoh.ZError as error:
+    stop(f"cannot connect to {endpoint}: {str(error).split(' at ')[0]}")
+with opened as session:
     subscriber = session.declare_subscriber(f"{base}/mask", zenoh.handlers.RingChannel(4))
     answers = [reply.ok.payload.to_string() for reply in session.get(f"{base}/classes", timeout=3) if reply.ok]
     if not answers:

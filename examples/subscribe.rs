@@ -4,13 +4,17 @@
 
 use segfuse::clock::{MeasuringClock, MonotonicClock};
 use segfuse::subscribe::{Config, SubscribeError, Subscriber};
+use segfuse::wire::session::SessionError;
 use std::process::ExitCode;
 use std::time::Duration;
 
 fn main() -> ExitCode {
     let Err(error) = print_masks();
     eprintln!("error: {error}");
-    ExitCode::FAILURE
+    match error {
+        SubscribeError::Keys(_) | SubscribeError::Session(SessionError::Endpoint { .. }) => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
+    }
 }
 
 fn print_masks() -> Result<std::convert::Infallible, SubscribeError> {

@@ -15,17 +15,17 @@ use tracing::{debug_span, warn};
 /// What happened to the frames and events of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Frames that the source handed out.
+    /// Frames that the camera made: handed out by the source, and known to be lost before.
     pub captured: u64,
     /// Frames whose mask every sink was offered.
     pub published: u64,
-    /// Frames without a mask: replaced by a newer one, out of order, or unreadable.
+    /// Frames without a mask: lost, replaced by a newer one, out of order, or unreadable.
     pub dropped: u64,
     /// Of those dropped, frames that the engine could not read.
     pub unreadable: u64,
     /// Of those dropped, frames in the middle of which the engine or a sink failed for good: at most one.
     pub failed: u64,
-    /// Frames that the camera made and that never came.
+    /// Of those dropped, frames that never came: lost by the camera, or in a damaged part of a trip.
     pub lost: u64,
     /// Items that the source could not read.
     pub skipped: u64,
@@ -100,7 +100,10 @@ impl<'a> Pipeline<'a> {
     fn take(&mut self, event: &Event) -> Result<(), PipelineError> {
         match event {
             Event::Frame(_) => self.counts.captured += 1,
-            Event::Lost { frames, .. } => self.counts.lost += u64::from(*frames),
+            Event::Lost { frames, .. } => {
+                self.counts.captured += u64::from(*frames);
+                self.counts.lost += u64::from(*frames);
+            }
             _ => (),
         }
         self.offer(|sink| sink.on_event(event))?;
@@ -124,7 +127,7 @@ impl<'a> Pipeline<'a> {
         match debug_span!("perceive").in_scope(|| self.perceiver.perceive(frame)) {
             Ok(perception) => {
                 self.counts.published += 1;
-                debug_span!("publish").in_scope(|| self.offer(|sink| sink.on_perception(frame, &perception)))
+                debug_span!("sinks").in_scope(|| self.offer(|sink| sink.on_perception(frame, &perception)))
             }
             Err(error) if error.is_about_one_frame() => {
                 self.counts.unreadable += 1;
@@ -157,11 +160,11 @@ impl<'a> Pipeline<'a> {
         warn!(reason, "source item skipped");
     }
 
-    /// Frames that were handed out and got no mask; frames still waiting are those of a run that failed.
+    /// Frames that the camera made and that got no mask; frames still waiting are those of a run that failed.
     fn unanswered(&self) -> u64 {
         let aligned = self.aligner.counts();
         let refused = aligned.duplicate_frames + aligned.backward_frames + aligned.implausible_frames;
-        aligned.dropped + aligned.waiting + refused + self.counts.unreadable + self.counts.failed
+        aligned.dropped + aligned.waiting + refused + self.counts.unreadable + self.counts.failed + self.counts.lost
     }
 
     fn tell_ending(&mut self, ran: &Result<(), PipelineError>) {

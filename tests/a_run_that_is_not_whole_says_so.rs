@@ -196,3 +196,20 @@ fn a_summary_that_cannot_be_written_is_still_printed() {
     assert_eq!((output.status.code(), lines_with(&output, "/dev/full: cannot be written: No space")), (Some(1), 1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("mask hash"));
 }
+
+#[test]
+fn an_evaluation_that_is_interrupted_at_any_moment_is_no_failure_of_the_trip() {
+    let folder = Folder::new();
+    let (trip, run) = (folder.drive("20"), folder.path("run.mcap"));
+    segfuse_ok(&["replay", &trip, "--out", &run]);
+    for delay_ms in [4, 6, 8, 12, 16, 20, 30, 60, 120] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_segfuse"));
+        program.args(["evaluate", &run]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = program.spawn().expect("it starts");
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        interrupt(&child);
+        let output = child.wait_with_output().expect("it ends");
+        // No status: the signal came before the program listened. 0: it had ended.
+        assert!(matches!(output.status.code(), None | Some(0 | 130)), "{delay_ms} ms: {output:?}");
+    }
+}

@@ -6,12 +6,14 @@ mod publishing;
 mod support;
 
 use publishing::{config, listening, perception, publish, publisher, wait_for};
+use segfuse::sink::Sink;
 use segfuse::sink::zenoh::{Config, ZenohSink};
 use serde_json::Value;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
-use support::segfuse;
+use support::{segfuse, segfuse_ok};
 
 /// A port that nobody listens on just now.
 fn silent_endpoint() -> String {
@@ -80,7 +82,7 @@ fn too_few_masks_are_a_failure_that_says_why() {
 #[test]
 fn log_lines_of_zenoh_and_places_in_source_code_stay_away() {
     let endpoint = silent_endpoint();
-    let arguments = ["--connect", &endpoint, "--seconds", "5"];
+    let arguments = ["--connect", &endpoint, "--seconds", "6"];
     for format in ["text", "json"] {
         let (_, _, told) = ended(subscribe(&[&arguments[..], &["--log-format", format, "--log", "debug"]].concat()));
         assert!(told.contains("nobody answers") && told.contains(&endpoint), "{format}: {told}");
@@ -139,6 +141,117 @@ fn two_publishers_of_one_key_are_two_publishers_and_no_restarts() {
         assert_eq!(told.matches("several publishers use 'segfuse/vehicle/front/mask'").count(), 1, "{told}");
         assert!(told.contains("--vehicle"), "{told}");
     }
+}
+
+/// Publishes `numbers` to `subscriber`s at `endpoint`, every 20 ms from the moment that one is there.
+fn publish_at(endpoint: &str, numbers: std::ops::Range<u64>) -> ZenohSink {
+    let mut sink = publisher(&Config { session: listening(endpoint), ..config(true) });
+    wait_for("the subscription", || sink.has_subscriber());
+    for number in numbers {
+        publish(&mut sink, &perception(number));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    sink
+}
+
+fn files_in(folder: &Path) -> usize {
+    folder
+        .read_dir()
+        .expect("a folder")
+        .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_file()))
+        .count()
+}
+
+#[test]
+fn masks_of_a_publisher_started_again_are_saved_beside_those_before() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (endpoint, masks) = (silent_endpoint(), folder.path().join("masks"));
+    let options = ["--connect", &endpoint, "--count", "8", "--seconds", "30", "--save", &masks.to_string_lossy()];
+    let subscriber = subscribe(&options);
+    let mut first = publish_at(&endpoint, 0..4);
+    std::thread::sleep(Duration::from_millis(500));
+    first.finish().expect("the session lives");
+    drop(first);
+    let second = publish_at(&endpoint, 0..4);
+    let (output, said, told) = ended(subscriber);
+    drop(second);
+    assert!(output.status.success() && said.contains("received 8 masks"), "{said}{told}");
+    let below: Vec<_> = masks.read_dir().expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    let sessions: Vec<_> = below.iter().filter(|path| path.is_dir()).collect();
+    assert_eq!((sessions.len(), files_in(&masks)), (1, 4), "{below:?}");
+    assert_eq!(files_in(sessions[0]), 4, "{told}");
+}
+
+#[test]
+fn a_full_disk_ends_saving_with_the_totals_the_reason_and_no_cut_picture() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let full = folder.path().join("00000002.png");
+    std::os::unix::fs::symlink("/dev/full", &full).expect("a link");
+    let endpoint = silent_endpoint();
+    let saved_in = folder.path().to_string_lossy();
+    let subscriber = subscribe(&["--connect", &endpoint, "--seconds", "30", "--save", &saved_in]);
+    let sink = publish_at(&endpoint, 0..4);
+    let (output, said, told) = ended(subscriber);
+    drop(sink);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(said.lines().last().is_some_and(|line| line.starts_with("received 3 masks")), "{said}");
+    assert!(told.contains("00000002.png: cannot be written") && told.contains("No space left"), "{told}");
+    assert!(full.symlink_metadata().is_err() && files_in(folder.path()) == 2);
+}
+
+#[test]
+fn a_second_in_which_nothing_came_has_no_age() {
+    let endpoint = silent_endpoint();
+    let [text, json] = [&[][..], &["--json"]]
+        .map(|format| subscribe(&[&["--connect", &endpoint, "--seconds", "6"][..], format].concat()));
+    let mut sink = publisher(&Config { session: listening(&endpoint), ..config(true) });
+    wait_for("both subscribers", || sink.neighbours() == 2);
+    std::thread::sleep(Duration::from_secs(1)); // Zenoh opens a session up to half a second after its connection
+    publish(&mut sink, &perception(0));
+    let [(_, text, _), (_, json, _)] = [text, json].map(ended);
+    let quiet: Vec<&str> = text.lines().filter(|line| line.starts_with("  0.0 masks/s")).collect();
+    assert!(!quiet.is_empty() && quiet.iter().all(|line| line.contains("age -  received 1")), "{text}");
+    let lines = objects(&json);
+    assert!(lines.iter().any(|line| line["age_ms"].is_f64()), "{json}");
+    let quiet = lines.iter().filter(|line| line["rate_hz"] == 0.0);
+    assert!(quiet.clone().count() > 0 && quiet.clone().all(|line| line["age_ms"].is_null()), "{json}");
+}
+
+#[test]
+fn endpoints_that_cannot_be_are_misuse() {
+    for endpoint in ["tcp/127.0.0.1:99999", "tcp/127.0.0.1", "carrier-pigeon/1", "127.0.0.1"] {
+        for option in ["--listen", "--connect"] {
+            let output = segfuse(&["subscribe", option, endpoint, "--seconds", "1"]);
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{option} {endpoint}: {told}");
+            assert!(told.contains(endpoint), "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_publisher_that_connects_beside_a_taken_default_port_is_heard_by_who_connects_there() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let trip = folder.path().join("drive.mcap").to_string_lossy().into_owned();
+    segfuse_ok(&["render", "--size", "160x96", "--fps", "20", "--seconds", "1", "--out", &trip]);
+    let _taken = TcpListener::bind("127.0.0.1:7447"); // if this fails it is taken already
+    let first = publisher(&config(true));
+    let endpoint = first.endpoints()[0].clone();
+    let subscriber = subscribe(&["--connect", &endpoint, "--vehicle", "bus-2", "--count", "20", "--seconds", "40"]);
+    wait_for("the subscriber's connection", || first.neighbours() == 1);
+    segfuse_ok(&[
+        "replay",
+        &trip,
+        "--publish",
+        "--connect",
+        &endpoint,
+        "--vehicle",
+        "bus-2",
+        "--await-subscriber",
+        "20",
+    ]);
+    let (output, said, told) = ended(subscriber);
+    assert!(output.status.success() && said.contains("received 20 masks"), "{said}{told}");
 }
 
 #[test]

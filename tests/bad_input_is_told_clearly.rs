@@ -94,6 +94,7 @@ fn networks_that_cannot_be_used() {
         ("a changed file", folder("changed"), 1, &["changed", "head.onnx", "SHA-256"]),
         ("a wrong class count", folder("camvid"), 1, &["camvid", "11", "19"]),
         ("an unknown key", folder("extra"), 1, &["extra", "colour"]),
+        ("a folder of something else", folder("."), 1, &["model.toml", "segfuse network import"]),
     ] {
         let arguments = replay(&network);
         check(&[Case { what, arguments: arguments.iter().map(String::as_str).collect(), status, told }]);
@@ -187,10 +188,21 @@ fn trips_that_cannot_be_used() {
     let text = files.write("text.mcap", "this is text, and long enough to hold a magic number");
     let empty = files.write("empty.mcap", "");
     let log = files.write("can.log", "(1436509052.249713) vcan0 044#2A366C2BBA\n");
-    let blind = files.path("blind.mcap");
+    let (blind, nowhere) = (files.path("blind.mcap"), files.path("nosuch/x.mcap"));
     segfuse_ok(&["trip", "import", "--candump", &log, "--out", &blind]);
     check(&[
-        Case { what: "missing", arguments: vec!["replay", "nowhere.mcap"], status: 1, told: &["nowhere.mcap"] },
+        Case {
+            what: "missing",
+            arguments: vec!["replay", "nowhere.mcap"],
+            status: 1,
+            told: &["nowhere.mcap", "look at the path"],
+        },
+        Case {
+            what: "no folder to write in",
+            arguments: vec!["render", "--seconds", "0.1", "--out", &nowhere],
+            status: 1,
+            told: &["x.mcap", "make its folder first"],
+        },
         Case { what: "text", arguments: vec!["trip", "info", &text], status: 1, told: &["text.mcap"] },
         Case { what: "empty", arguments: vec!["replay", &empty], status: 1, told: &["empty.mcap"] },
         Case {
@@ -466,6 +478,7 @@ fn values_outside_their_range_are_refused_before_anything_is_read() {
     cases.push(("size", render("--size", "0x5"), &["--size", "1x1"]));
     cases.push(("size", render("--size", "20000x2"), &["--size", "16384"]));
     cases.push(("size", render("--size", "16000x16000"), &["--size", "7680x4320"]));
+    cases.push(("columns", render("--size", "9999x1"), &["--size", "7680x4320"]));
     cases.push(("size", render("--size", "640"), &["--size", "WIDTHxHEIGHT"]));
     cases.push(("no frame", ["render", "--fps", "0.1", "--seconds", "1", "--out", "x.mcap"].to_vec(), &["frames"]));
     cases.push(("shown frames", ["evaluate", "nowhere.mcap", "--shown-frames", "65"].to_vec(), &["0 to 64"]));
@@ -575,6 +588,7 @@ fn no_output_overwrites_an_input_or_another_output() {
     let files = Files::new();
     let trip = files.trip();
     let (run, other) = (files.path("run.mcap"), files.path("other.mcap"));
+    let (both, both_too) = (files.path("both"), files.path("./both/"));
     segfuse_ok(&["replay", &trip, "--engine", "rten", "--out", &run]);
     let before = std::fs::read(&run).expect("the run");
     let scene = files.write("scene.toml", "seconds = 0.2\n");
@@ -599,8 +613,33 @@ fn no_output_overwrites_an_input_or_another_output() {
             status: 2,
             told: &["other.mcap", "two outputs"],
         },
+        Case {
+            what: "masks and labels into one folder",
+            arguments: vec!["trip", "export", &run, "--masks", &both, "--labels", &both_too],
+            status: 2,
+            told: &["both", "two outputs"],
+        },
     ]);
     assert!(std::fs::read(&run).expect("the run") == before, "the run was overwritten");
+}
+
+#[test]
+fn no_output_overwrites_a_file_in_a_folder_that_is_an_input() {
+    let files = Files::new();
+    let folder = files.path("pictures");
+    std::fs::create_dir(&folder).expect("room");
+    let picture = files.path("pictures/a.png");
+    image::GrayImage::from_pixel(8, 8, image::Luma([7])).save(&picture).expect("room");
+    let before = std::fs::read(&picture).expect("the picture");
+    let evaluate = ["evaluate", "--predictions", &folder, "--truth", &folder, "--classes", "cityscapes"];
+    let with = |option| [&evaluate[..], &[option, &picture]].concat();
+    let import = vec!["trip", "import", "--images", &folder, "--rate", "5", "--out", &picture];
+    check(&[
+        Case { what: "import", arguments: import, status: 2, told: &["a.png", "would be overwritten"] },
+        Case { what: "figures", arguments: with("--json"), status: 2, told: &["a.png", "would be overwritten"] },
+        Case { what: "report", arguments: with("--html"), status: 2, told: &["a.png", "would be overwritten"] },
+    ]);
+    assert!(std::fs::read(&picture).expect("the picture") == before, "the picture was overwritten");
 }
 
 #[test]
@@ -620,4 +659,121 @@ fn a_log_that_is_cut_at_its_start_is_imported_and_what_is_refused_is_told() {
     assert!(output.status.success(), "{told}");
     assert!(said.contains("/vehicle/can") && said.contains("1 items skipped"), "{said}");
     assert!(told.contains("bad_checksum=1"), "{told}");
+}
+
+#[test]
+#[cfg(unix)]
+fn outputs_that_cannot_be_written_are_refused_before_the_work_and_nothing_is_changed() {
+    let files = Files::new();
+    let trip = files.trip();
+    let (run, folder, kept) = (files.path("run.mcap"), files.path("folder"), files.write("kept.json", "kept"));
+    std::fs::create_dir(&folder).expect("a folder");
+    let link = files.path("link.mcap");
+    std::os::unix::fs::symlink("/dev/null", &link).expect("a link");
+    let replay = |more: &[&'static str]| [&["replay", "TRIP"], more].concat();
+    let cases = [
+        (replay(&["--out", "RUN", "--summary", "/nosuch/x.json"]), 1, ["--summary", "/nosuch/x.json"]),
+        (replay(&["--out", "RUN", "--summary", "FOLDER"]), 1, ["--summary", "directory"]),
+        (replay(&["--summary", "KEPT", "--overlay", "/nosuch/x.png"]), 1, ["--overlay", "/nosuch/x.png"]),
+        (replay(&["--summary", "KEPT", "--out", "/nosuch/x.mcap"]), 1, ["--out", "/nosuch/x.mcap"]),
+        (replay(&["--summary", "KEPT", "--out", "/dev/null"]), 2, ["/dev/null", "regular file"]),
+        (replay(&["--summary", "KEPT", "--out", "LINK"]), 2, ["link.mcap", "regular file"]),
+    ];
+    for (arguments, status, told) in &cases {
+        let named = |word: &&'static str| match *word {
+            "TRIP" => trip.clone(),
+            "RUN" => run.clone(),
+            "FOLDER" => folder.clone(),
+            "KEPT" => kept.clone(),
+            "LINK" => link.clone(),
+            word => word.to_owned(),
+        };
+        let arguments: Vec<String> = arguments.iter().map(named).collect();
+        let what = arguments.join(" ");
+        let arguments = arguments.iter().map(String::as_str).collect();
+        check(&[Case { what: &what, arguments, status: *status, told }]);
+    }
+    assert_eq!(std::fs::read_to_string(&kept).expect("still there"), "kept");
+    assert!(!Path::new(&run).exists(), "refused before the recording was begun");
+    let left = std::fs::read_dir(files.folder.path()).expect("a folder").count();
+    assert_eq!(left, 4, "the drive, the folder, the kept file and the link: a probe leaves nothing behind");
+}
+
+/// Runs a replay with one variable set.
+fn with_variable(arguments: &[&str], name: &str, value: &str) -> std::process::Output {
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_segfuse"));
+    program.args(arguments).arg("--quiet").env(name, value).output().expect("it starts")
+}
+
+#[test]
+fn an_mp4_without_ffmpeg_is_refused_without_a_word_of_another_format() {
+    let files = Files::new();
+    let (trip, video) = (files.trip(), files.path("v.mp4"));
+    let output = with_variable(&["replay", &trip, "--overlay", &video], "PATH", "/nosuch");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("needs ffmpeg") && !errors.contains("instead of a video"), "{errors}");
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set_and_a_wrong_one_is_named() {
+    let files = Files::new();
+    let trip = files.trip();
+    let replay = ["replay", &trip, "--until", "0.1"];
+    let output = with_variable(&replay, "ORT_DYLIB_PATH", "");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = with_variable(&replay, "ORT_DYLIB_PATH", "/nosuch.so");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && errors.contains("named by the variable ORT_DYLIB_PATH"), "{errors}");
+    check(&[Case {
+        what: "option",
+        arguments: [&replay[..], &["--onnxruntime-library", "/nosuch.so"]].concat(),
+        status: 1,
+        told: &["/nosuch.so", "named by --onnxruntime-library"],
+    }]);
+}
+
+#[test]
+fn options_that_would_do_nothing_are_refused_and_a_wrong_table_names_its_option() {
+    let files = Files::new();
+    let trip = files.trip();
+    let plain = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/networks/plain.onnx");
+    let await_without = ["replay", &trip, "--await-subscriber", "1"];
+    let await_never = [&await_without[..], &["--realtime", "--no-publish"]].concat();
+    check(&[
+        Case { what: "await", arguments: await_without.into(), status: 2, told: &["--await-subscriber", "--publish"] },
+        Case { what: "await", arguments: await_never, status: 2, told: &["--await-subscriber", "--publish"] },
+        Case {
+            what: "wrong table",
+            arguments: vec!["replay", &trip, "--engine", "rten", "--network", plain, "--network-classes", "camvid"],
+            status: 1,
+            told: &["--network-classes", "11"],
+        },
+    ]);
+}
+
+#[test]
+fn remote_frames_of_a_log_are_counted_as_error_frames_are() {
+    let files = Files::new();
+    let log =
+        files.write("can.log", "(1.0) can0 123#11\n(1.1) can0 123#R\n(1.2) can0 20000004#00\n(1.3) can0 123#R8\n");
+    let told = segfuse_ok(&["trip", "import", "--candump", &log, "--out", &files.path("out.mcap")]);
+    assert!(told.contains("3 items skipped") && told.contains("can.log:2: a remote frame"), "{told}");
+}
+
+#[test]
+fn labels_that_are_all_refused_are_a_failure_and_each_reason_is_told_once() {
+    let files = Files::new();
+    for name in ["000", "001"] {
+        files.write(&format!("pictures/{name}.png"), picture(image::ImageFormat::Png));
+        files.write(&format!("labels/{name}.png"), picture(image::ImageFormat::Png));
+    }
+    let (pictures, labels, out) = (files.path("pictures"), files.path("labels"), files.path("out.mcap"));
+    let labelled = ["--labels", &labels, "--label-classes", "camvid"];
+    let arguments = [&["trip", "import", "--images", &pictures, "--rate", "10", "--out", &out], &labelled[..]].concat();
+    let output = segfuse(&arguments);
+    let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{said}{told}");
+    assert!(said.contains("2 items skipped") && told.contains("none of the labels"), "{said}{told}");
+    assert_eq!((said.to_string() + &told).matches("labels/001.png").count(), 1, "{said}{told}");
 }

@@ -6,12 +6,14 @@ use support::{segfuse, segfuse_ok};
 
 #[test]
 fn every_command_shows_an_example() {
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 11] = [
         &["demo"],
         &["replay"],
         &["evaluate"],
         &["subscribe"],
         &["render"],
+        &["network", "import"],
+        &["network", "check"],
         &["trip", "import"],
         &["trip", "info"],
         &["trip", "export"],
@@ -46,4 +48,19 @@ fn a_wrong_command_line_ends_with_2() {
     {
         assert_eq!(segfuse(arguments).status.code(), Some(2), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_dash_puts_json_on_standard_output_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (trip, run) = (path("drive.mcap"), path("run.mcap"));
+    segfuse_ok(&["render", "--seconds", "0.3", "--size", "160x96", "--out", &trip]);
+    let summary = segfuse_ok(&["replay", &trip, "--out", &run, "--summary", "-"]);
+    let figures = segfuse_ok(&["evaluate", &run, "--json", "-"]);
+    for (json, key) in [(summary, "mask_hash"), (figures, "miou")] {
+        let value: serde_json::Value = serde_json::from_str(&json).expect("JSON alone");
+        assert!(!value[key].is_null(), "{json}");
+    }
+    assert!(!std::path::Path::new("-").exists());
 }

@@ -131,7 +131,7 @@ fn network_folders_that_contradict_themselves_are_refused() {
     let edited = |from: &str, to: &str| refusal(Folder::new().edit(from, to).open());
     check(vec![
         ("head missing", refusal(missing.open()), &["head.onnx", "cannot be read"]),
-        ("model.toml missing", refusal(no_toml.open()), &["model.toml", "cannot be read"]),
+        ("model.toml missing", refusal(no_toml.open()), &["model.toml", "no network folder"]),
         ("head changed", refusal(changed.open()), &["head.onnx: expected SHA-256", "got", "fetch it again"]),
         ("7 classes", refusal(classes.open()), &["head.onnx", "[1, 19, 6, 8]", "[1, 7, 6, 8]", "cityscapes"]),
         ("wrong rows", edited("rows = 48", "rows = 96"), &["backbone.onnx", "[1, 3, 96, 64]", "[1, 3, 48, 64]"]),

@@ -15,7 +15,7 @@ fn endpoint() -> String {
 }
 
 fn subscribe(endpoint: &str, options: &[&str]) -> Child {
-    let fixed = ["subscribe", "--connect", endpoint, "--json", "--seconds", "60", "--quiet"];
+    let fixed = ["subscribe", "--connect", endpoint, "--json", "--quiet"];
     let program = env!("CARGO_BIN_EXE_segfuse");
     Command::new(program).args(fixed).args(options).stdout(Stdio::piped()).spawn().expect("the program starts")
 }
@@ -34,7 +34,7 @@ fn a_subscriber_that_was_there_first_gets_every_mask_of_a_real_time_replay() {
     let (trip, masks, run, summary) = (path("drive.mcap"), path("masks"), path("run.mcap"), path("run.json"));
     segfuse_ok(&["render", "--size", "160x96", "--fps", "20", "--seconds", "2", "--out", &trip]);
     let endpoint = endpoint();
-    let subscriber = subscribe(&endpoint, &["--count", "40", "--save", &masks]);
+    let subscriber = subscribe(&endpoint, &["--seconds", "60", "--count", "40", "--save", &masks]);
     segfuse_ok(&[
         "replay",
         &trip,
@@ -56,6 +56,25 @@ fn a_subscriber_that_was_there_first_gets_every_mask_of_a_real_time_replay() {
     assert!((0.0..5_000.0).contains(&worst_age_ms), "{worst_age_ms}");
     assert_eq!(json(summary.as_ref())["published"], 40);
     same_masks(&run, &masks, &path("exported"));
+}
+
+#[test]
+fn all_subscribers_that_were_there_first_get_every_mask_of_a_real_time_replay() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let trip = folder.path().join("drive.mcap").to_string_lossy().into_owned();
+    segfuse_ok(&["render", "--size", "160x96", "--fps", "20", "--seconds", "1", "--out", &trip]);
+    let endpoint = endpoint();
+    let subscribers = [0, 170, 420].map(|wait_ms| {
+        std::thread::sleep(std::time::Duration::from_millis(wait_ms));
+        subscribe(&endpoint, &["--count", "20", "--seconds", "30"])
+    });
+    segfuse_ok(&["replay", &trip, "--realtime", "--listen", &endpoint, "--await-subscriber", "20"]);
+    for subscriber in subscribers {
+        let received = last_line(subscriber);
+        for (key, expected) in [("received", 20), ("missed", 0), ("joined_at", 0), ("before_joining", 0)] {
+            assert_eq!(received[key], expected, "{key}: {received}");
+        }
+    }
 }
 
 /// The masks saved by the subscriber are those that the run recorded.

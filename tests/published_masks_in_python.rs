@@ -62,6 +62,13 @@ fn the_python_example_without_a_publisher_and_interrupted_ends_with_a_sentence()
     assert_eq!(nobody.status.code(), Some(1), "{told}");
     assert!(told.contains("no publisher of segfuse/vehicle/front") && !told.contains("Traceback"), "{told}");
 
+    for (endpoint, status) in [("foo", 2), ("127.0.0.1:7447", 2), ("carrier-pigeon/1", 1), ("tcp/127.0.0.1:99999", 1)] {
+        let malformed = example(&python, endpoint, 1).output().expect("python starts");
+        let told = String::from_utf8_lossy(&malformed.stderr);
+        assert_eq!(malformed.status.code(), Some(status), "{endpoint}: {told}");
+        assert!(told.contains(endpoint) && !told.contains("Traceback"), "{endpoint}: {told}");
+    }
+
     let sink = publisher(&config(true));
     let mut waiting = example(&python, &sink.endpoints()[0], 0);
     let waiting = waiting.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("python starts");

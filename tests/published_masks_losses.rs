@@ -7,7 +7,7 @@ use publishing::*;
 use segfuse::data::FrameId;
 use segfuse::sink::zenoh::{Config, CongestionControl, ZenohError, ZenohSink};
 use segfuse::sink::{Sink, SinkError};
-use segfuse::subscribe::{self, Continuity, SubscribeError, Subscriber};
+use segfuse::subscribe::{self, Beginning, Continuity, SubscribeError, Subscriber};
 use segfuse::wire::session::{self, SessionError};
 use segfuse::wire::{Choice, Encoder, Envelope, Keys, StampClock};
 use std::io::BufRead;
@@ -40,6 +40,32 @@ fn a_slow_subscriber_gets_the_newest_masks_and_the_right_count_of_missed_ones() 
     let counts = subscriber.counts();
     assert_eq!((counts.received, counts.missed, counts.damaged), (3, 58, 0));
     assert_eq!(subscriber.health(SOON).expect("the publisher lives").unshared, 0, "masks go back to the pool at once");
+}
+
+#[test]
+fn masks_before_the_first_one_heard_are_missed_by_who_waited_and_told_to_who_came_late() {
+    let beginning_at = |endpoint: &str| {
+        let mut sink = publisher(&Config { session: listening(endpoint), ..config(true) });
+        (0..24).for_each(|number| publish(&mut sink, &perception(number)));
+        sink
+    };
+    for (waits, missed, before_joining) in [(true, 24, 0), (false, 0, 24)] {
+        let endpoint = free_endpoint();
+        let config = subscribe::Config { connect: vec![endpoint.clone()], ..Default::default() };
+        let mut sink = (!waits).then(|| beginning_at(&endpoint));
+        let keeps_waiting = || {
+            sink.get_or_insert_with(|| beginning_at(&endpoint));
+            true
+        };
+        let mut subscriber = Subscriber::open_when_there(&config, now, keeps_waiting).expect("the publisher listens");
+        let mut sink = sink.expect("it has begun");
+        wait_for("the subscription", || sink.has_subscriber());
+        publish(&mut sink, &perception(24));
+        let heard = subscriber.recv_timeout(SOON).expect("published");
+        assert_eq!(heard.continuity, Continuity::First(Beginning { before: 24, missed }), "waits: {waits}");
+        let counts = subscriber.counts();
+        assert_eq!((counts.missed, counts.before_joining, counts.joined_at), (missed, before_joining, Some(24)));
+    }
 }
 
 #[test]
@@ -269,7 +295,7 @@ fn endpoints_that_cannot_be_used_are_named_with_a_remedy_and_soon() {
     let connecting = session::Config { connect: Some(vec![nobody.clone()]), ..listening("tcp/127.0.0.1:0") };
     let tls = "tls/127.0.0.1:0".to_owned();
     let cases = [
-        ("in use", listening(&taken_endpoint), taken_endpoint.as_str(), "tcp/127.0.0.1:0"),
+        ("in use", listening(&taken_endpoint), taken_endpoint.as_str(), "let subscribers connect to both"),
         ("refused", connecting, nobody.as_str(), "start the publisher or router"),
         ("not an endpoint", listening("127.0.0.1"), "127.0.0.1", "protocol/address"),
         ("unknown protocol", listening("carrier-pigeon/1"), "carrier-pigeon/1", "pigeon"),

@@ -5,7 +5,8 @@ mod sample_trip;
 
 use sample_trip::{config, step, write};
 use segfuse::data::{ClassTable, Event, PixelFormat, Quantity, Validity};
-use segfuse::trip::{Range, Selection, export, export_states};
+use segfuse::trip::{Range, Selection, export, export_states, export_until};
+use std::cell::Cell;
 use std::path::Path;
 
 fn names(folder: &Path) -> Vec<String> {
@@ -38,6 +39,42 @@ fn frames_masks_and_truth_become_files_named_by_their_frame() {
         check_labels(&at("masks"), number, perception.mask.labels(), &ClassTable::cityscapes());
         check_labels(&at("truth"), number, truth.labels.bytes(), &ClassTable::camvid());
     }
+}
+
+#[test]
+fn an_export_that_is_stopped_leaves_whole_files_and_says_so() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    write(&at("trip.mcap"), 12, &config());
+    for (kind, selection) in [
+        ("masks", Selection { masks: Some(at("masks")), ..Selection::default() }),
+        ("truth", Selection { truth: Some(at("truth")), ..Selection::default() }),
+    ] {
+        let asked = Cell::new(0);
+        let stop = || asked.replace(asked.get() + 1) >= 10;
+        let report = export_until(&at("trip.mcap"), &selection, &stop).expect("a whole trip");
+        assert!(report.interrupted, "{kind}");
+        let written = names(&at(kind));
+        assert_eq!(written.len() as u64, report.masks + report.truth, "{kind}");
+        assert!((1..12).contains(&written.len()), "{kind}: {written:?}");
+        for name in written {
+            image::open(at(kind).join(name)).expect("a whole picture");
+        }
+    }
+}
+
+#[test]
+fn an_export_ends_at_a_file_that_cannot_be_written_and_removes_no_device() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    write(&at("trip.mcap"), 12, &config());
+    std::fs::create_dir(at("masks")).expect("room");
+    std::os::unix::fs::symlink("/dev/full", at("masks").join("00000003.png")).expect("a link");
+    let selection = Selection { masks: Some(at("masks")), ..Selection::default() };
+    let error = export(&at("trip.mcap"), &selection).expect_err("the device is full");
+    assert!(error.to_string().contains("00000003.png"), "{error}");
+    assert!(at("masks").join("00000003.png").is_symlink(), "only plain files are taken away");
+    assert_eq!(names(&at("masks")).len(), 4, "three masks and the link");
 }
 
 fn check_picture(folder: &Path, number: u64, image: &segfuse::data::Image) {

@@ -133,7 +133,8 @@ fn a_candump_log_keeps_its_unix_time_and_is_put_in_order() {
     assert_eq!((mapping.at.ns(), mapping.unix_ns), (500, 1_436_509_052_249_000_000));
     let metadata = source.metadata();
     let (events, problems) = import(&mut source, &metadata);
-    assert!(problems.len() == 1 && problems[0].contains("drive.log:3"), "{problems:?}");
+    assert!(problems.len() == 2 && problems[0].contains("drive.log:3"), "{problems:?}");
+    assert!(problems[1].contains("drive.log:4: a remote frame"), "{problems:?}");
     let frames: Vec<_> = events
         .iter()
         .map(|event| match event {
@@ -277,6 +278,8 @@ fn a_cut_video_gives_what_it_has_and_tells_how_many_frames_are_missing() {
             let info = info(&out).expect("what came is a whole trip");
             assert!(info.condition.complete && info.frames > 10 && info.frames < 100, "{name}: {info}");
             let missing = 100 - info.frames;
+            let expected = info.ended.as_ref().and_then(|ended| ended.frames_expected);
+            assert_eq!(expected, Some(info.lost_frames + info.frames), "{name}: what the container promised");
             assert!(
                 info.lost_frames.abs_diff(missing) <= u64::from(!counted),
                 "{name}: {} of {missing}",
@@ -312,7 +315,9 @@ fn a_video_without_ffmpeg_or_without_pictures_is_told_with_the_remedy() {
     let open = |tools: &VideoTools| VideoFile::open(&path, Stamp::ZERO, tools).expect_err("refused").to_string();
     assert!(open(&tools).contains("cannot open"), "{}", open(&tools));
     std::fs::write(&path, "not a video").expect("room");
-    assert!(open(&tools).contains("apt install ffmpeg"), "{}", open(&tools));
+    let told = open(&tools);
+    assert!(told.contains("apt install ffmpeg") && told.contains("clip.mp4"), "{told}");
+    assert!(!told.contains("name the program"), "no option does: {told}");
     if Command::new("ffprobe").arg("-version").output().is_ok() {
         assert!(open(&VideoTools::default()).contains("ffprobe"), "{}", open(&VideoTools::default()));
     }

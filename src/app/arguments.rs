@@ -1,12 +1,14 @@
 //! Options that several commands share.
 
+use super::Misuse;
 use crate::data::{ClassTable, PixelFormat, Size};
-use crate::engine::cpu::MAX_THREADS;
-use crate::engine::network::{Chain, Channels};
+use crate::engine::cpu::{self, MAX_THREADS, RuntimeChoice};
+use crate::engine::network::{Chain, Channels, PlainOptions};
 use crate::perceive::Schedule;
 use crate::source::synthetic;
 use crate::wire;
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -22,15 +24,74 @@ pub struct NetworkArguments {
     /// Which frames run the network, such as every:1 [default: every:5, or what --config says].
     #[arg(long, value_name = "every:K")]
     pub schedule: Option<Schedule>,
+    /// Its runtime.
+    #[command(flatten)]
+    pub runtime: RuntimeArguments,
+    /// What a plain ONNX file does not say of itself.
+    #[command(flatten)]
+    pub plain: PlainArguments,
+    /// Plain ONNX only: common resizes as scripts around OpenCV do, for comparable figures; fine makes better masks
+    /// [default: common].
+    #[arg(long, value_name = "common|fine", value_parser = word::<Chain>)]
+    pub chain: Option<Chain>,
+}
+
+impl NetworkArguments {
+    /// The first option given that says something of plain ONNX files alone.
+    pub(super) fn given_for_plain(&self) -> Option<&'static str> {
+        self.plain.given().or_else(|| self.chain.map(|_| "--chain"))
+    }
+}
+
+/// The variable that names onnxruntime's library. Empty, it counts as not set.
+const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// Takes an empty path, which clap's own parser refuses: [`RuntimeArguments::library`] leaves it out.
+fn library() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
+/// What computes a network.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Network")]
+pub struct RuntimeArguments {
     /// The runtime: auto takes onnxruntime where its library is found, else rten.
     #[arg(long, value_name = "auto|rten|onnxruntime")]
-    pub engine: Option<crate::engine::cpu::RuntimeChoice>,
+    pub engine: Option<RuntimeChoice>,
     /// libonnxruntime.so, if it is not on the library path.
-    #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
+    #[arg(long, value_name = "FILE", env = LIBRARY_VARIABLE, value_parser = library())]
     pub onnxruntime_library: Option<PathBuf>,
     /// Threads of the runtime, 1 to 256; masks are the same for any number [default: every core].
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<NonZeroUsize>,
+}
+
+impl RuntimeArguments {
+    fn library(&self) -> Option<&Path> {
+        self.onnxruntime_library.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// Who named the library, for messages; `None`: neither an option nor the variable did.
+    pub(super) fn library_origin(&self) -> Option<&'static str> {
+        let library = self.library()?;
+        let is_variable = std::env::var_os(LIBRARY_VARIABLE).is_some_and(|path| path == library);
+        Some(if is_variable { "named by the variable ORT_DYLIB_PATH" } else { "named by --onnxruntime-library" })
+    }
+
+    /// What was given, and what was `configured` for the rest.
+    pub(super) fn over(&self, configured: &cpu::Config) -> cpu::Config {
+        cpu::Config {
+            runtime: self.engine.unwrap_or(configured.runtime),
+            onnxruntime_library: self.library().or(configured.onnxruntime_library.as_deref()).map(Path::to_owned),
+            threads: self.threads.or(configured.threads),
+        }
+    }
+}
+
+/// How pictures are prepared for a plain ONNX file, and what its outputs mean.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Network")]
+pub struct PlainArguments {
     /// Plain ONNX only: channel order [default: rgb].
     #[arg(long, value_name = "rgb|bgr", value_parser = word::<Channels>)]
     pub channels: Option<Channels>,
@@ -43,28 +104,38 @@ pub struct NetworkArguments {
     /// Plain ONNX only: standard deviation of each channel after scaling [default: 0.229,0.224,0.225].
     #[arg(long, value_name = "A,B,C", value_parser = deviations, allow_hyphen_values = true)]
     pub std: Option<Triple>,
-    /// Plain ONNX only: common resizes as scripts around OpenCV do, for comparable figures; fine makes better masks
-    /// [default: common].
-    #[arg(long, value_name = "common|fine", value_parser = word::<Chain>)]
-    pub chain: Option<Chain>,
     /// Plain ONNX only: what the network's classes are: a built-in table or a .toml file [default: cityscapes].
     #[arg(long = "network-classes", value_name = "TABLE")]
     pub network_classes: Option<String>,
 }
 
-impl NetworkArguments {
-    /// The first option given that says something of plain ONNX files alone.
-    pub(super) fn given_for_plain(&self) -> Option<&'static str> {
-        [
+impl PlainArguments {
+    /// What was given, and the defaults for the rest.
+    pub(super) fn options(&self) -> Result<PlainOptions, Misuse> {
+        let usual = PlainOptions::default();
+        let options = PlainOptions {
+            channels: self.channels.unwrap_or(usual.channels),
+            scale: self.scale.unwrap_or(usual.scale),
+            mean: self.mean.unwrap_or(usual.mean),
+            std: self.std.unwrap_or(usual.std),
+            classes: self.network_classes.clone().unwrap_or(usual.classes),
+            chain: usual.chain,
+        };
+        let table = options.class_table();
+        table.map_err(|reason| Misuse(format!("--network-classes {}: {reason}", options.classes)))?;
+        Ok(options)
+    }
+
+    /// The first option that was given.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let given = [
             ("--channels", self.channels.is_some()),
             ("--scale", self.scale.is_some()),
             ("--mean", self.mean.is_some()),
             ("--std", self.std.is_some()),
-            ("--chain", self.chain.is_some()),
             ("--network-classes", self.network_classes.is_some()),
-        ]
-        .into_iter()
-        .find_map(|(option, given)| given.then_some(option))
+        ];
+        given.into_iter().find_map(|(option, given)| given.then_some(option))
     }
 }
 
@@ -84,10 +155,10 @@ pub struct PublishArguments {
     /// A Zenoh configuration file (config/zenoh.json5 is the commented default).
     #[arg(long, value_name = "FILE", value_parser = zenoh_config)]
     pub zenoh_config: Option<PathBuf>,
-    /// Listen here for peers, such as tcp/127.0.0.1:7447.
+    /// Listen here for peers, such as tcp/127.0.0.1:7447; may be repeated.
     #[arg(long, value_name = "ENDPOINT", value_parser = endpoint)]
     pub listen: Vec<String>,
-    /// Connect to a peer or router.
+    /// Connect to a peer or router; may be repeated.
     #[arg(long, value_name = "ENDPOINT", value_parser = endpoint)]
     pub connect: Vec<String>,
 }
@@ -134,8 +205,9 @@ fn drive_fps(text: &str) -> Result<f64, String> {
 
 fn drive_size(text: &str) -> Result<Size, String> {
     let size: Size = text.parse()?;
-    let (pixels, most) = (size.pixels(), synthetic::MAX_SIZE);
-    if pixels <= most.pixels() { Ok(size) } else { Err(format!("{size} is more than the {most} that are rendered")) }
+    let most = synthetic::MAX_SIZE;
+    let fits = size.width <= most.width && size.height <= most.height;
+    if fits { Ok(size) } else { Err(format!("{size} is more than the {most} that are rendered")) }
 }
 
 /// Reads a number of a range; what is not a number is not in it either.

@@ -4,7 +4,7 @@ use super::logging::LogFormat;
 use super::output::print;
 #[cfg(feature = "zenoh")]
 use super::subscribe;
-use super::{demo, evaluate, render, replay, trip};
+use super::{demo, evaluate, network_command, render, replay, trip};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -42,7 +42,7 @@ pub enum Command {
     /// Render a drive, run it through the shipped network, publish it, write an overlay video and a report.
     Demo(demo::Arguments),
     /// Run a recorded trip through the pipeline.
-    Replay(replay::Arguments),
+    Replay(Box<replay::Arguments>),
     /// Score masks against true labels: table, JSON, HTML report.
     Evaluate(evaluate::Arguments),
     #[cfg(feature = "zenoh")]
@@ -51,6 +51,9 @@ pub enum Command {
     /// Import, look into, export and recover trip files.
     #[command(subcommand)]
     Trip(trip::Command),
+    /// Bring in other networks, and see what a network is and how fast.
+    #[command(subcommand)]
+    Network(network_command::Command),
     /// Render a synthetic drive with exact labels, vehicle state and CAN into a trip.
     Render(render::Arguments),
     /// Version, features and the embedded network.

@@ -109,7 +109,7 @@ impl Made {
         typed.overlay = Some(self.overlay.clone());
         typed.publish = cfg!(feature = "zenoh") && !arguments.no_publish;
         typed.no_publish = arguments.no_publish;
-        typed.await_subscriber = 0.0;
+        typed.await_subscriber = Some(0.0);
         if typed.publish && TcpListener::bind(DEFAULT_PORT).is_err() {
             tracing::warn!("another program listens on {DEFAULT_PORT}: the demo publishes on a free port instead");
             typed.publishing.listen = vec!["tcp/127.0.0.1:0".into()];

@@ -2,7 +2,8 @@
 
 use super::Misuse;
 use super::arguments::table_name;
-use super::output::{keep_apart, print, write_json};
+use super::output::{is_standard_output, keep_apart, print, write_json};
+use super::outputs::check_outputs;
 use super::progress::Progress;
 use super::session::Session;
 use crate::data::{ClassTable, Perception, Stamp};
@@ -41,10 +42,10 @@ pub struct Arguments {
     /// Classes to score in: a built-in table or a .toml file [default: the labels' own].
     #[arg(long, value_name = "TABLE", value_parser = table_name)]
     pub classes: Option<String>,
-    /// Folders only: what the predictions' ids mean.
-    #[arg(long, value_name = "TABLE", default_value = "cityscapes", value_parser = table_name)]
-    pub prediction_classes: String,
-    /// Write every figure as JSON.
+    /// Folders only: what the predictions' ids mean [default: cityscapes].
+    #[arg(long, value_name = "TABLE", requires = "predictions", value_parser = table_name)]
+    pub prediction_classes: Option<String>,
+    /// Write every figure as JSON; `-` is standard output, in place of the table.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Write one self-contained page with plots and the worst frames.
@@ -64,14 +65,23 @@ fn shown_frames(text: &str) -> Result<usize, String> {
 /// Evaluates; prints the table.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let config = Config { shown_frames: arguments.shown_frames, ..Config::default() };
-    let inputs: Vec<&Path> = arguments.run.as_deref().into_iter().collect();
-    keep_apart(&inputs, &[arguments.json.as_deref(), arguments.html.as_deref()])?;
-    let (evaluation, context) = match &arguments.run {
-        Some(trip) => of_trip(trip, arguments.classes.as_deref(), &config, session)?,
-        None => of_folders(arguments, &config, session)?,
+    let inputs = [&arguments.run, &arguments.predictions, &arguments.truth, &arguments.images];
+    let inputs: Vec<&Path> = inputs.into_iter().filter_map(Option::as_deref).collect();
+    let (json, html) = (arguments.json.as_deref(), arguments.html.as_deref());
+    keep_apart(&inputs, &[json, html])?;
+    check_outputs(&[("--json", json), ("--html", html)])?;
+    let evaluated = match &arguments.run {
+        Some(trip) => of_trip(trip, arguments.classes.as_deref(), &config, session),
+        None => of_folders(arguments, &config, session),
     };
+    // What was stopped before its first mask has nothing to evaluate, which is no fault of the trip.
     if session.interrupt.asked() {
         return print(&"interrupted: no figures, for they would be of a part");
+    }
+    let (evaluation, context) = evaluated?;
+    // First of all the table: an evaluation may take long, and a disk may be full by now.
+    if !json.is_some_and(is_standard_output) {
+        print(&evaluation)?;
     }
     if let Some(path) = &arguments.json {
         write_json(path, &evaluation)?;
@@ -79,7 +89,6 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     if let Some(path) = &arguments.html {
         report::write(path, &evaluation, &context)?;
     }
-    print(&evaluation)?;
     if evaluation.frames > 0 && evaluation.miou.is_none() {
         let table = &evaluation.class_table;
         bail!(
@@ -131,6 +140,10 @@ pub(super) fn of_trip(
     evaluation.network = metadata.network.as_ref().map(|network| network.name.clone());
     let mut context = context(path, &metadata);
     context.zero = Some(zero);
+    if let Some(source) = ended.as_ref().and_then(|ended| ended.source).filter(|source| !source.is_whole()) {
+        tracing::warn!("{}: the run was made from a trip that is not whole: {source}", path.display());
+        context.facts.push(("made from".to_owned(), format!("a trip that is not whole: {source}")));
+    }
     if let Some(ended) = ended.filter(|ended| !ended.is_whole()) {
         tracing::warn!("{}: the run was not complete: {ended}", path.display());
         context.facts.push(("run".to_owned(), ended.to_string()));
@@ -248,7 +261,8 @@ fn of_folders(
         truth_classes: table.name.clone(),
         images: arguments.images.clone(),
     };
-    let evaluator = Evaluator::new(table, &class_table(&arguments.prediction_classes)?, config)?;
+    let predicted = class_table(arguments.prediction_classes.as_deref().unwrap_or("cityscapes"))?;
+    let evaluator = Evaluator::new(table, &predicted, config)?;
     let progress = Progress::new("evaluate", None, session.quiet);
     let items = folders.items()?.take_while(|_| !session.interrupt.asked());
     let evaluation = evaluate(items.inspect(|_| progress.advance()), evaluator)?;

@@ -5,7 +5,7 @@ use super::output::{keep_apart, print};
 use super::progress::Progress;
 use super::replay::seconds;
 use super::session::Session;
-use crate::trip::{ExportReport, Range, Selection, export};
+use crate::trip::{ExportReport, Range, Selection, export_until};
 use anyhow::bail;
 use clap::{ArgGroup, Args};
 use std::path::PathBuf;
@@ -51,7 +51,8 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     {
         return Err(Misuse(format!("--from {from} is not before --until {until}")).into());
     }
-    keep_apart(&[&arguments.trip], &[arguments.states.as_deref()])?;
+    let outputs = [&arguments.frames, &arguments.masks, &arguments.labels, &arguments.states].map(Option::as_deref);
+    keep_apart(&[&arguments.trip], &outputs)?;
     let selection = Selection {
         frames: arguments.frames.clone(),
         masks: arguments.masks.clone(),
@@ -60,14 +61,15 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
         range: Range { from: span(arguments.from), until: span(arguments.until) },
     };
     let progress = Progress::new("export", None, session.quiet);
-    let report = export(&arguments.trip, &selection);
+    let report = export_until(&arguments.trip, &selection, &|| session.interrupt.asked());
     progress.close();
     let report = report?;
-    let ExportReport { frames, masks, truth, states, skipped, frames_lost } = report;
+    let ExportReport { frames, masks, truth, states, skipped, frames_lost, interrupted } = report;
+    let whole = if interrupted { "interrupted, there would be more: " } else { "" };
     print(&format_args!(
-        "{frames} frames, {masks} masks, {truth} labels, {states} states ({skipped} unreadable, {frames_lost} frames lost in them)"
+        "{whole}{frames} frames, {masks} masks, {truth} labels, {states} states ({skipped} unreadable, {frames_lost} frames lost in them)"
     ))?;
-    tell_what_is_not_there(arguments, &report)
+    if interrupted { Ok(()) } else { tell_what_is_not_there(arguments, &report) }
 }
 
 /// An export of nothing has failed; one of a part of what was asked for is told.

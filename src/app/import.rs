@@ -4,6 +4,7 @@ use super::Misuse;
 use super::arguments::{number_in, table_name};
 use super::evaluate::class_table;
 use super::output::{keep_apart, print};
+use super::outputs::check_trip_output;
 use super::progress::Progress;
 use super::session::Session;
 use super::stopping::Stopping;
@@ -81,8 +82,14 @@ pub(super) fn example_decoder() -> Result<CanDecoder, CanError> {
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let (sources, mut metadata) = open(arguments)?;
     let decoder = decoder(arguments, &mut metadata)?;
-    let inputs = [&arguments.video, &arguments.candump, &arguments.dbc].into_iter().filter_map(Option::as_deref);
+    let Arguments { images, labels, video, comma2k19, candump, dbc, .. } = arguments;
+    let inputs = [images, labels, video, comma2k19, candump, dbc].into_iter().filter_map(Option::as_deref);
     keep_apart(&inputs.collect::<Vec<_>>(), &[Some(&arguments.out)])?;
+    if session.interrupt.asked() {
+        tell_nothing_came(&arguments.out);
+        return Ok(());
+    }
+    check_trip_output("--out", &arguments.out)?;
     let merged = Merged::new(sources);
     let frames = merged.frames();
     let mut source = Stopping::new(decoded(merged, decoder), session);
@@ -98,12 +105,49 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
         Err(ImportError::Cut { report, source }) => (*report, Some(source)),
         report => (report.with_context(|| format!("{}: not imported whole", arguments.out.display()))?, None),
     };
-    print(&account(arguments, &report)?)?;
-    if let Some(source) = cut {
-        return Err(source).with_context(|| format!("{}: not imported whole", arguments.out.display()));
+    conclude(arguments, &report, cut, session)
+}
+
+/// Prints the account. What holds nothing, or none of the labels asked for, has failed.
+fn conclude(
+    arguments: &Arguments,
+    report: &ImportReport,
+    cut: Option<SourceError>,
+    session: &Session,
+) -> anyhow::Result<()> {
+    let out = arguments.out.display();
+    let holds = |topic: &str| report.summary.messages.get(topic).is_some_and(|count| *count > 0);
+    let empty = !report.summary.messages.keys().any(|topic| *topic != "/camera/lost" && holds(topic));
+    if empty && cut.is_none() && session.interrupt.asked() {
+        remove(&arguments.out)?;
+        tell_nothing_came(&arguments.out);
+        return Ok(());
     }
-    if report.summary.messages.iter().all(|(topic, count)| *count == 0 || topic == "/camera/lost") {
-        bail!("{}: nothing could be imported: {}", arguments.out.display(), report.problems.join("; "));
+    if !empty || cut.is_some() || arguments.json {
+        print(&account(arguments, report)?)?;
+    }
+    if let Some(source) = cut {
+        return Err(source).with_context(|| format!("{out}: not imported whole"));
+    }
+    if empty {
+        bail!("{out}: nothing could be imported: {}", reasons(report));
+    }
+    if arguments.labels.is_some() && !holds("/camera/truth") && !session.interrupt.asked() {
+        let why = if arguments.json { reasons(report) } else { "the reasons are above".to_owned() };
+        bail!("{out}: holds the pictures alone, for none of the labels could be taken: {why}");
+    }
+    Ok(())
+}
+
+/// An interrupt, and not a recording that holds nothing: the exit status is that of an interrupt.
+fn tell_nothing_came(out: &Path) {
+    eprintln!("interrupted before anything was imported: {} is not written", out.display());
+}
+
+/// Removes a trip without content; a pipe or a device stays.
+fn remove(out: &Path) -> anyhow::Result<()> {
+    if out.symlink_metadata().is_ok_and(|found| found.is_file()) {
+        std::fs::remove_file(out).with_context(|| format!("{}: cannot remove the empty trip", out.display()))?;
     }
     Ok(())
 }
@@ -217,9 +261,24 @@ fn account(arguments: &Arguments, report: &ImportReport) -> anyhow::Result<Strin
     let summary = &report.summary;
     let topics: Vec<String> =
         summary.messages.iter().map(|(topic, count)| format!("  {topic:<20} {count:>9}")).collect();
+    let more = report.skipped.saturating_sub(report.problems.len() as u64);
+    let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
     let skipped = match report.skipped {
         0 => String::new(),
-        skipped => format!("\n{skipped} items skipped:\n  {}", report.problems.join("\n  ")),
+        skipped => format!("\n{skipped} items skipped:\n  {}{more}", report.problems.join("\n  ")),
     };
-    Ok(format!("{}\n{}{skipped}", arguments.out.display(), topics.join("\n")))
+    let ended = if report.interrupted { interrupted(report) } else { String::new() };
+    Ok(format!("{}\n{}{skipped}{ended}", arguments.out.display(), topics.join("\n")))
+}
+
+fn reasons(report: &ImportReport) -> String {
+    let more = report.skipped.saturating_sub(report.problems.len() as u64);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    format!("{}{more}", report.problems.join("; "))
+}
+
+fn interrupted(report: &ImportReport) -> String {
+    let frames = report.summary.messages.get("/camera/image").copied().unwrap_or(0);
+    let part = report.frames_expected.map(|expected| format!(" after {frames} of {expected} frames"));
+    format!("\ninterrupted{}: the trip holds what came until then", part.unwrap_or_default())
 }

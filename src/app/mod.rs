@@ -15,6 +15,10 @@ mod interrupt;
 mod latency;
 mod logging;
 mod network;
+mod network_check;
+mod network_command;
+mod network_import;
+mod network_report;
 mod output;
 mod outputs;
 mod paced;
@@ -69,6 +73,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         #[cfg(feature = "zenoh")]
         Command::Subscribe(arguments) => subscribe::run(&arguments, &session),
         Command::Trip(command) => trip::run(&command, &session),
+        Command::Network(command) => network_command::run(&command, &session),
         Command::Render(arguments) => render::run(&arguments, &session),
         Command::Version => version::run(),
         Command::Completions { shell } => Cli::print_completions(shell),

@@ -4,7 +4,7 @@ use super::Misuse;
 use super::arguments::NetworkArguments;
 use crate::config::Config;
 use crate::engine::EngineError;
-use crate::engine::cpu::{self, CpuEngine};
+use crate::engine::cpu::CpuEngine;
 use crate::engine::network::{Network, PlainOptions};
 use std::path::Path;
 
@@ -19,17 +19,27 @@ const EMBEDDED_FILES: [(&str, &[u8]); 2] = [
 
 /// Opens the network that `arguments` name.
 pub(super) fn open(arguments: &NetworkArguments) -> anyhow::Result<Network> {
-    let name = &arguments.network;
+    let chain = arguments.chain.unwrap_or(PlainOptions::default().chain);
+    let plain = || Ok(PlainOptions { chain, ..arguments.plain.options()? });
+    named(&arguments.network, arguments.given_for_plain(), plain)
+}
+
+/// Opens the network called `name`; `given` is an option that only a plain ONNX file can have.
+pub(super) fn named(
+    name: &str,
+    given: Option<&'static str>,
+    plain: impl FnOnce() -> Result<PlainOptions, Misuse>,
+) -> anyhow::Result<Network> {
     let path = Path::new(name);
     let is_embedded = name == EMBEDDED;
     if !is_embedded && !path.exists() {
-        return Err(Misuse(format!("--network {name}: no such file or folder; embedded is '{EMBEDDED}'")).into());
+        return Err(Misuse(format!("network {name}: no such file or folder; embedded is '{EMBEDDED}'")).into());
     }
-    if let Some(option) = arguments.given_for_plain().filter(|_| is_embedded || path.is_dir()) {
+    if let Some(option) = given.filter(|_| is_embedded || path.is_dir()) {
         let whose = if is_embedded { "is embedded and knows" } else { "is a network folder whose model.toml says" };
         return Err(Misuse(format!("{option} is for a plain ONNX file: '{name}' {whose} how it is used")).into());
     }
-    if is_embedded { Ok(embedded()?) } else { Ok(Network::open(path, &plain_options(arguments)?)?) }
+    if is_embedded { Ok(embedded()?) } else { Ok(Network::open(path, &plain()?)?) }
 }
 
 /// The network that is shipped inside the program.
@@ -43,26 +53,11 @@ pub(super) fn engine(
     arguments: &NetworkArguments,
     config: &Config,
 ) -> Result<CpuEngine, EngineError> {
-    let configured = config.engine.clone();
-    let chosen = cpu::Config {
-        runtime: arguments.engine.unwrap_or(configured.runtime),
-        onnxruntime_library: arguments.onnxruntime_library.clone().or(configured.onnxruntime_library),
-        threads: arguments.threads.or(configured.threads),
-    };
-    CpuEngine::new(network, &chosen)
-}
-
-fn plain_options(arguments: &NetworkArguments) -> Result<PlainOptions, Misuse> {
-    let usual = PlainOptions::default();
-    let options = PlainOptions {
-        channels: arguments.channels.unwrap_or(usual.channels),
-        scale: arguments.scale.unwrap_or(usual.scale),
-        mean: arguments.mean.unwrap_or(usual.mean),
-        std: arguments.std.unwrap_or(usual.std),
-        chain: arguments.chain.unwrap_or(usual.chain),
-        classes: arguments.network_classes.clone().unwrap_or(usual.classes),
-    };
-    let table = options.class_table();
-    table.map_err(|reason| Misuse(format!("--network-classes {}: {reason}", options.classes)))?;
-    Ok(options)
+    let runtime = &arguments.runtime;
+    CpuEngine::new(network, &runtime.over(&config.engine)).map_err(|error| match (error, runtime.library_origin()) {
+        (EngineError::Unavailable { runtime, reason }, Some(origin)) => {
+            EngineError::Unavailable { runtime, reason: format!("{reason} ({origin})") }
+        }
+        (error, _) => error,
+    })
 }

@@ -4,14 +4,23 @@ use super::arguments::PublishArguments;
 use super::replay::Arguments;
 use super::session::Session;
 use crate::clock::{MeasuringClock, MonotonicClock};
+use crate::data::Stamp;
 use crate::sink::Sink;
 use crate::sink::zenoh::{self, CongestionControl, Run, ZenohError, ZenohSink};
 use crate::subscribe::SubscribeError;
-use crate::wire::session::SessionError;
+use crate::wire::session::{self as wire, SessionError};
 use std::time::Duration;
 
+/// How long a subscriber is awaited unless it is said.
+const AWAITED_S: f64 = 3.0;
 /// How often the wait for a subscriber looks.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Where a publisher listens that connects to others, unless it is told.
+const ANY_PORT: &str = "tcp/127.0.0.1:0";
+
+/// How long nobody more may come before the replay begins: subscribers that wait look every 250 ms.
+const SETTLING: Duration = Duration::from_millis(750);
 
 /// A replay's publisher.
 pub(super) struct Publishing {
@@ -31,7 +40,7 @@ impl Publishing {
         let key = format!("{}/{}/{}/mask", options.prefix, options.vehicle, options.camera);
         tracing::info!(%key, endpoints = ?sink.endpoints(), "publishing");
         let publishing = Self { sink };
-        publishing.await_subscriber(arguments.await_subscriber, session);
+        publishing.await_subscriber(arguments.await_subscriber.unwrap_or(AWAITED_S), session);
         Ok(publishing)
     }
 
@@ -50,8 +59,27 @@ impl Publishing {
         while !self.sink.has_subscriber() && session.clock.now() < until && !session.interrupt.asked() {
             std::thread::sleep(LOOK);
         }
-        if !self.sink.has_subscriber() {
+        if self.sink.has_subscriber() {
+            self.settle(until, session);
+        } else {
             tracing::info!("nobody subscribes yet: masks are published all the same");
+        }
+    }
+
+    /// Lets others that wait too come in: until none has connected for a while, at most `until`.
+    fn settle(&self, until: Stamp, session: &Session) {
+        let (mut here, mut last_came) = (self.sink.neighbours(), session.clock.now());
+        loop {
+            let now = session.clock.now();
+            if now >= until.min(last_came.after(SETTLING)) || session.interrupt.asked() {
+                return;
+            }
+            std::thread::sleep(LOOK);
+            let here_now = self.sink.neighbours();
+            if here_now > here {
+                last_came = now;
+            }
+            here = here_now;
         }
     }
 }
@@ -72,8 +100,17 @@ fn options(configured: &zenoh::Config, arguments: &PublishArguments) -> zenoh::C
     }
     if !arguments.connect.is_empty() {
         options.session.connect = Some(arguments.connect.clone());
+        listen_anywhere(&mut options.session);
     }
     options
+}
+
+/// Who connects need not have the default port, which others may have taken, but must be reachable: peers pass on
+/// where a publisher listens, not its masks.
+fn listen_anywhere(session: &mut wire::Config) {
+    if session.listen.is_none() && session.config_file.is_none() {
+        session.listen = Some(vec![ANY_PORT.to_owned()]);
+    }
 }
 
 /// Whether `error` is a wrong option or configuration; an endpoint that is taken or silent is none.
@@ -91,6 +128,21 @@ pub(super) fn is_misuse(error: &anyhow::Error) -> bool {
 mod tests {
     use super::*;
     use crate::wire::Keys;
+
+    #[test]
+    fn who_connects_listens_on_any_port_unless_told_where() {
+        let told = || Some(vec!["tcp/127.0.0.1:1".to_owned()]);
+        let file = || Some("zenoh.json5".into());
+        let cases = [
+            (wire::Config::default(), Some(vec![ANY_PORT.to_owned()])),
+            (wire::Config { listen: told(), ..Default::default() }, told()),
+            (wire::Config { config_file: file(), ..Default::default() }, None),
+        ];
+        for (mut session, expected) in cases {
+            listen_anywhere(&mut session);
+            assert_eq!(session.listen, expected);
+        }
+    }
 
     #[test]
     fn wrong_names_and_files_are_misuse_and_silent_endpoints_are_not() {

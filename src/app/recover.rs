@@ -32,8 +32,14 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
         return Err(Misuse(format!("--out {}: is the damaged trip itself", arguments.out.display())).into());
     }
     let progress = Progress::new("recover", None, session.quiet);
-    let report = trip::recover(&arguments.trip, &arguments.out);
+    let report = trip::recover_unless(&arguments.trip, &arguments.out, &|| session.interrupt.asked());
     progress.close();
-    let report = report?;
+    let report = match report {
+        Err(trip::TripError::Stopped) => {
+            eprintln!("interrupted: {} is not written, for it would hold a part", arguments.out.display());
+            return Ok(());
+        }
+        report => report?,
+    };
     if arguments.json { print(&serde_json::to_string_pretty(&report)?) } else { print(&report) }
 }

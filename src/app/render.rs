@@ -3,6 +3,7 @@
 use super::Misuse;
 use super::arguments::SceneArguments;
 use super::output::{keep_apart, print};
+use super::outputs::check_trip_output;
 use super::progress::Progress;
 use super::session::Session;
 use super::stopping::Stopping;
@@ -40,6 +41,7 @@ pub struct Arguments {
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let scene = scene(arguments.scene.as_deref(), &arguments.drive)?;
     keep_apart(&arguments.scene.as_deref().into_iter().collect::<Vec<_>>(), &[Some(&arguments.out)])?;
+    check_trip_output("--out", &arguments.out)?;
     let written = render(&scene, &arguments.out, session)?;
     let frames = written.messages.get("/camera/image").copied().unwrap_or(0);
     print(&format_args!(

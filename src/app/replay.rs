@@ -4,15 +4,17 @@ use super::Misuse;
 use super::arguments::{NetworkArguments, PublishArguments};
 use super::drive::{Stages, drive};
 use super::network;
-use super::output::{keep_apart, print, write_json};
-use super::outputs::Sinks;
+use super::output::{is_standard_output, keep_apart, print, write_json};
+use super::outputs::{Sinks, check_outputs, check_trip_output};
 use super::paced::Paced;
 use super::session::Session;
 use super::summary::Summary;
 use crate::config::Config;
+use crate::data::Event;
 use crate::engine::Engine;
 use crate::engine::network::Network;
-use crate::trip::{Range, TripReader, WhenFull};
+use crate::source::{Source, SourceError};
+use crate::trip::{Range, RecorderHandle, TripReader, WhenFull};
 use anyhow::bail;
 use clap::Args;
 use std::path::PathBuf;
@@ -43,7 +45,7 @@ pub struct Arguments {
     /// Record the planes of age and confidence with the masks.
     #[arg(long, requires = "out")]
     pub planes: bool,
-    /// Write the summary as JSON.
+    /// Write the summary as JSON; `-` is standard output, in place of the table.
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
     /// Write the frames with their masks laid over as a video.
@@ -58,9 +60,10 @@ pub struct Arguments {
     /// Do not publish.
     #[arg(long)]
     pub no_publish: bool,
-    /// When publishing, wait at most this long for a subscriber before the first frame.
-    #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = seconds)]
-    pub await_subscriber: f64,
+    /// When publishing, wait at most this long for subscribers before the first frame: for one, then until no other has
+    /// connected for 0.75 s [default: 3].
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub await_subscriber: Option<f64>,
     /// Start at this second of the trip, as captions and reports count them: from its first frame.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub from: Option<f64>,
@@ -85,9 +88,8 @@ pub(super) fn seconds(text: &str) -> Result<f64, String> {
 }
 
 impl Arguments {
-    #[cfg(feature = "zenoh")]
     pub(super) fn publishes(&self) -> bool {
-        (self.publish || self.realtime) && !self.no_publish
+        cfg!(feature = "zenoh") && (self.publish || self.realtime) && !self.no_publish
     }
 
     fn range(&self) -> anyhow::Result<Range> {
@@ -107,20 +109,16 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let source = TripReader::open(&arguments.trip, range)?;
     refuse_what_cannot_be_replayed(arguments, &source)?;
     let network = network::open(&arguments.network)?;
-    let last_s = source.span().map_or(0.0, |(_, last)| last.signed_ns_since(source.zero()) as f64 / 1e9);
     let mut summary = replay(arguments, &config, &network, source, session)?;
     if let Some(path) = &arguments.summary
         && let Err(error) = write_json(path, &summary)
     {
         summary.fail(format!("{error:#}"));
     }
-    print(&summary)?;
-    summary.check()?;
-    if summary.frames == 0 && !session.interrupt.asked() {
-        let trip = arguments.trip.display();
-        bail!("{trip}: no frame lies between --from and --until; the trip ends {last_s:.3} s after its zero");
+    if !arguments.summary.as_deref().is_some_and(is_standard_output) {
+        print(&summary)?;
     }
-    Ok(())
+    summary.check()
 }
 
 /// The configuration that `arguments` name, or the defaults; a replay runs every frame unless it is told otherwise.
@@ -137,11 +135,10 @@ fn load_config(arguments: &Arguments) -> anyhow::Result<Config> {
 }
 
 fn refuse_what_cannot_be_replayed(arguments: &Arguments, source: &TripReader) -> anyhow::Result<()> {
-    let trip = arguments.trip.display();
-    if source.frame_count() == 0 {
-        bail!(
-            "{trip}: this trip has no camera frames, so there is nothing to perceive; \
-             `segfuse trip export --states` writes its vehicle states, `segfuse trip info` shows what is in it"
+    refuse_without_frames(arguments, source)?;
+    if arguments.await_subscriber.is_some() && !arguments.publishes() {
+        return Err(
+            Misuse("--await-subscriber is for a replay that publishes: add --publish or --realtime".into()).into()
         );
     }
     #[cfg(not(feature = "zenoh"))]
@@ -149,7 +146,36 @@ fn refuse_what_cannot_be_replayed(arguments: &Arguments, source: &TripReader) ->
         return Err(Misuse("--publish: this program was built without the feature `zenoh`".into()).into());
     }
     let outputs = [&arguments.out, &arguments.overlay, &arguments.summary].map(Option::as_deref);
-    Ok(keep_apart(&[&arguments.trip], &outputs)?)
+    keep_apart(&[&arguments.trip], &outputs)?;
+    arguments.out.as_deref().map_or(Ok(()), |path| check_trip_output("--out", path))?;
+    check_outputs(&[("--out", outputs[0]), ("--overlay", outputs[1]), ("--summary", outputs[2])])
+}
+
+/// A run that could not answer a single frame is refused before any output is begun.
+fn refuse_without_frames(arguments: &Arguments, source: &TripReader) -> anyhow::Result<()> {
+    let trip = arguments.trip.display();
+    if source.frame_count() == 0 && !source.is_complete() {
+        bail!(
+            "{trip}: the file is cut or damaged, and no camera frame is in what can be read of it; \
+             `segfuse trip info` shows what is left"
+        );
+    }
+    if source.frame_count() == 0 {
+        bail!(
+            "{trip}: this trip has no camera frames, so there is nothing to perceive; \
+             `segfuse trip export --states` writes its vehicle states, `segfuse trip info` shows what is in it"
+        );
+    }
+    if source.has_frame()? {
+        return Ok(());
+    }
+    if arguments.from.or(arguments.until).is_none() {
+        bail!("{trip}: none of its camera frames can be read; `segfuse trip info` shows what is damaged");
+    }
+    let last_s = source.span().map_or(0.0, |(_, last)| last.signed_ns_since(source.zero()) as f64 / 1e9);
+    bail!(
+        "{trip}: no frame that can be read lies between --from and --until; the trip ends {last_s:.3} s after its zero"
+    )
 }
 
 /// Everything after the arguments were understood: also what `demo` runs.
@@ -181,15 +207,46 @@ fn play(
     sinks: &mut Sinks,
     session: &Session,
 ) -> (Summary, anyhow::Result<()>) {
-    if !arguments.realtime {
-        return drive(&mut source, stages, sinks.all(), session);
-    }
     let first = source.start();
-    let stop = || session.interrupt.asked();
-    let mut paced = Paced::new(Box::new(source), first, &*session.clock, &stop);
-    #[cfg(feature = "zenoh")]
-    sinks.pace_from(paced.offset_ns());
-    let (mut summary, ended) = drive(&mut paced, stages, sinks.all(), session);
-    summary.behind_ms = Some(paced.behind_ms());
+    let mut told = Told { trip: &mut source, recording: sinks.recording() };
+    told.note();
+    let (mut summary, ended) = if arguments.realtime {
+        let stop = || session.interrupt.asked();
+        let mut paced = Paced::new(Box::new(told), first, &*session.clock, &stop);
+        #[cfg(feature = "zenoh")]
+        sinks.pace_from(paced.offset_ns());
+        let (mut summary, ended) = drive(&mut paced, stages, sinks.all(), session);
+        summary.behind_ms = Some(paced.behind_ms());
+        (summary, ended)
+    } else {
+        drive(&mut told, stages, sinks.all(), session)
+    };
+    summary.source = Some(source.condition());
     (summary, ended)
+}
+
+/// A trip whose condition the recording of its run is told, whenever more of it is known.
+struct Told<'a> {
+    trip: &'a mut TripReader,
+    recording: Option<RecorderHandle>,
+}
+
+impl Told<'_> {
+    fn note(&self) {
+        self.recording.iter().for_each(|recording| recording.note_source(self.trip.condition()));
+    }
+}
+
+impl Source for Told<'_> {
+    fn next(&mut self) -> Result<Option<Event>, SourceError> {
+        let event = self.trip.next();
+        if matches!(event, Ok(None | Some(Event::Lost { .. })) | Err(_)) {
+            self.note();
+        }
+        event
+    }
+
+    fn frames(&self) -> Option<u64> {
+        self.trip.frames()
+    }
 }

@@ -15,6 +15,8 @@ use crate::trip::encode_label_png;
 use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,7 +35,8 @@ const ANSWER: Duration = Duration::from_secs(3);
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// Save each mask as PNG into this folder: colours for people, class ids as the pixel values.
+    /// Save each mask as PNG into this folder: colours for people, class ids as the pixel values. Files are called by
+    /// the frame's number; those of a publisher that is started again lie in a folder session-NUMBER below.
     #[arg(long, value_name = "FOLDER")]
     pub save: Option<PathBuf>,
     /// End after this many masks.
@@ -68,19 +71,29 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let mut saver = arguments.save.as_deref().map(Saver::create).transpose()?;
     let mut link = Link::open(config(arguments))?;
     let mut tally = Tally::new(session.clock.now(), arguments.json);
-    while !done(arguments, &tally, end, session) {
-        if let Some(received) = link.recv()? {
-            tally.take(&received, &link);
-            if let (Some(saver), Some(subscriber)) = (&mut saver, link.subscriber()) {
-                saver.save(&received, subscriber)?;
-            }
-        }
-        if let Some(line) = tally.line(session.clock.now(), &mut link)? {
-            print(&line)?;
+    let mut outcome = Ok(());
+    while outcome.is_ok() && !done(arguments, &tally, end, session) {
+        outcome = receive(&mut link, &mut tally, saver.as_mut(), session);
+    }
+    if outcome.is_ok() || tally.total > 0 {
+        print(&tally.summary(&link))?;
+    }
+    outcome?;
+    enough(arguments, &tally, &mut link, session)
+}
+
+/// The next mask, if one comes soon, and the line of a second that is over.
+fn receive(link: &mut Link, tally: &mut Tally, saver: Option<&mut Saver>, session: &Session) -> anyhow::Result<()> {
+    if let Some(received) = link.recv()? {
+        tally.take(&received, link);
+        if let (Some(saver), Some(subscriber)) = (saver, link.subscriber()) {
+            saver.save(&received, subscriber)?;
         }
     }
-    print(&tally.summary(&link))?;
-    enough(arguments, &tally, &mut link, session)
+    if let Some(line) = tally.line(session.clock.now(), link)? {
+        print(&line)?;
+    }
+    Ok(())
 }
 
 /// Fewer masks than asked for is a failure, unless the user ended it.
@@ -122,6 +135,8 @@ fn config(arguments: &Arguments) -> Config {
 /// Writes masks as pictures, with the publisher's own class colours.
 struct Saver {
     folder: PathBuf,
+    /// The session whose masks lie in the folder itself.
+    first: Option<u32>,
     classes: Option<ClassTable>,
 }
 
@@ -136,7 +151,7 @@ impl Saver {
         let trial = folder.join(format!(".segfuse-{}", std::process::id()));
         let tried = std::fs::write(&trial, []).and_then(|()| std::fs::remove_file(&trial));
         tried.with_context(|| format!("--save {shown}: cannot be written to"))?;
-        Ok(Self { folder: folder.into(), classes: None })
+        Ok(Self { folder: folder.into(), first: None, classes: None })
     }
 
     fn save(&mut self, received: &Received, subscriber: &Subscriber) -> anyhow::Result<()> {
@@ -144,10 +159,30 @@ impl Saver {
             Some(classes) if classes.hash() == received.header.classes_hash => classes,
             _ => subscriber.classes(ANSWER).context("the publisher does not say what its classes are")?,
         };
-        let path = self.folder.join(format!("{:08}.png", received.header.frame.0));
         let png = encode_label_png(&received.labels, &classes)?;
-        std::fs::write(&path, png).with_context(|| format!("{}: cannot be written", path.display()))?;
+        let folder = self.folder_of(received.header.session)?;
+        write_whole(&folder.join(format!("{:08}.png", received.header.frame.0)), &png)?;
         self.classes = Some(classes);
         Ok(())
     }
+
+    /// Where the masks of `session` go: every publisher counts its frames from its own beginning.
+    fn folder_of(&mut self, session: u32) -> anyhow::Result<PathBuf> {
+        if *self.first.get_or_insert(session) == session {
+            return Ok(self.folder.clone());
+        }
+        let folder = self.folder.join(format!("session-{session:08x}"));
+        if !folder.is_dir() {
+            std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+            tracing::info!("masks of another publisher session are saved in {}", folder.display());
+        }
+        Ok(folder)
+    }
+}
+
+/// Writes a file that is whole or not there.
+fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let cannot = || format!("{}: cannot be written", path.display());
+    let mut file = File::create(path).with_context(cannot)?;
+    file.write_all(bytes).inspect_err(|_| drop(std::fs::remove_file(path))).with_context(cannot)
 }

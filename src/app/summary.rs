@@ -5,7 +5,7 @@ use crate::data::Ending;
 use crate::engine::EngineInfo;
 use crate::pipeline::{Counts, PipelineError};
 use crate::sink::statistics::{Latency, Statistics};
-use crate::trip::RecordingReport;
+use crate::trip::{RecordingReport, SourceCondition};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,17 +13,17 @@ use std::fmt;
 /// What a run did. Its JSON form is stable: keys are added, never changed.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Summary {
-    /// Frames that the source handed out; `frames = published + dropped`.
+    /// Frames that the camera made, lost ones included; `frames = published + dropped`.
     pub frames: u64,
-    /// Frames whose mask went to every sink.
+    /// Frames answered with a mask that every output was offered, whether or not one of them is Zenoh.
     pub published: u64,
-    /// Frames without a mask.
+    /// Frames without a mask: lost, unreadable, out of order or replaced by a newer one.
     pub dropped: u64,
-    /// Of those, frames that could not be read.
+    /// Of those dropped, frames whose picture could not be read.
     pub unreadable: u64,
-    /// Frames that the camera made and that never came.
+    /// Of those dropped, frames that never came: lost by the camera, or in a damaged part of the trip.
     pub lost: u64,
-    /// Source items that could not be read.
+    /// Damaged parts and messages of the trip that were passed over; frames in them count as lost.
     pub skipped: u64,
     /// Results that a sink did not take.
     pub refused: u64,
@@ -54,6 +54,9 @@ pub(super) struct Summary {
     /// The most that a real-time replay was behind its recording.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behind_ms: Option<f64>,
+    /// In what condition the trip was that was run, and those that it was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceCondition>,
     /// What became of the recording of this run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording: Option<RecordingReport>,
@@ -116,11 +119,34 @@ impl Summary {
             network_hash: format!("{:016x}", run.engine.network_hash),
             schedule: run.schedule.clone(),
             behind_ms: None,
+            source: None,
             recording: None,
             interrupted: counts.stopped,
             ended: if counts.stopped { Ending::Interrupted } else { Ending::Complete }.word(),
             incomplete: vec![],
         }
+    }
+
+    /// What became of the frames; the parts of each line add up.
+    fn fmt_frames(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { frames, published, dropped, unreadable, lost, skipped, refused, .. } = self;
+        writeln!(f, "frames     {frames} captured = {published} answered with a mask + {dropped} dropped")?;
+        if *dropped > 0 {
+            let others = dropped.saturating_sub(lost + unreadable);
+            let others =
+                if others > 0 { format!(" + {others} out of order or without an answer") } else { String::new() };
+            writeln!(
+                f,
+                "dropped    {dropped} = {lost} lost by the camera or to damage + {unreadable} unreadable{others}"
+            )?;
+        }
+        if *skipped > 0 {
+            writeln!(f, "skipped    {skipped} damaged parts of the trip; frames in them are among the lost")?;
+        }
+        if *refused > 0 {
+            writeln!(f, "refused    {refused} results that an output did not take")?;
+        }
+        Ok(())
     }
 
     /// Notes an output that is not whole.
@@ -159,18 +185,7 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { frames, published, dropped, unreadable, lost, refused, .. } = self;
-        writeln!(
-            f,
-            "frames     {frames} captured = {published} published + {dropped} dropped ({unreadable} unreadable)"
-        )?;
-        if lost + refused + self.skipped > 0 {
-            writeln!(
-                f,
-                "           {lost} lost by the camera or to damage, {} unreadable items, {refused} results refused",
-                self.skipped
-            )?;
-        }
+        self.fmt_frames(f)?;
         if self.ended != Ending::Complete.word() {
             writeln!(f, "ended      {}", self.ended)?;
         }
@@ -179,12 +194,40 @@ impl fmt::Display for Summary {
         writeln!(f, "speed      {:.1} frames/s, {:.1} s", self.fps, self.seconds)?;
         let Percentiles { p50, p99, max } = self.latency_ms;
         writeln!(f, "latency    p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms")?;
-        for (stage, Percentiles { p50, p99, .. }) in self.stages_ms.iter().filter(|(stage, _)| **stage != "frame") {
-            writeln!(f, "  {stage:<10} {p50:>8.2} ms {p99:>8.2} ms")?;
+        writeln!(f, "  {:<10} {:>9} {:>9} {:>9}", "stage", "p50 ms", "p99 ms", "max ms")?;
+        for (stage, Percentiles { p50, p99, max }) in self.stages_ms.iter().filter(|(stage, _)| **stage != "frame") {
+            writeln!(f, "  {stage:<10} {p50:>9.2} {p99:>9.2} {max:>9.2}")?;
         }
         if let Some(behind_ms) = self.behind_ms {
             writeln!(f, "real time  at most {behind_ms:.0} ms behind the recording")?;
         }
-        write!(f, "mask hash  {}", self.mask_hash)
+        write!(f, "mask hash  {}", self.mask_hash)?;
+        let source = self.source.filter(|source| !source.is_whole());
+        source.map_or(Ok(()), |source| write!(f, "\nsource     the trip is not whole: {source}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::ClassTable;
+
+    #[test]
+    fn the_account_of_frames_adds_up_and_the_stages_stand_under_heads() {
+        let session = Session::start(true).expect("signals can be heard");
+        let engine = EngineInfo { runtime: "r".into(), network: "n".into(), network_hash: 0 };
+        let (captured, published, dropped) = (300, 283, 17);
+        let counts = Counts { captured, published, dropped, unreadable: 1, lost: 14, skipped: 1, ..Counts::default() };
+        let statistics = Statistics::new(ClassTable::camvid());
+        let run = Run { counts, statistics, engine: &engine, schedule: "every:1".into(), seconds: 1.0 };
+        let told = Summary::new(&run, &session).to_string();
+        for line in [
+            "300 captured = 283 answered with a mask + 17 dropped",
+            "17 = 14 lost by the camera or to damage + 1 unreadable + 2 out of order",
+            "stage         p50 ms    p99 ms    max ms",
+        ] {
+            assert!(told.contains(line), "'{line}' is not in\n{told}");
+        }
+        assert!(!told.contains("publish"), "nothing was published:\n{told}");
     }
 }

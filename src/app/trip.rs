@@ -35,13 +35,19 @@ pub struct InfoArguments {
 pub(super) fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
     match command {
         Command::Import(arguments) => import::run(arguments, session),
-        Command::Info(arguments) => info(arguments),
+        Command::Info(arguments) => info(arguments, session),
         Command::Export(arguments) => export::run(arguments, session),
         Command::Recover(arguments) => recover::run(arguments, session),
     }
 }
 
-fn info(arguments: &InfoArguments) -> anyhow::Result<()> {
-    let info = trip::info(&arguments.trip)?;
+fn info(arguments: &InfoArguments, session: &Session) -> anyhow::Result<()> {
+    let info = match trip::info_unless(&arguments.trip, &|| session.interrupt.asked()) {
+        Err(trip::TripError::Stopped) => {
+            eprintln!("interrupted: {} was not read to its end", arguments.trip.display());
+            return Ok(());
+        }
+        info => info?,
+    };
     if arguments.json { print(&serde_json::to_string_pretty(&info)?) } else { print(&info) }
 }

@@ -78,7 +78,8 @@ pub enum ClassTableError {
     Unknown(String),
     /// No way from one table to the other.
     #[error(
-        "class table '{to}' says nothing of the classes of '{from}': add `from = \"{from}\"` and `covers` lists to it"
+        "class table '{to}' says nothing of the classes of '{from}': name a table that does, or a .toml file of your own with \
+         `from = \"{from}\"` and `covers` lists"
     )]
     NoMapping {
         /// The table mapped from.

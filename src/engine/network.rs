@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! tiny/model.toml      name, classes, [input], [features], [files] with their SHA-256
-//! tiny/backbone.onnx   image    [1, 3, rows, cols]    → features [1, C, rows/stride, cols/stride]
+//! tiny/backbone.onnx   image    [1, 3, rows, cols]      → features [1, C, rows/stride, cols/stride]
+//! tiny/head.onnx       features [1, C, rows/s, cols/s]   → logits   [1, classes, rows/l, cols/l]; l is s if not stated
 //! tiny/head.onnx       features [1, C, rows/s, cols/s] → logits   [1, classes, rows/s, cols/s]
 //! ```
 //!
 //! A plain ONNX file works too; how its input is to be prepared is said by [`PlainOptions`].
 
+pub(crate) mod import;
 mod manifest;
 mod plain;
 
@@ -64,6 +66,21 @@ pub struct Network {
     classes: ClassTable,
     input: InputSpec,
     graphs: Graphs,
+    /// Files that are there for other runtimes than the CPU's.
+    half: Vec<NetworkFile>,
+}
+
+/// A file of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NetworkFile {
+    /// Its name in the folder.
+    pub name: String,
+    /// Its size; absent where an embedded network leaves out what no CPU runtime loads.
+    pub bytes: Option<u64>,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// Whether the file was there and was held against the SHA-256 that `model.toml` states.
+    pub verified: bool,
 }
 
 /// The network's ONNX graphs.
@@ -97,9 +114,22 @@ impl Network {
     /// Opens a network folder.
     pub fn from_folder(folder: &Path) -> Result<Self, EngineError> {
         let shown = folder.display().to_string();
+        if !folder.join("model.toml").exists() {
+            return Err(refuse(
+                &shown,
+                "no network folder, for there is no model.toml in it: `segfuse network import NET.onnx --out FOLDER` makes one",
+            ));
+        }
         let manifest = read_file(&folder.join("model.toml"))?;
         let text = String::from_utf8(manifest).map_err(|_| refuse(&shown, "model.toml is not UTF-8 text"))?;
-        Self::assemble(&shown, &text, |name| read_file(&folder.join(name)))
+        let mut network = Self::assemble(&shown, &text, |name| read_file(&folder.join(name)))?;
+        for file in &mut network.half {
+            let bytes = read_file(&folder.join(&file.name))?;
+            let checked = manifest::check_hash(&file.name, &file.sha256, &bytes);
+            checked.map_err(|reason| refuse(&shown, &reason))?;
+            (file.bytes, file.verified) = (Some(bytes.len() as u64), true);
+        }
+        Ok(network)
     }
 
     /// A network whose files are in memory: `(file name, bytes)` pairs beside its `model.toml`.
@@ -122,7 +152,7 @@ impl Network {
         let [_, _, rows, cols] = graph.input;
         let input = options.input_spec(rows, cols).map_err(|reason| refuse(&shown, &reason))?;
         let name = path.file_stem().map_or_else(|| "network".into(), |stem| stem.to_string_lossy().into_owned());
-        Ok(Self { name, path: shown, hash: hash.digest(), classes, input, graphs: Graphs::Plain(graph) })
+        Ok(Self { name, path: shown, hash: hash.digest(), classes, input, graphs: Graphs::Plain(graph), half: vec![] })
     }
 
     fn assemble(
@@ -147,6 +177,12 @@ impl Network {
         let (image, features, logits) = manifest.shapes(classes.classes().len());
         let backbone = graph(manifest::BACKBONE, image, features)?;
         let head = graph(manifest::HEAD, features, logits)?;
+        let stated = |file: &'static str| NetworkFile {
+            name: file.into(),
+            bytes: None,
+            sha256: manifest.stated_hash(file),
+            verified: false,
+        };
         Ok(Self {
             name: manifest.name.clone(),
             path: path.to_owned(),
@@ -154,6 +190,7 @@ impl Network {
             classes,
             input: manifest.input_spec(),
             graphs: Graphs::Split { backbone, head },
+            half: manifest.half_files().map(stated).collect(),
         })
     }
 
@@ -180,6 +217,25 @@ impl Network {
     /// How its input is prepared.
     pub fn input(&self) -> &InputSpec {
         &self.input
+    }
+
+    /// Its ONNX files.
+    pub fn files(&self) -> Vec<NetworkFile> {
+        let file = |name: &str, graph: &Graph| NetworkFile {
+            name: name.to_owned(),
+            bytes: Some(graph.bytes.len() as u64),
+            sha256: manifest::sha256(&graph.bytes),
+            verified: matches!(self.graphs, Graphs::Split { .. }),
+        };
+        let mut files = match &self.graphs {
+            Graphs::Split { backbone, head } => vec![file(manifest::BACKBONE, backbone), file(manifest::HEAD, head)],
+            Graphs::Plain(graph) => {
+                let name = Path::new(&graph.path).file_name().map(|name| name.to_string_lossy().into_owned());
+                vec![file(&name.unwrap_or_default(), graph)]
+            }
+        };
+        files.extend(self.half.iter().cloned());
+        files
     }
 
     pub(crate) fn graphs(&self) -> &Graphs {

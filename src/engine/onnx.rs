@@ -1,6 +1,14 @@
-//! What an ONNX file says of itself: inputs, outputs and operators, without running it.
+//! What an ONNX file says of itself: inputs, outputs and operators, without running it; and how it is taken apart.
 //!
 //! Weights are not interpreted here; the runtimes read the file again for themselves.
+
+pub(crate) mod cost;
+pub(crate) mod shapes;
+pub(crate) mod split;
+#[cfg(test)]
+mod tests;
+pub(crate) mod upsampling;
+mod wiring;
 
 use rten_onnx::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use std::fmt;

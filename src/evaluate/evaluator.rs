@@ -146,7 +146,7 @@ impl Evaluator {
         self.pixels.ignored += size.pixels() as u64 - self.frame.total();
         self.matrix.merge(&self.frame);
         self.count_distance(item.distance);
-        self.temporal.record(size, &self.predicted, Some(&self.truth));
+        self.temporal.record(size, item.stamp, &self.predicted, Some(&self.truth));
         self.frames += 1;
         let miou = self.frame.miou_percent();
         self.record_time(item, miou);
@@ -160,7 +160,7 @@ impl Evaluator {
         self.pixels.unknown_predicted +=
             self.prediction.read(item.prediction.labels(), size, size, &mut self.predicted);
         self.skipped.frames_without_truth += 1;
-        self.temporal.record(size, &self.predicted, None);
+        self.temporal.record(size, item.stamp, &self.predicted, None);
         self.record_time(item, None);
         let view = View { index: self.frames_seen, size, predicted: &self.predicted, truth: None };
         self.gallery.offer_sample(item, &view, &self.classes);

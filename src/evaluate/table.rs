@@ -76,10 +76,14 @@ fn write_distances(found: &Evaluation, f: &mut Formatter<'_>) -> fmt::Result {
 
 fn write_consistency(found: &Evaluation, f: &mut Formatter<'_>) -> fmt::Result {
     let steady = &found.temporal_consistency;
-    if steady.pairs == 0 {
+    if steady.pairs + steady.pairs_left_out == 0 {
         return Ok(());
     }
-    writeln!(f, "\n  from frame to frame ({} pairs)", steady.pairs)?;
+    let left_out = match steady.pairs_left_out {
+        0 => String::new(),
+        left_out => format!("; {left_out} left out: frames are missing between the two"),
+    };
+    writeln!(f, "\n  from frame to frame ({} pairs{left_out})", steady.pairs)?;
     for (what, value) in [
         ("unchanged pixels", steady.unchanged),
         ("unchanged where the truth is", steady.steady),

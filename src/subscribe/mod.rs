@@ -14,19 +14,21 @@
 //! ```
 
 mod continuity;
+mod error;
 mod inbox;
 mod presence;
 mod request;
 
 pub use crate::wire::Presence;
-pub use continuity::Continuity;
+pub use continuity::{Beginning, Continuity};
+pub use error::SubscribeError;
 
-use self::continuity::Tracker;
+use self::continuity::{Attendance, Tracker};
 use self::inbox::Inbox;
 use self::presence::Alive;
 use crate::data::{BufferPool, ClassTable, LabelMask, Plane, Stamp};
 use crate::wire::session::{self, SessionError};
-use crate::wire::{ClassesNotice, Header, Health, Keys, KeysError, MaskMessage, WireError, decode};
+use crate::wire::{ClassesNotice, Header, Health, Keys, MaskMessage, WireError, decode};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,6 +38,8 @@ use zenoh::sample::Sample;
 
 /// The longest queue: a second of a fast camera. A longer one would only make masks older.
 pub const MAX_QUEUE: usize = 120;
+/// How often a publisher that is not there yet is looked for: less than a publisher waits for more subscribers.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// What to listen to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,56 +78,6 @@ impl Default for Config {
     }
 }
 
-/// Why there is no mask, or no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum SubscribeError {
-    /// No session: mend the configuration or start the publisher, then open again.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    /// A name that cannot be in a key: mend the configuration.
-    #[error(transparent)]
-    Keys(#[from] KeysError),
-    /// An option out of range: mend the configuration.
-    #[error("queue of {0} masks: expected 1 to {MAX_QUEUE}")]
-    Queue(usize),
-    /// Nothing came in time: try again; see [`Subscriber::publishers`].
-    #[error("no mask on '{key}' within {waited:?}: {publishers} publishers are alive there")]
-    Timeout {
-        /// The key listened to.
-        key: String,
-        /// How long.
-        waited: Duration,
-        /// Publishers alive.
-        publishers: usize,
-    },
-    /// Nobody answered a request in time: try again.
-    #[error("no answer from '{key}' within {waited:?}")]
-    NoAnswer {
-        /// The key asked.
-        key: String,
-        /// How long.
-        waited: Duration,
-    },
-    /// The answer cannot be read: skip it.
-    #[error("answer from '{key}': {source}")]
-    Answer {
-        /// The key asked.
-        key: String,
-        /// What is wrong with it.
-        source: WireError,
-    },
-    /// The session is closed: open again.
-    #[error("zenoh session closed: {0}")]
-    Closed(String),
-}
-
-impl SubscribeError {
-    /// Whether nobody answers at the endpoints yet: try again later.
-    pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Session(SessionError::Refused { .. }))
-    }
-}
-
 /// What became of everything that was heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -133,7 +87,11 @@ pub struct Counts {
     pub missed: u64,
     /// Times that some were missed.
     pub gaps: u64,
-    /// Dropped here because nobody fetched them in time; missed, unless none had been handed out before.
+    /// Sequence number of the first mask handed out; `None` before.
+    pub joined_at: Option<u64>,
+    /// Masks published before the first one heard, by publishers that were there before this subscriber: told, not missed.
+    pub before_joining: u64,
+    /// Dropped here because nobody fetched them in time; missed, unless none of that publisher was handed out before.
     pub overflowed: u64,
     /// Messages that were damaged on the way.
     pub damaged: u64,
@@ -206,18 +164,46 @@ impl Drop for Subscriber {
 
 impl Subscriber {
     /// Connects and listens. `now` reads this machine's monotonic clock, to say when masks arrived.
+    ///
+    /// What publishers that are there already have published is not missed. Of those that appear more than a second later, all is.
     pub fn open(config: &Config, now: impl Fn() -> Stamp + Send + Sync + 'static) -> Result<Self, SubscribeError> {
-        let keys = Keys::new(&config.prefix, &config.vehicle, &config.camera)?;
-        if !(1..=MAX_QUEUE).contains(&config.queue) {
-            return Err(SubscribeError::Queue(config.queue));
-        }
+        keys(config)?;
         let session = session::open(&session_config(config), config.shared_memory)?;
-        let now: Now = Arc::new(now);
+        let alive = Alive::new(Some(now()));
+        Self::listening(config, session, alive, Arc::new(now))
+    }
+
+    /// As [`Subscriber::open`], but waits until somebody answers at the endpoints, trying four times a second
+    /// while `keeps_waiting`; then ends with the last [`SessionError::Refused`]. If it had to wait, the publisher
+    /// found has begun meanwhile, and its masks before the first one heard are missed; found through a router or at one of
+    /// several endpoints, not.
+    pub fn open_when_there(
+        config: &Config,
+        now: impl Fn() -> Stamp + Send + Sync + 'static,
+        mut keeps_waiting: impl FnMut() -> bool,
+    ) -> Result<Self, SubscribeError> {
+        keys(config)?;
+        let mut waited = false;
+        let session = loop {
+            match session::open_at_once(&session_config(config), config.shared_memory) {
+                Err(SessionError::Refused { .. }) if keeps_waiting() => std::thread::sleep(RETRY),
+                outcome => break outcome?,
+            }
+            waited = true;
+        };
+        // Of several endpoints, or behind a router, another may have been there all the while.
+        let first = waited && config.connect.len() == 1 && !outside(|| Ok(session::has_router(&session)))?;
+        let alive = Alive::new((!first).then(&now));
+        Self::listening(config, session, alive, Arc::new(now))
+    }
+
+    fn listening(config: &Config, session: Session, alive: Alive, now: Now) -> Result<Self, SubscribeError> {
+        let keys = keys(config)?;
         let inbox = Arc::new(Inbox::new(config.queue));
-        let alive = Arc::new(Alive::default());
+        let alive = Arc::new(alive);
         let link = Link {
             _masks: listen(&session, &keys, receiver(&inbox, config.queue, Arc::clone(&now)))?,
-            _liveliness: presence::watch(&session, &keys, &alive)?,
+            _liveliness: presence::watch(&session, &keys, &alive, Arc::clone(&now))?,
             session,
         };
         Ok(Self { link: Some(link), keys, inbox, alive, tracker: Tracker::default(), warned: false, now })
@@ -252,7 +238,7 @@ impl Subscriber {
     }
 
     fn follow(&mut self, header: &Header) -> Option<Continuity> {
-        let continuity = self.tracker.follow(header, |session| self.alive.has(session));
+        let continuity = self.tracker.follow(header, |session| self.alive.attendance(session));
         if self.tracker.is_mixed() && !self.warned {
             self.warned = true;
             tracing::warn!(
@@ -260,6 +246,10 @@ impl Subscriber {
                  (--vehicle, --camera, or [zenoh] in the publisher's configuration)",
                 self.keys.mask()
             );
+        }
+        if let Some(Continuity::First(Beginning { before: before @ 1.., missed })) = continuity {
+            let counted = if missed > 0 { ", counted as missed" } else { "" };
+            tracing::info!("joined at sequence {before} ({before} masks before it{counted})");
         }
         continuity
     }
@@ -300,15 +290,25 @@ impl Subscriber {
         Health::from_json(&answer.payload().to_bytes()).map_err(|source| SubscribeError::Answer { key, source })
     }
 
-    /// The newest mask published so far: for who comes late. It does not count as received.
+    /// The newest mask published so far: for who comes late. It does not count as received, and those before it not as
+    /// missed.
     pub fn newest(&self, timeout: Duration) -> Result<Received, SubscribeError> {
         let key = self.keys.mask();
         let answer = request::first_answer(self.session(), &key, timeout)?;
         let received = (self.now)();
         let message =
             read(&answer, &mut BufferPool::new(0)).map_err(|source| SubscribeError::Answer { key, source })?;
-        Ok(received_of(message, Continuity::First, received))
+        let beginning = Beginning { before: message.header.sequence, missed: 0 };
+        Ok(received_of(message, Continuity::First(beginning), received))
     }
+}
+
+/// The keys, if every option is sound.
+fn keys(config: &Config) -> Result<Keys, SubscribeError> {
+    if !(1..=MAX_QUEUE).contains(&config.queue) {
+        return Err(SubscribeError::Queue(config.queue));
+    }
+    Ok(Keys::new(&config.prefix, &config.vehicle, &config.camera)?)
 }
 
 fn received_of(message: MaskMessage, continuity: Continuity, received: Stamp) -> Received {

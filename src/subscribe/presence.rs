@@ -1,6 +1,7 @@
 //! Who is there: the publishers of our camera, and those of others, by their liveliness tokens.
 
-use super::{SubscribeError, outside};
+use super::{Attendance, Now, SubscribeError, outside};
+use crate::data::Stamp;
 use crate::wire::{Keys, Presence};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,26 +15,50 @@ const MAX_ALIVE: usize = 64;
 const MAX_TOKENS: usize = 256;
 const MAX_NAMED: usize = 8;
 
+/// A token that comes this soon after opening is of a publisher that may have been there before.
+const GRACE_NS: i64 = 1_000_000_000;
+
 /// The sessions of our camera's publishers that are alive.
-#[derive(Debug, Default)]
-pub(super) struct Alive(Mutex<BTreeSet<u32>>);
+#[derive(Debug)]
+pub(super) struct Alive {
+    sessions: Mutex<BTreeSet<u32>>,
+    /// Those that were there before us.
+    earlier: Mutex<BTreeSet<u32>>,
+    /// Until when tokens are of publishers that were there before us; `None` if we were there before all.
+    opening_until: Option<Stamp>,
+}
 
 impl Alive {
+    /// `opened` is when we came; `None` if we were there before any publisher.
+    pub(super) fn new(opened: Option<Stamp>) -> Self {
+        let opening_until = opened.map(|opened| opened.offset_ns(GRACE_NS));
+        Self { sessions: Mutex::default(), earlier: Mutex::default(), opening_until }
+    }
+
     fn sessions(&self) -> MutexGuard<'_, BTreeSet<u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn earlier(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn attendance(&self, session: u32) -> Attendance {
+        let alive = self.sessions().contains(&session);
+        let watched = self.opening_until.is_none() || (alive && !self.earlier().contains(&session));
+        Attendance { alive, watched }
     }
 
     pub(super) fn count(&self) -> usize {
         self.sessions().len()
     }
 
-    pub(super) fn has(&self, session: u32) -> bool {
-        self.sessions().contains(&session)
-    }
-
-    fn hear(&self, sample: &Sample) {
+    fn hear(&self, sample: &Sample, now: Stamp) {
         let Some(Presence { session, .. }) = Presence::from_key(sample.key_expr().as_str()) else { return };
         let mut sessions = self.sessions();
+        if self.opening_until.is_some_and(|until| now < until) && sessions.len() < MAX_ALIVE {
+            self.earlier().insert(session);
+        }
         match sample.kind() {
             SampleKind::Put if sessions.len() < MAX_ALIVE => sessions.insert(session),
             SampleKind::Put => false,
@@ -47,9 +72,10 @@ pub(super) fn watch(
     session: &Session,
     keys: &Keys,
     alive: &Arc<Alive>,
+    now: Now,
 ) -> Result<zenoh::pubsub::Subscriber<()>, SubscribeError> {
     let alive = Arc::clone(alive);
-    let hear = move |sample: Sample| alive.hear(&sample);
+    let hear = move |sample: Sample| alive.hear(&sample, now());
     outside(|| session.liveliness().declare_subscriber(keys.all_alive()).history(true).callback(hear).wait())
 }
 

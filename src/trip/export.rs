@@ -46,18 +46,33 @@ pub struct ExportReport {
     pub skipped: u64,
     /// Camera frames among them.
     pub frames_lost: u64,
+    /// Whether it was stopped before its end: every file is whole, but there would be more.
+    pub interrupted: bool,
 }
 
-/// Writes everything selected.
+/// Writes everything selected. A file that cannot be written to its end is taken away again.
 pub fn export(trip: &Path, selection: &Selection) -> Result<ExportReport, TripError> {
+    export_until(trip, selection, &|| false)
+}
+
+/// The same, until `stop` says so; it is asked between files.
+pub fn export_until(trip: &Path, selection: &Selection, stop: &dyn Fn() -> bool) -> Result<ExportReport, TripError> {
     let mut report = ExportReport::default();
     if let Some(folder) = &selection.masks {
-        export_masks(trip, selection.range, folder, &mut report)?;
+        export_masks(trip, selection.range, folder, stop, &mut report)?;
     }
     if selection.frames.is_some() || selection.truth.is_some() || selection.states.is_some() {
-        export_events(trip, selection, &mut report)?;
+        let exported = export_events(trip, selection, stop, &mut report);
+        exported.inspect_err(|_| selection.states.as_deref().into_iter().for_each(take_away))?;
     }
     Ok(report)
+}
+
+/// Removes what could not be written to its end; a device or a link stays.
+fn take_away(path: &Path) {
+    if path.symlink_metadata().is_ok_and(|found| found.is_file()) {
+        drop(std::fs::remove_file(path));
+    }
 }
 
 /// Writes the vehicle's states as CSV to `out`, one row a report; returns the rows.
@@ -71,7 +86,12 @@ pub fn export_states(trip: &Path, range: Range, out: impl Write) -> Result<u64, 
     table.finish()
 }
 
-fn export_events(trip: &Path, selection: &Selection, report: &mut ExportReport) -> Result<(), TripError> {
+fn export_events(
+    trip: &Path,
+    selection: &Selection,
+    stop: &dyn Fn() -> bool,
+    report: &mut ExportReport,
+) -> Result<(), TripError> {
     let mut reader = TripReader::open(trip, selection.range)?;
     let mut table = selection.states.as_ref().map(|path| StateTable::new(path, create(path)?)).transpose()?;
     for folder in [&selection.frames, &selection.truth].into_iter().flatten() {
@@ -87,6 +107,10 @@ fn export_events(trip: &Path, selection: &Selection, report: &mut ExportReport) 
         report.truth += truth;
         if let Some(folder) = &selection.truth {
             pictures.write_truth(folder, reader.metadata(), false)?;
+        }
+        if stop() {
+            report.interrupted = true;
+            break;
         }
     }
     if let Some(folder) = &selection.truth {
@@ -154,7 +178,13 @@ impl Pictures {
     }
 }
 
-fn export_masks(trip: &Path, range: Range, folder: &Path, report: &mut ExportReport) -> Result<(), TripError> {
+fn export_masks(
+    trip: &Path,
+    range: Range,
+    folder: &Path,
+    stop: &dyn Fn() -> bool,
+    report: &mut ExportReport,
+) -> Result<(), TripError> {
     let mut perceptions = Perceptions::open(trip, range)?;
     create_folder(folder)?;
     let metadata = perceptions.metadata().clone();
@@ -168,6 +198,10 @@ fn export_masks(trip: &Path, range: Range, folder: &Path, report: &mut ExportRep
         let labels = labels.map_err(|error| TripError::Unstorable(error.to_string()))?;
         write_plane(&path, &labels, &metadata, metadata.mask_classes.as_deref())?;
         report.masks += 1;
+        if stop() {
+            report.interrupted = true;
+            break;
+        }
     }
     Ok(())
 }
@@ -191,10 +225,12 @@ fn next_readable<T>(
 fn write_frame(folder: &Path, frame: &Frame, names: &FrameNames) -> Result<(), TripError> {
     let ending = if frame.image.format() == PixelFormat::Jpeg { "jpg" } else { "png" };
     let path = folder.join(format!("{}.{ending}", names.file_stem(frame.stamp, frame.id.0)));
-    if frame.image.format() == PixelFormat::Jpeg {
-        return std::fs::write(&path, &**frame.image.bytes()).map_err(|error| TripError::io(&path, "write", error));
-    }
-    write_picture(&path, &frame.image)
+    let written = if frame.image.format() == PixelFormat::Jpeg {
+        std::fs::write(&path, &**frame.image.bytes()).map_err(|error| TripError::io(&path, "write", error))
+    } else {
+        write_picture(&path, &frame.image)
+    };
+    written.inspect_err(|_| take_away(&path))
 }
 
 fn write_picture(path: &Path, image: &Image) -> Result<(), TripError> {
@@ -207,7 +243,8 @@ fn write_picture(path: &Path, image: &Image) -> Result<(), TripError> {
 }
 
 fn write_plane(path: &Path, labels: &Plane, metadata: &TripMetadata, classes: Option<&str>) -> Result<(), TripError> {
-    write_label_png(path, labels, classes.and_then(|name| metadata.class_table(name)))
+    let written = write_label_png(path, labels, classes.and_then(|name| metadata.class_table(name)));
+    written.inspect_err(|_| take_away(path))
 }
 
 fn create(path: &Path) -> Result<BufWriter<File>, TripError> {

@@ -45,11 +45,16 @@ pub(super) struct TripFile {
 impl TripFile {
     /// Opens `path`, by its summary if that is whole.
     pub(super) fn open(path: &Path) -> Result<Self, TripError> {
+        Self::open_unless(path, &|| false)
+    }
+
+    /// The same, unless `stopped` says that nobody waits for it any more.
+    pub(super) fn open_unless(path: &Path, stopped: &dyn Fn() -> bool) -> Result<Self, TripError> {
         let mut trip = Self::start(path)?;
         match trip.read_summary() {
             Ok(contents) => trip.contents = contents,
             Err(reason) => {
-                trip.walk()?;
+                trip.walk(stopped)?;
                 tracing::warn!(path = %path.display(), %reason, chunks = trip.contents.chunks.len(), "trip is unfinished or damaged: reading its complete chunks");
             }
         }
@@ -57,10 +62,10 @@ impl TripFile {
         Ok(trip)
     }
 
-    /// Opens `path` by walking all of it, whatever its summary says.
-    pub(super) fn scan(path: &Path) -> Result<Self, TripError> {
+    /// Opens `path` by walking all of it, whatever its summary says, unless `stopped` says to leave it.
+    pub(super) fn scan(path: &Path, stopped: &dyn Fn() -> bool) -> Result<Self, TripError> {
         let mut trip = Self::start(path)?;
-        trip.walk()?;
+        trip.walk(stopped)?;
         Ok(trip)
     }
 
@@ -176,10 +181,11 @@ impl TripFile {
 
     // By walking ---------------------------------------------------------------------------------
 
-    fn walk(&mut self) -> Result<(), TripError> {
+    fn walk(&mut self, stopped: &dyn Fn() -> bool) -> Result<(), TripError> {
         self.contents = Contents::default();
         let mut at = MAGIC.len() as u64;
         while at < self.len && !self.contents.finished {
+            TripError::unless(stopped)?;
             let step = self.step(at);
             at = match step {
                 Ok(next) => next,

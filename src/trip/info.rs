@@ -142,10 +142,16 @@ const MAX_IMAGE_KINDS: usize = 16;
 
 /// Reads all of `path` and says what is in it.
 pub fn info(path: &Path) -> Result<TripInfo, TripError> {
-    let trip = Arc::new(TripFile::open(path)?);
+    info_unless(path, &|| false)
+}
+
+/// The same, asking `stopped` before each message: [`TripError::Stopped`] once it says so.
+pub fn info_unless(path: &Path, stopped: &dyn Fn() -> bool) -> Result<TripInfo, TripError> {
+    let trip = Arc::new(TripFile::open_unless(path, stopped)?);
     let mut census = Census::new(&trip);
     let mut messages = Messages::new(Arc::clone(&trip), Wanted::all(|_| true));
     loop {
+        TripError::unless(stopped)?;
         match messages.next() {
             Ok(Some(message)) => census.take(&message),
             Ok(None) => break,
@@ -316,6 +322,8 @@ impl fmt::Display for TripInfo {
         writeln!(f, "file         {} ({:.1} MB)", self.path, self.bytes as f64 / 1e6)?;
         writeln!(f, "condition    {}", self.condition)?;
         self.ended.as_ref().map_or(Ok(()), |ended| writeln!(f, "recording    {ended}"))?;
+        let source = self.ended.as_ref().and_then(|ended| ended.source).filter(|source| !source.is_whole());
+        source.map_or(Ok(()), |source| writeln!(f, "made from    a trip that is not whole: {source}"))?;
         let (duration_s, start_s, zero_s) = (self.duration_s, self.start_s, self.zero_s);
         writeln!(f, "time         {duration_s:.3} s from {start_s:.3} s; --from and --until count from {zero_s:.3} s")?;
         self.fmt_camera(f)?;

@@ -32,9 +32,9 @@ mod summary;
 mod writer;
 mod zero;
 
-pub use ending::RecordedEnding;
-pub use export::{ExportReport, Selection, export, export_states, read_label_png, write_label_png};
-pub use info::{Condition, ImageInfo, ImageKind, TopicInfo, TripInfo, info};
+pub use ending::{RecordedEnding, SourceCondition};
+pub use export::{ExportReport, Selection, export, export_states, export_until, read_label_png, write_label_png};
+pub use info::{Condition, ImageInfo, ImageKind, TopicInfo, TripInfo, info, info_unless};
 pub use label_png::encode_label_png;
 pub use losses::Losses;
 pub use metadata::{Calibration, DbcText, FORMAT_VERSION, NetworkIdentity, TripMetadata};
@@ -42,7 +42,7 @@ pub use names::FrameNames;
 pub use perceptions::{Lookup, Perceptions};
 pub use reader::{Range, TripReader};
 pub use recorder::{Recorder, RecorderHandle, RecordingReport};
-pub use recover::{LostSpan, RecoveryReport, recover};
+pub use recover::{LostSpan, RecoveryReport, recover, recover_unless};
 pub use summary::TripSummary;
 pub use writer::{Compression, Config, TripWriter, WhenFull};
 
@@ -53,7 +53,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum TripError {
     /// The operating system refused. Recovery: stop; mend the path or free space.
-    #[error("{path}: cannot {action}: {source}")]
+    #[error("{path}: cannot {action}: {source}{}", remedy(action, source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -121,11 +121,29 @@ pub enum TripError {
         /// Why.
         reason: String,
     },
+    /// Whoever asked for it does not wait any more. Recovery: stop; nothing was left half made.
+    #[error("stopped before its end")]
+    Stopped,
+}
+
+/// What to do about a path that is not there.
+fn remedy(action: &str, error: &std::io::Error) -> &'static str {
+    match (error.kind(), action) {
+        (std::io::ErrorKind::NotFound, "create") => "; make its folder first",
+        (std::io::ErrorKind::NotFound, "open") => {
+            "; look at the path, or make a trip with `segfuse render` or `segfuse trip import`"
+        }
+        _ => "",
+    }
 }
 
 impl TripError {
     fn io(path: &Path, action: &'static str, source: std::io::Error) -> Self {
         Self::Io { path: path.to_owned(), action, source }
+    }
+
+    fn unless(stopped: &dyn Fn() -> bool) -> Result<(), Self> {
+        if stopped() { Err(Self::Stopped) } else { Ok(()) }
     }
 
     /// Whether reading can go on after it.

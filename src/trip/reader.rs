@@ -9,7 +9,7 @@ use super::messages::{Message, Messages, Wanted};
 use super::metadata::RECORD;
 use super::names::{FrameNames, NAMES_RECORD};
 use super::zero;
-use super::{RecordedEnding, TripError, TripMetadata};
+use super::{RecordedEnding, SourceCondition, TripError, TripMetadata};
 use crate::data::{Event, Stamp};
 use crate::source::{Source, SourceError};
 use std::path::Path;
@@ -84,6 +84,38 @@ impl TripReader {
     pub fn is_complete(&self) -> bool {
         let contents = &self.messages.trip.contents;
         contents.finished && contents.damage.is_empty()
+    }
+
+    /// Whether its writer finished it: a file that was cut ends where its last whole chunk does.
+    pub fn is_finished(&self) -> bool {
+        self.messages.trip.contents.finished
+    }
+
+    /// What became of this file and of those that it was made from, as far as it has been read.
+    pub fn condition(&self) -> SourceCondition {
+        let found = self.losses();
+        let own = SourceCondition {
+            finished: self.is_finished(),
+            lost_frames: found.frames,
+            lost_messages: found.messages.values().sum(),
+            uncounted_parts: found.uncounted,
+        };
+        self.ending().and_then(|ending| ending.source).map_or(own, |earlier| own.after(earlier))
+    }
+
+    /// Whether a camera frame that can be read lies in the part asked for. Reads up to the first one.
+    pub fn has_frame(&self) -> Result<bool, TripError> {
+        let mut frames = Messages::new(Arc::clone(&self.messages.trip), Wanted { kinds: is_frame, ..self.wanted });
+        loop {
+            match frames.next() {
+                Ok(None) => return Ok(false),
+                Ok(Some(frame)) if decode_event(frame.kind, frame.head(), frame.data.clone()).is_ok() => {
+                    return Ok(true);
+                }
+                Err(error) if !error.is_skippable() => return Err(error),
+                Ok(Some(_)) | Err(_) => (),
+            }
+        }
     }
 
     /// Arrival of the first and last message of the whole file; `None` if there is none.

@@ -12,7 +12,7 @@ use super::message::Kind;
 use super::queue::{Queue, Refused};
 use super::summary::TripSummary;
 use super::writer::{Config, TripWriter, WhenFull};
-use super::{TripError, TripMetadata};
+use super::{SourceCondition, TripError, TripMetadata};
 use crate::data::{AlignedFrame, Ending, Event, Image, Perception, Plane, Stamp};
 use crate::sink::{Sink, SinkError};
 use serde::Serialize;
@@ -46,6 +46,11 @@ impl RecorderHandle {
     pub fn report(&self) -> RecordingReport {
         self.0.lock().clone()
     }
+
+    /// In what condition the trip is that is being recorded anew, for the end of the file; the last word counts.
+    pub fn note_source(&self, condition: SourceCondition) {
+        *self.0.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(condition);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +59,7 @@ struct Shared {
     failed: AtomicBool,
     ending: Mutex<Option<Ending>>,
     frames_expected: Mutex<Option<u64>>,
+    source: Mutex<Option<SourceCondition>>,
 }
 
 impl Shared {
@@ -73,6 +79,9 @@ impl Shared {
         let frames_expected = *self.frames_expected.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ending) = &*self.ending.lock().unwrap_or_else(PoisonError::into_inner) {
             writer.note_ending(ending, frames_expected);
+        }
+        if let Some(condition) = *self.source.lock().unwrap_or_else(PoisonError::into_inner) {
+            writer.note_source(condition);
         }
     }
 

@@ -55,8 +55,13 @@ pub struct LostSpan {
 
 /// Reads `broken`, writes what is readable to `whole`, and reads that again to be sure.
 pub fn recover(broken: &Path, whole: &Path) -> Result<RecoveryReport, TripError> {
+    recover_unless(broken, whole, &|| false)
+}
+
+/// The same, asking `stopped` before each record and chunk: [`TripError::Stopped`] once it says so, and no `whole`.
+pub fn recover_unless(broken: &Path, whole: &Path, stopped: &dyn Fn() -> bool) -> Result<RecoveryReport, TripError> {
     refuse_same(broken, whole)?;
-    let mut trip = TripFile::scan(broken)?;
+    let mut trip = TripFile::scan(broken, stopped)?;
     let summary = trip.summary();
     if let Some(summary) = &summary {
         trip.contents.adopt_definitions(summary);
@@ -66,20 +71,35 @@ pub fn recover(broken: &Path, whole: &Path) -> Result<RecoveryReport, TripError>
         return Err(TripError::Unrecoverable { path: broken.to_owned(), reason });
     }
     let mut report = report(&trip);
+    let written = rewrite(&trip, whole, &mut report, stopped).and_then(|()| {
+        count_lost(&trip, summary.as_ref(), &mut report);
+        verify(whole, &report, stopped)
+    });
+    if matches!(written, Err(TripError::Stopped)) && whole.symlink_metadata().is_ok_and(|found| found.is_file()) {
+        std::fs::remove_file(whole).map_err(|error| TripError::io(whole, "remove", error))?;
+    }
+    written.map(|()| report)
+}
+
+fn rewrite(
+    trip: &TripFile,
+    whole: &Path,
+    report: &mut RecoveryReport,
+    stopped: &dyn Fn() -> bool,
+) -> Result<(), TripError> {
     let fail = |source| TripError::Write { path: whole.to_owned(), source };
     let file = File::create(whole).map_err(|error| TripError::io(whole, "create", error))?;
     let options =
         mcap::WriteOptions::new().profile("segfuse").compression(Some(mcap::Compression::Zstd)).compression_level(1);
     let mut writer = options.compression_threads(0).disable_seeking(true).create(file).map_err(fail)?;
-    copy_definitions(&trip, &mut writer).map_err(fail)?;
+    copy_definitions(trip, &mut writer).map_err(fail)?;
     for place in &trip.contents.chunks {
+        TripError::unless(stopped)?;
         let records = trip.chunk(place)?;
-        copy_messages(&trip, &records, &mut writer, &mut report).map_err(fail)?;
+        copy_messages(trip, &records, &mut writer, report).map_err(fail)?;
     }
     writer.finish().map_err(fail)?;
-    count_lost(&trip, summary.as_ref(), &mut report);
-    verify(whole, &report)?;
-    Ok(report)
+    Ok(())
 }
 
 fn refuse_same(broken: &Path, whole: &Path) -> Result<(), TripError> {
@@ -197,8 +217,8 @@ fn copy_messages(
     Ok(())
 }
 
-fn verify(whole: &Path, report: &RecoveryReport) -> Result<(), TripError> {
-    let again = TripFile::scan(whole)?;
+fn verify(whole: &Path, report: &RecoveryReport, stopped: &dyn Fn() -> bool) -> Result<(), TripError> {
+    let again = TripFile::scan(whole, stopped)?;
     let (expected, got) = (report.messages.values().sum::<u64>(), again.contents.counts.values().sum::<u64>());
     if again.contents.finished && again.contents.damage.is_empty() && expected == got {
         return Ok(());

@@ -4,6 +4,7 @@
 //! when it is complete, so a process that is killed leaves a file that opens up to its last
 //! complete chunk, with nothing to rename.
 
+use super::SourceCondition;
 use super::TripError;
 use super::ending;
 use super::message::{self, DESCRIPTORS, Kind, PerceptionHead, proto};
@@ -232,7 +233,12 @@ impl TripWriter {
     /// Says how the recording ended, and how many frames it was to have, for the end of the file. Without this
     /// the file claims nothing of the sort.
     pub fn note_ending(&mut self, ending: &Ending, frames_expected: Option<u64>) {
-        self.ending = ending::to_map(ending, frames_expected);
+        self.ending.extend(ending::to_map(ending, frames_expected));
+    }
+
+    /// Says in what condition the trip was that this one is made from, for the end of the file.
+    pub fn note_source(&mut self, condition: SourceCondition) {
+        self.ending.extend(condition.entries());
     }
 
     /// Ends the file: summary, footer, and a request to the system to put it on the disk.

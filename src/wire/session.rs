@@ -53,8 +53,9 @@ pub enum SessionError {
     },
     /// Another program listens there.
     #[error(
-        "zenoh cannot listen on {listen:?}: the address is in use; if that is a zenoh router or another publisher, \
-         connect to it instead (listen = [], connect = {listen:?}), or listen on a free port such as tcp/127.0.0.1:0"
+        "zenoh cannot listen on {listen:?}: the address is in use, perhaps by another publisher or a router; listen on \
+         another one (--listen tcp/127.0.0.1:0 takes a free port, or `listen` under [zenoh.session]) and let \
+         subscribers connect to both (--connect may be repeated), or run a zenoh router (zenohd) and let all connect to it"
     )]
     InUse {
         /// Endpoints to listen on.
@@ -98,7 +99,26 @@ pub enum SessionError {
 
 /// Opens a session. Blocks until it stands, from any thread and inside any async runtime.
 pub fn open(config: &Config, shared_memory: bool) -> Result<Session, SessionError> {
-    let zenoh_config = zenoh_config(config, shared_memory)?;
+    open_with(zenoh_config(config, shared_memory)?)
+}
+
+/// Opens a session if somebody answers at once: a single try at each endpoint, however long the file lets Zenoh try.
+/// For who tries again by itself: every failure to connect is [`SessionError::Refused`].
+pub fn open_at_once(config: &Config, shared_memory: bool) -> Result<Session, SessionError> {
+    let mut zenoh_config = zenoh_config(config, shared_memory)?;
+    let set = zenoh_config.insert_json5("connect/timeout_ms", "0");
+    set.expect("the key exists and is a number");
+    open_with(zenoh_config).map_err(|error| match error {
+        SessionError::Open { listen, connect, reason } | SessionError::Tls { listen, connect, reason }
+            if listen.is_empty() && !connect.is_empty() =>
+        {
+            SessionError::Refused { connect, reason }
+        }
+        other => other,
+    })
+}
+
+fn open_with(zenoh_config: zenoh::Config) -> Result<Session, SessionError> {
     let (listen, connect) = (endpoints(&zenoh_config, "listen"), endpoints(&zenoh_config, "connect"));
     // On a thread of its own: Zenoh's blocking calls must not run inside a caller's async runtime.
     let (sender, receiver) = mpsc::channel();
@@ -162,10 +182,19 @@ fn set_endpoints(
 pub fn check_endpoint(endpoint: &str) -> Result<(), String> {
     let parsed: zenoh::config::EndPoint = endpoint.parse().map_err(|error: zenoh::Error| words(&error.to_string()))?;
     let protocol = parsed.protocol();
-    if PROTOCOLS.contains(&protocol.as_str()) {
-        return Ok(());
+    if !PROTOCOLS.contains(&protocol.as_str()) {
+        return Err(format!("'{protocol}' is not one of the protocols built in: {}", PROTOCOLS.join(", ")));
     }
-    Err(format!("'{protocol}' is not one of the protocols built in: {}", PROTOCOLS.join(", ")))
+    if protocol.as_str() == "unixsock-stream" { Ok(()) } else { check_port(parsed.address().as_str()) }
+}
+
+fn check_port(address: &str) -> Result<(), String> {
+    match address.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() => {
+            port.parse::<u16>().map(|_| ()).map_err(|_| format!("'{port}' is not a port, 0 to 65535"))
+        }
+        _ => Err(format!("'{address}' is not host:port")),
+    }
 }
 
 /// A message of Zenoh's, or a log line, without the places in source code that it names.
@@ -196,8 +225,17 @@ pub fn connects(config: &Config) -> Result<bool, SessionError> {
 
 /// Whether `session` is connected to anybody now.
 pub fn is_connected(session: &Session) -> bool {
-    let info = session.info();
-    info.peers_zid().wait().next().is_some() || info.routers_zid().wait().next().is_some()
+    neighbours(session) > 0
+}
+
+/// Whether `session` is connected to a router, behind which others may be.
+pub fn has_router(session: &Session) -> bool {
+    session.info().routers_zid().wait().next().is_some()
+}
+
+/// How many others `session` is connected to directly.
+pub fn neighbours(session: &Session) -> usize {
+    session.info().peers_zid().wait().count() + session.info().routers_zid().wait().count()
 }
 
 /// The endpoints configured, for messages.
@@ -270,7 +308,16 @@ mod tests {
         for endpoint in ["tcp/127.0.0.1:0", "tls/[::1]:7447", "unixsock-stream//run/zenoh.sock", "tcp/a:1#iface=lo"] {
             assert_eq!(check_endpoint(endpoint), Ok(()), "{endpoint}");
         }
-        for (endpoint, told) in [("foo", "foo"), ("", ""), ("carrier-pigeon/1", "carrier-pigeon"), ("udp/a:1", "tcp")] {
+        for (endpoint, told) in [
+            ("foo", "foo"),
+            ("", ""),
+            ("carrier-pigeon/1", "carrier-pigeon"),
+            ("udp/a:1", "tcp"),
+            ("tcp/127.0.0.1:99999", "99999"),
+            ("tcp/127.0.0.1", "host:port"),
+            ("tcp/:1", "host:port"),
+            ("tls/[::1]:x", "'x'"),
+        ] {
             let error = check_endpoint(endpoint).expect_err(endpoint);
             assert!(error.contains(told), "{error}");
         }

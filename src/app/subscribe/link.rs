@@ -7,8 +7,6 @@ use std::time::Duration;
 
 /// How long one wait lasts: an interrupt is seen within it.
 const WAIT: Duration = Duration::from_millis(100);
-/// How often a publisher that is not there yet is looked for.
-const RETRY: Duration = Duration::from_millis(250);
 /// How long others are asked for; they are a hint, and masks wait meanwhile.
 const ELSEWHERE: Duration = Duration::from_millis(300);
 
@@ -132,24 +130,19 @@ fn quoted(name: &str) -> String {
     if name.chars().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
 }
 
-/// Opens as soon as somebody answers. Ends with the process, or once nobody waits for the outcome.
+/// Opens as soon as somebody answers. Ends with the process.
 fn open_when_there(config: &Config, outcome: &Sender<Opened>) {
     let mut told = false;
-    loop {
-        let opened = Subscriber::open(config, || MonotonicClock.now());
-        if !opened.as_ref().is_err_and(SubscribeError::is_refused) {
-            let _ = outcome.send(opened); // nobody waits any more: the program is ending
-            return;
-        }
+    let keeps_waiting = || {
         if !told {
-            tracing::info!(
-                "nobody answers at {} yet: waiting for a publisher or router there",
-                config.connect.join(", ")
-            );
+            let places = config.connect.join(", ");
+            tracing::info!("nobody answers at {places} yet: waiting for a publisher or router there");
             told = true;
         }
-        std::thread::sleep(RETRY);
-    }
+        true
+    };
+    let opened = Subscriber::open_when_there(config, || MonotonicClock.now(), keeps_waiting);
+    let _ = outcome.send(opened); // nobody waits any more: the program is ending
 }
 
 #[cfg(test)]

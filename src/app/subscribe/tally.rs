@@ -2,7 +2,7 @@
 
 use super::link::{Link, Outlook};
 use crate::data::Stamp;
-use crate::subscribe::{Presence, Received};
+use crate::subscribe::{Counts, Presence, Received};
 use serde_json::{Value, json};
 
 /// What came, since the start and in the current second.
@@ -50,6 +50,9 @@ impl Tally {
             return Ok(None);
         }
         let rate_hz = self.in_second as f64 / seconds;
+        if self.in_second == 0 {
+            self.age_ms = None;
+        }
         (self.second_began, self.in_second) = (now, 0);
         self.outlook = link.look(self.total == 0)?;
         self.most_publishers = self.most_publishers.max(self.outlook.publishers);
@@ -65,6 +68,8 @@ impl Tally {
             "received": self.total,
             "gaps": counts.gaps,
             "missed": counts.missed,
+            "joined_at": counts.joined_at,
+            "before_joining": counts.before_joining,
             "restarts": counts.restarts,
             "publishers": publishers,
             "connected": connected,
@@ -78,12 +83,11 @@ impl Tally {
             return format!("waiting: {}", link.why_silent(&self.outlook));
         }
         let (counts, total, publishers) = (link.counts(), self.total, self.outlook.publishers);
+        let age = if rate_hz > 0.0 { ms(self.age_ms) } else { "-".to_owned() };
         let lost = if self.outlook.connected { "" } else { "  connection lost" };
         format!(
-            "{rate_hz:5.1} masks/s  age {}  received {total}  gaps {} ({} missed)  publishers {publishers}{lost}",
-            ms(self.age_ms),
-            counts.gaps,
-            counts.missed
+            "{rate_hz:5.1} masks/s  age {age}  received {total}  gaps {} ({} missed)  publishers {publishers}{lost}",
+            counts.gaps, counts.missed
         )
     }
 
@@ -99,6 +103,8 @@ impl Tally {
                 "propagated": propagated,
                 "gaps": counts.gaps,
                 "missed": counts.missed,
+                "joined_at": counts.joined_at,
+                "before_joining": counts.before_joining,
                 "overflowed": counts.overflowed,
                 "damaged": counts.damaged,
                 "foreign": counts.foreign,
@@ -111,9 +117,25 @@ impl Tally {
         let age = if total == 0 { "none".into() } else { ms(self.worst_age_ms) };
         format!(
             "received {total} masks ({keys} key, {propagated} propagated), {} missed in {} gaps ({} overflowed here, \
-             {} damaged), {} publisher restarts, at most {most_publishers} publishers at once, worst age {age}",
-            counts.missed, counts.gaps, counts.overflowed, counts.damaged, counts.restarts,
+             {} damaged), {} publisher restarts, at most {most_publishers} publishers at once, worst age {age}{}",
+            counts.missed,
+            counts.gaps,
+            counts.overflowed,
+            counts.damaged,
+            counts.restarts,
+            joined(&counts),
         )
+    }
+}
+
+/// When the first mask heard was not the first one published: which it was and what came before.
+fn joined(counts: &Counts) -> String {
+    let at = counts.joined_at.unwrap_or(0);
+    match (at, counts.before_joining) {
+        (0, 0) => String::new(),
+        (0, before) => format!(", {before} masks of further publishers before they were heard"),
+        (at, 0) => format!(", joined at sequence {at} ({at} masks before it, counted as missed)"),
+        (at, before) => format!(", joined at sequence {at} ({before} masks before it)"),
     }
 }
 

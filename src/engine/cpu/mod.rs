@@ -18,6 +18,7 @@ mod rten;
 mod runtime;
 mod shuffle;
 mod taps;
+pub(crate) mod trial;
 pub mod warp;
 
 pub use features::{FeatureMap, Pooled};

@@ -19,8 +19,8 @@ use std::sync::{Mutex, PoisonError};
 const NAME: &str = "onnxruntime";
 /// Its file name, which the loader looks for; or this with `.1` behind it.
 pub(super) const LIBRARY: &str = "libonnxruntime.so";
-const REMEDY: &str =
-    "install onnxruntime 1.17 or newer and name its libonnxruntime.so as `onnxruntime_library`, or choose rten";
+const REMEDY: &str = "install onnxruntime 1.17 or newer and name its libonnxruntime.so (option --onnxruntime-library, variable ORT_DYLIB_PATH, \
+     or engine.onnxruntime_library in a configuration), or choose rten";
 
 /// What the library's own one-per-process rule forces on its users: it is loaded once, its
 /// environment can be made once, and both stay for the life of the process.
@@ -60,6 +60,20 @@ impl OnnxRuntime {
     pub(super) fn session(&self, graph: &Graph) -> Result<Box<dyn Session>, String> {
         let session = self.build(&graph.bytes).map_err(|error| error.to_string())?;
         Ok(Box::new(OnnxRuntimeSession { session, shape: graph.input }))
+    }
+
+    /// Runs an ONNX file whose outputs are lists of int64.
+    pub(super) fn whole_numbers(&self, onnx: &[u8], shape: [usize; 4]) -> Result<Vec<Vec<i64>>, String> {
+        let words = |error: ort::Error| error.to_string();
+        let mut session = self.build(onnx).map_err(words)?;
+        let zeros = vec![0.0_f32; shape.iter().product()];
+        let tensor = TensorRef::from_array_view((shape, &zeros[..])).map_err(words)?;
+        let answers = session.run(ort::inputs![tensor]).map_err(words)?;
+        let numbers = |index: usize| {
+            let (_, numbers) = answers[index].try_extract_tensor::<i64>().map_err(words)?;
+            Ok(numbers.to_vec())
+        };
+        (0..answers.len()).map(numbers).collect()
     }
 
     /// Threads that wait by spinning would take the cores from the pipeline's other work.

@@ -4,7 +4,7 @@ use super::FeatureMap;
 use super::runtime::Session;
 use crate::engine::network::Graph;
 use crate::engine::onnx::Operator;
-use rten::{Model, NodeId, RunOptions, ThreadPool, Value};
+use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value};
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, NdTensorView};
 use std::sync::Arc;
@@ -40,6 +40,23 @@ impl Rten {
         };
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.threads)));
         Ok(Box::new(RtenSession { model, input, output, shape: graph.input, options }))
+    }
+
+    /// Runs an ONNX file whose outputs are lists of int64, which are 32-bit numbers here.
+    pub(super) fn whole_numbers(&self, onnx: &[u8], shape: [usize; 4]) -> Result<Vec<Vec<i64>>, String> {
+        // Folding constants fails where many outputs turn out to be equal ones.
+        let mut loading = ModelOptions::with_all_ops();
+        let model = loading.enable_optimization(false).load(onnx.to_vec());
+        let model = model.map_err(|error| format!("{error}; {REMEDY}"))?;
+        let input = *model.input_ids().first().ok_or("it has no input")?;
+        let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.threads)));
+        let zeros = NdTensor::<f32, 4>::zeros(shape);
+        let answers = model.run(vec![(input, zeros.view().into())], model.output_ids(), Some(options));
+        let numbers = |value: Value| {
+            let tensor: NdTensor<i32, 1> = value.try_into().map_err(|_| "expected lists of whole numbers")?;
+            Ok(tensor.iter().map(|number| i64::from(*number)).collect())
+        };
+        answers.map_err(|error| error.to_string())?.into_iter().map(numbers).collect()
     }
 }
 

@@ -28,8 +28,7 @@ pub(super) enum Runtime {
 impl Runtime {
     /// The runtime that `config` asks for; `auto` falls back to rten and says so.
     pub(super) fn choose(config: &Config) -> Result<Self, EngineError> {
-        let threads = config.threads.or_else(|| std::thread::available_parallelism().ok());
-        let threads = threads.map_or(1, NonZeroUsize::get);
+        let threads = threads(config);
         let library = config.onnxruntime_library.as_deref();
         match config.runtime {
             RuntimeChoice::Rten => Ok(Self::Rten(Rten::new(threads))),
@@ -68,6 +67,14 @@ impl Runtime {
         }
     }
 
+    /// Runs an ONNX file whose outputs are lists of int64, on zeros of the shape `input`.
+    pub(super) fn whole_numbers(&self, onnx: &[u8], input: [usize; 4]) -> Result<Vec<Vec<i64>>, String> {
+        match self {
+            Self::Rten(rten) => rten.whole_numbers(onnx, input),
+            Self::OnnxRuntime(onnxruntime) => onnxruntime.whole_numbers(onnx, input),
+        }
+    }
+
     /// Loads `graph` and runs it once on zeros: what a file does not state is found out here,
     /// not in the middle of a drive, and the first frame is as fast as the others.
     pub(super) fn load(&self, graph: &Graph) -> Result<LoadedGraph, EngineError> {
@@ -89,18 +96,24 @@ impl Runtime {
     }
 }
 
+/// The threads that `config` asks for, or one a core.
+pub(super) fn threads(config: &Config) -> usize {
+    let threads = config.threads.or_else(|| std::thread::available_parallelism().ok());
+    threads.map_or(1, NonZeroUsize::get)
+}
+
 /// A graph whose input and output shapes are known.
-pub(super) struct LoadedGraph {
+pub(crate) struct LoadedGraph {
     session: Box<dyn Session>,
     /// `[1, channels, rows, cols]`.
     pub(super) input: [usize; 4],
     /// `[1, channels, rows, cols]`.
-    pub(super) output: [usize; 4],
+    pub(crate) output: [usize; 4],
 }
 
 impl LoadedGraph {
     /// Runs the graph; an answer of another shape than the first one is a failure.
-    pub(super) fn run(&mut self, input: &[f32], output: &mut FeatureMap) -> Result<(), EngineError> {
+    pub(crate) fn run(&mut self, input: &[f32], output: &mut FeatureMap) -> Result<(), EngineError> {
         let runtime = self.session.runtime();
         let failed = |reason: String| EngineError::Failed { runtime, reason };
         self.run_any(input, output).map_err(failed)?;

@@ -101,6 +101,6 @@ fn check_output(onnx: &OnnxGraph, classes: usize) -> Result<(), String> {
 /// The message for logits of another number of classes than the table has.
 pub(crate) fn class_count(got: usize, expected: usize) -> String {
     format!(
-        "output has {got} classes, the class table has {expected}: name the right table in `classes`, or cut the outputs off when exporting"
+        "output has {got} classes, the class table has {expected}: name the table that fits (option --network-classes; `classes` in a model.toml), or cut the outputs off when exporting"
     )
 }

@@ -166,7 +166,9 @@ pub(super) fn definitions(found: &Evaluation) -> Markup {
                 dd { "A mask of another size than its labels is resized to theirs by nearest neighbour, as OpenCV's INTER_NEAREST does." }
                 dt { "Unchanged, steady, flicker" }
                 dd { "Pixels with the class of the frame before; the same where the true class also stayed the same;
-                    pixels whose class went and came back within three frames. All at fixed pixels: motion counts as change." }
+                    pixels whose class went and came back within three frames. All at fixed pixels: motion counts as change.
+                    Over frames further apart than 1.5 of the median interval none is counted: "
+                    (found.temporal_consistency.pairs_left_out) " pairs left out." }
                 dt { "Video consistency (VC) over n frames" }
                 dd { "Of the pixels whose true class is the same in n consecutive frames, those predicted right in all n;
                     mean over all windows (Miao et al., VSPW, CVPR 2021)." }

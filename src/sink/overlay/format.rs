@@ -71,16 +71,17 @@ pub enum OverlayFormat {
 impl OverlayFormat {
     /// A video if the program `ffmpeg` runs and has an encoder for one, else an animation (and a warning why).
     pub fn detect(ffmpeg: &Path) -> Self {
-        match best_encoder(ffmpeg) {
-            Ok(encoder) => {
-                encoder.note().iter().for_each(|note| tracing::warn!("overlay video: {note}"));
-                Self::Video(encoder)
-            }
-            Err(reason) => {
-                tracing::warn!("overlay as animated PNG instead of a video: {}: {reason}", ffmpeg.display());
-                Self::Animation
-            }
-        }
+        Self::video(ffmpeg).unwrap_or_else(|reason| {
+            tracing::warn!("overlay as animated PNG instead of a video: {}: {reason}", ffmpeg.display());
+            Self::Animation
+        })
+    }
+
+    /// A video; the error says why the program `ffmpeg` cannot make one.
+    pub fn video(ffmpeg: &Path) -> Result<Self, String> {
+        let encoder = best_encoder(ffmpeg)?;
+        encoder.note().iter().for_each(|note| tracing::warn!("overlay video: {note}"));
+        Ok(Self::Video(encoder))
     }
 
     /// The ending of its files.

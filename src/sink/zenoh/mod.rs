@@ -216,6 +216,11 @@ impl ZenohSink {
         self.publishers.mask.matching_status().wait().is_ok_and(|status| status.matching())
     }
 
+    /// How many other sessions this one is connected to, subscribers and routers.
+    pub fn neighbours(&self) -> usize {
+        session::neighbours(&self.session)
+    }
+
     /// From now on stamps are those of a replay at the recorded pace; see [`Timeline::Replay`].
     pub fn pace_from(&mut self, offset_ns: i64) {
         self.run.timeline = Timeline::Replay { offset_ns: Some(offset_ns) };

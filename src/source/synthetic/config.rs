@@ -11,7 +11,7 @@ const MAX_SECONDS: f64 = 3600.0;
 pub const SECONDS: RangeInclusive<f64> = 0.001..=MAX_SECONDS;
 /// Frames a second: up to faster ones than any camera's.
 pub const FPS: RangeInclusive<f64> = 0.1..=1000.0;
-/// The most pixels, those of 8K video: bounds the planes of a scene to about 2 GB.
+/// The most columns and rows, those of 8K video: bounds the planes of a scene to about 2 GB.
 pub const MAX_SIZE: Size = Size::new(7680, 4320);
 
 /// Why a drive cannot be rendered. Recovery: mend the configuration.
@@ -243,7 +243,10 @@ impl Config {
             ("can.step.by_ms", step.by_ms, -1e9, 1e9),
         ];
         check_ranges(&ranges)?;
-        check_ranges(&[("size (pixels)", self.size.pixels() as f64, 0.0, MAX_SIZE.pixels() as f64)])?;
+        check_ranges(&[
+            ("size (columns)", f64::from(self.size.width), 0.0, f64::from(MAX_SIZE.width)),
+            ("size (rows)", f64::from(self.size.height), 0.0, f64::from(MAX_SIZE.height)),
+        ])?;
         check_image(self.format, self.size)
     }
 
@@ -325,7 +328,8 @@ mod tests {
             ("fps", Config { fps: 0.0, ..Config::default() }),
             ("seconds", Config { seconds: f64::NAN, ..Config::default() }),
             ("nv12", Config { size: Size::new(64, 63), format: PixelFormat::Nv12, ..Config::default() }),
-            ("pixels", Config { size: Size::new(16_000, 16_000), ..Config::default() }),
+            ("columns", Config { size: Size::new(9999, 1), ..Config::default() }),
+            ("rows", Config { size: Size::new(64, 4321), ..Config::default() }),
             ("image size", Config { size: Size::new(0, 63), ..Config::default() }),
         ] {
             let error = config.check().expect_err(key).to_string();

@@ -214,7 +214,7 @@ struct Parsed {
     payload: Vec<u8>,
 }
 
-/// One line; `None` for empty lines and for remote frames, which carry no data.
+/// One line; `None` for empty lines.
 fn parse(line: &str) -> Result<Option<Parsed>, String> {
     if line.is_empty() {
         return Ok(None);
@@ -226,7 +226,7 @@ fn parse(line: &str) -> Result<Option<Parsed>, String> {
     let (id, data) = word("the frame")?.split_once('#').ok_or("the frame has no '#'")?;
     let id = parse_id(id)?;
     if data.starts_with(['R', 'r']) {
-        return Ok(None);
+        return Err("a remote frame, which carries no data".into());
     }
     let payload = match data.strip_prefix('#') {
         Some(fd) => parse_payload(fd.get(1..).ok_or("a CAN FD frame without its flags digit")?, 64)?,
@@ -294,7 +294,6 @@ mod tests {
                 "(3.0) can0 123#1122334455667788_B",
                 Some((3_000_000_000, 0x123, vec![0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88])),
             ),
-            ("(3.0) can0 123#R8", None),
             ("", None),
         ] {
             assert_eq!(frame(line), expected, "{line}");
@@ -313,6 +312,8 @@ mod tests {
             "(1.0) can0 123#1",
             "(1.0) can0 123#112233445566778899",
             "(1.0) can0 123##",
+            "(1.0) can0 123#R",
+            "(1.0) can0 123#R8",
             "(1.0) can0 123#GG",
             "(-1.0) can0 123#11",
             "(1.0000000001) can0 123#11",

@@ -55,8 +55,12 @@ pub enum ImportError {
         reason: String,
     },
     /// A program that this needs is not there. Recovery: install it.
-    #[error("cannot start `{program}`: {source}; install FFmpeg (Debian: apt install ffmpeg) or name the program")]
+    #[error(
+        "{path}: cannot start `{program}`, which reads videos: {source}; install FFmpeg (Debian: apt install ffmpeg)"
+    )]
     Program {
+        /// The file that it was to read.
+        path: PathBuf,
         /// The program tried.
         program: PathBuf,
         /// The system's answer.
@@ -90,15 +94,19 @@ impl ImportError {
 pub struct ImportReport {
     /// What the trip holds.
     pub summary: TripSummary,
+    /// Whether the user ended it early.
+    pub interrupted: bool,
+    /// Frames that there would have been in all, where that is known.
+    pub frames_expected: Option<u64>,
     /// Items that could not be read or stored.
     pub skipped: u64,
-    /// The first of them, in words.
+    /// The first 20 of them, in words. To be told: the log has them only at `debug`.
     pub problems: Vec<String>,
 }
 
 impl ImportReport {
     fn skip(&mut self, reason: String) {
-        tracing::warn!(%reason, "import");
+        tracing::debug!(%reason, "import");
         self.skipped += 1;
         if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(reason);
@@ -114,7 +122,6 @@ pub fn write_trip(
     progress: &mut dyn FnMut(&Event),
 ) -> Result<ImportReport, ImportError> {
     let mut report = ImportReport::default();
-    let frames_expected = source.frames();
     let copied = copy(source, &mut writer, progress, &mut report);
     let ending = match &copied {
         Err(error) => Ending::Failed(error.to_string()),
@@ -122,10 +129,13 @@ pub fn write_trip(
         Ok(None) => Ending::Complete,
         Ok(Some(cut)) => Ending::Failed(cut.to_string()),
     };
+    // Only at its end a source knows what it should have held: a cut video promised more than it has.
+    let frames_expected = source.frames();
     writer.note_ending(&ending, frames_expected);
     let finished = writer.finish();
     let cut = copied?;
     report.summary = finished?;
+    (report.interrupted, report.frames_expected) = (ending == Ending::Interrupted, frames_expected);
     match cut {
         Some(source) => Err(ImportError::Cut { report: Box::new(report), source }),
         None => Ok(report),

@@ -14,6 +14,7 @@ use crate::trip::TripMetadata;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
@@ -55,6 +56,8 @@ pub struct VideoFile {
     next_id: u64,
     pool: BufferPool,
     ended: bool,
+    /// Frames that did not come though they should have, as it turned out.
+    missing: u64,
     /// Why it ended early, until that is told.
     cut: Option<ImportError>,
 }
@@ -86,6 +89,7 @@ impl VideoFile {
             next_id: 0,
             pool: BufferPool::new(POOLED),
             ended: false,
+            missing: 0,
             cut: None,
         })
     }
@@ -122,6 +126,7 @@ impl VideoFile {
         }
         let complained = !status.success() || !said.trim().is_empty();
         let missing = self.missing(complained);
+        self.missing = missing;
         if missing == 0 && status.success() {
             self.tell_doubts(&said);
             return Ok(None);
@@ -200,7 +205,7 @@ impl Source for VideoFile {
     }
 
     fn frames(&self) -> Option<u64> {
-        Some(self.times.len() as u64)
+        Some(if self.ended { self.next_id + self.missing } else { self.times.len() as u64 })
     }
 }
 
@@ -294,7 +299,7 @@ fn probe_times(
 fn probe(path: &Path, tools: &VideoTools, entries: &[&str]) -> Result<(String, String), ImportError> {
     let mut command = Command::new(&tools.ffprobe);
     command.args(["-v", "error", "-select_streams", "v:0", "-show_entries"]).args(entries).arg(url(path));
-    let mut child = start(&mut command, &tools.ffprobe)?;
+    let mut child = start(&mut command, &tools.ffprobe, path)?;
     let complaints = child.stderr.take().map(|stderr| std::thread::spawn(move || printed(stderr, 1 << 16)));
     let answer = child.stdout.take().map(|stdout| printed(stdout, MAX_PRINTED_BYTES)).unwrap_or_default();
     let status = child.wait().map_err(|error| ImportError::io(path, "look into", error))?;
@@ -308,8 +313,24 @@ fn probe(path: &Path, tools: &VideoTools, entries: &[&str]) -> Result<(String, S
 
 /// Enough of what a program says to know why.
 fn first_lines(said: &str) -> String {
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).collect();
+    let lines: Vec<String> = said.lines().map(without_addresses).filter(|line| !line.is_empty()).take(3).collect();
     lines.join("; ").chars().take(300).collect()
+}
+
+/// `[h264 @ 0x55d0c8a2f3c0] no frame` without the address, which says nothing and differs each time: `h264: no frame`.
+fn without_addresses(line: &str) -> String {
+    let mut parts = Vec::new();
+    let mut rest = line.trim();
+    while let Some((name, after)) = rest.strip_prefix('[').and_then(|inner| inner.split_once(" @ 0x")) {
+        let Some((address, after)) = after.split_once(']') else { break };
+        if name.contains(']') || !address.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            break;
+        }
+        parts.extend((name != "NULL").then_some(name));
+        rest = after.trim_start();
+    }
+    parts.push(rest);
+    parts.join(": ")
 }
 
 fn decode(path: &Path, format: PixelFormat, tools: &VideoTools) -> Result<Child, ImportError> {
@@ -321,12 +342,17 @@ fn decode(path: &Path, format: PixelFormat, tools: &VideoTools) -> Result<Child,
         command.args(["-vf", "scale=out_color_matrix=bt601:out_range=tv"]);
     }
     command.args(["-pix_fmt", pixels, "-f", "rawvideo", "pipe:1"]);
-    start(&mut command, &tools.ffmpeg)
+    start(&mut command, &tools.ffmpeg, path)
 }
 
-fn start(command: &mut Command, program: &Path) -> Result<Child, ImportError> {
+fn start(command: &mut Command, program: &Path, path: &Path) -> Result<Child, ImportError> {
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().map_err(|source| ImportError::Program { program: program.to_owned(), source })
+    // A terminal sends Ctrl-C to a whole group: in its own the child lives until this program is done with it.
+    command.process_group(0).spawn().map_err(|source| ImportError::Program {
+        path: path.to_owned(),
+        program: program.to_owned(),
+        source,
+    })
 }
 
 /// A file and nothing else: without this, names with a colon would be taken for network addresses.
@@ -343,4 +369,21 @@ fn printed(mut output: impl Read, limit: u64) -> String {
     let _ = output.by_ref().take(limit).read_to_end(&mut text);
     let _ = std::io::copy(&mut output, &mut std::io::sink());
     String::from_utf8_lossy(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ffmpeg_says_is_told_without_its_addresses() {
+        for (said, expected) in [
+            ("[NULL @ 0x564c1f2b] no start code", "no start code"),
+            ("[h264 @ 0x55d0] [eof @ 0x1a] cut\n\n  [a] b @ 0x1\n", "h264: eof: cut; [a] b @ 0x1"),
+            ("[mov @ 0x55d0", "[mov @ 0x55d0"),
+            ("[in#0 @ 0x7f] ", "in#0: "),
+        ] {
+            assert_eq!(first_lines(said), expected, "{said}");
+        }
+    }
 }
