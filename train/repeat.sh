@@ -1,6 +1,6 @@
 #!/bin/sh
-# Renders, asks the teacher, trains, measures and exports the shipped networks: sh train/repeat.sh, from the
-# repository's root. A run that was cut off goes on where it was.
+# Renders, asks the teacher, trains, measures and exports networks that know photographs: sh train/repeat.sh, from
+# the repository's root. A run that was cut off goes on where it was. The networks come into $OUT/models.
 #
 #   SEGFUSE_DATA   holds camvid/train, camvid/sequence_15hz, sullychen and networks/ (see train/README.md)
 #   OUT            takes pictures and checkpoints (about 1.5 GB)       [target/train]
@@ -28,6 +28,6 @@ segfuse_train teach --teacher "$DATA/networks/espnetv2_s2.0_city_512x1024.onnx" 
 for size in $SIZES; do
     segfuse_train train --size "$size" --out "$OUT/$size" --teacher "$OUT/teacher" \
         --pictures "camvid:$DATA/camvid/train@3" --pictures "frames:$OUT/frames@0.4" --pictures "trainids:$OUT/drives@1"
-    segfuse_train export --network "$OUT/$size/network.pt" --name "$size" --out "models/$size"
-    segfuse_train evaluate --network "models/$size" --pictures "camvid:$DATA/camvid/sequence_15hz"
+    segfuse_train export --network "$OUT/$size/network.pt" --name "$size" --out "$OUT/models/$size"
+    segfuse_train evaluate --network "$OUT/models/$size" --pictures "camvid:$DATA/camvid/sequence_15hz"
 done
