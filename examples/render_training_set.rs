@@ -2,32 +2,43 @@
 //!
 //! ```text
 //! cargo run --release --example render_training_set -- OUT FIRST_SEED SEEDS FRAMES_A_SEED [WIDTHxHEIGHT]
-//! OUT/image/000012_0.png   RGB        OUT/label/000012_0.png   Cityscapes train ids
+//! OUT/image/000012_0.png         RGB                     OUT/label/000012_0.png         Cityscapes train ids
+//! OUT/later/image/000012_0.png   a fifth of a second     OUT/later/label/000012_0.png   later
+//! OUT/later/flow/000012_0.flo    from there back, in cells of a quarter of the size; 1e10 where it is not seen
 //! ```
 
 use segfuse::data::Size;
-use segfuse::source::synthetic::{CameraConfig, Config, Scenario, Scene};
+use segfuse::source::synthetic::{CameraConfig, Config, Rendered, Scenario, Scene};
 use std::error::Error;
 use std::path::Path;
 
+/// Frames a second: the later picture is the next frame.
+const FPS: f64 = 5.0;
+/// Frames from one pair to the next: 2 s.
+const APART: u64 = 10;
+/// Pixels of a cell of the flow file.
+const CELL: usize = 4;
+/// What Middlebury's format writes for an unknown flow: anything above 1e9.
+const UNKNOWN: f32 = 1e10;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [out, first, seeds, frames, rest @ ..] = &arguments[..] else {
+    let [out, first, seeds, pairs, rest @ ..] = &arguments[..] else {
         return Err("usage: render_training_set OUT FIRST_SEED SEEDS FRAMES_A_SEED [WIDTHxHEIGHT]".into());
     };
     let size = rest.first().map_or(Ok(Size::new(400, 240)), |text| text.parse())?;
-    let (first, seeds, frames): (u64, u64, u64) = (first.parse()?, seeds.parse()?, frames.parse()?);
-    for folder in ["image", "label"] {
+    let (first, seeds, pairs): (u64, u64, u64) = (first.parse()?, seeds.parse()?, pairs.parse()?);
+    for folder in ["image", "label", "later/image", "later/label", "later/flow"] {
         std::fs::create_dir_all(Path::new(out).join(folder))?;
     }
     for seed in first..first + seeds {
-        render_drive(Path::new(out), &config(seed, size, frames), frames)?;
+        render_drive(Path::new(out), &config(seed, size, pairs), pairs)?;
     }
     Ok(())
 }
 
-/// A drive whose camera and scenario differ from seed to seed, a frame every 2 s.
-fn config(seed: u64, size: Size, frames: u64) -> Config {
+/// A drive whose camera and scenario differ from seed to seed.
+fn config(seed: u64, size: Size, pairs: u64) -> Config {
     let part = |step: u64, steps: u64| (seed * step % steps) as f64 / (steps - 1) as f64;
     let camera = CameraConfig {
         horizontal_view_deg: 45.0 + 30.0 * part(7, 11),
@@ -42,18 +53,40 @@ fn config(seed: u64, size: Size, frames: u64) -> Config {
         stops: false,
         ..Scenario::default()
     };
-    Config { seed, size, fps: 0.5, seconds: frames as f64 * 2.0, scenario, camera, ..Config::default() }
+    let seconds = (pairs * APART + 2) as f64 / FPS;
+    Config { seed, size, fps: FPS, seconds, scenario, camera, ..Config::default() }
 }
 
-fn render_drive(out: &Path, config: &Config, frames: u64) -> Result<(), Box<dyn Error>> {
+fn render_drive(out: &Path, config: &Config, pairs: u64) -> Result<(), Box<dyn Error>> {
     let mut scene = Scene::new(config.clone())?;
-    for frame in 0..frames {
-        let (picture, labels) = scene.picture(frame);
-        let name = format!("{:06}_{frame}.png", config.seed);
-        let Size { width, height } = config.size;
-        let path = |folder: &str| out.join(folder).join(&name);
-        image::save_buffer(path("image"), picture.bytes(), width, height, image::ColorType::Rgb8)?;
-        image::save_buffer(path("label"), labels.labels(), width, height, image::ColorType::L8)?;
+    for pair in 0..pairs {
+        let name = format!("{:06}_{pair}", config.seed);
+        let (picture, labels) = scene.picture(pair * APART);
+        save(out, &name, config.size, picture.bytes(), labels.labels())?;
+        let next = scene.render(pair * APART + 1);
+        save(&out.join("later"), &name, config.size, next.image.bytes(), next.labels.labels())?;
+        std::fs::write(out.join("later/flow").join(format!("{name}.flo")), flo(&next, config.size))?;
     }
     Ok(())
+}
+
+fn save(out: &Path, name: &str, size: Size, picture: &[u8], labels: &[u8]) -> Result<(), Box<dyn Error>> {
+    let path = |folder: &str| out.join(folder).join(format!("{name}.png"));
+    image::save_buffer(path("image"), picture, size.width, size.height, image::ColorType::Rgb8)?;
+    image::save_buffer(path("label"), labels, size.width, size.height, image::ColorType::L8)?;
+    Ok(())
+}
+
+/// The flow at the middle of each cell, in cells, as a Middlebury `.flo` file.
+fn flo(frame: &Rendered, size: Size) -> Vec<u8> {
+    let (width, rows, cols) = (size.width as usize, size.height as usize / CELL, size.width as usize / CELL);
+    let mut bytes = 202_021.25_f32.to_le_bytes().to_vec();
+    bytes.extend((cols as i32).to_le_bytes().into_iter().chain((rows as i32).to_le_bytes()));
+    for cell in 0..rows * cols {
+        let pixel = (cell / cols * CELL + CELL / 2) * width + cell % cols * CELL + CELL / 2;
+        let known = frame.flow_valid[pixel];
+        let flow = frame.flow[pixel].map(|side| if known { side / CELL as f32 } else { UNKNOWN });
+        bytes.extend(flow.into_iter().flat_map(f32::to_le_bytes));
+    }
+    bytes
 }

@@ -1,12 +1,33 @@
 #!/bin/sh
-# Renders, trains and exports the shipped network: sh train/repeat.sh, from the repository's root.
+# Renders, asks the teacher, trains, measures and exports networks that know photographs: sh train/repeat.sh, from
+# the repository's root. A run that was cut off goes on where it was. The networks come into $OUT/models.
+#
+#   SEGFUSE_DATA   holds camvid/train, camvid/sequence_15hz, sullychen and networks/ (see train/README.md)
+#   OUT            takes pictures and checkpoints (about 1.5 GB)       [target/train]
+#   PYTHON         with train/ installed                              [.venv/bin/python]
+#   SIZES          which networks                                     [small tiny]
 set -eu
+DATA=${SEGFUSE_DATA:-../shared/data}
 OUT=${OUT:-target/train}
 PYTHON=${PYTHON:-.venv/bin/python}
+SIZES=${SIZES:-small tiny}
+segfuse_train() { "$PYTHON" -m segfuse_train "$@"; }
+
+[ -d "$DATA/camvid/train" ] || { echo "$DATA/camvid/train: no such folder; name the data with SEGFUSE_DATA"; exit 1; }
 if [ ! -e "$OUT/rendered" ]; then
-    cargo run --release --example render_training_set -- "$OUT/train" 1 600 5 400x240
-    cargo run --release --example render_training_set -- "$OUT/val" 100000 60 3 400x240
+    cargo run --release --example render_training_set -- "$OUT/drives" 1 600 5 400x240
     touch "$OUT/rendered"
 fi
-"$PYTHON" train/train.py --train "$OUT/train" --val "$OUT/val" --out "$OUT/run" --steps 2400
-"$PYTHON" train/export.py --run "$OUT/run" --out models/tiny
+# Half of the unlabelled drive is learnt from; the rest stays unseen, to be looked at.
+mkdir -p "$OUT/frames"
+for frame in $(seq 0 50); do
+    cp "$DATA/sullychen/$frame.jpg" "$OUT/frames/"
+done
+segfuse_train teach --teacher "$DATA/networks/espnetv2_s2.0_city_512x1024.onnx" --out "$OUT/teacher" \
+    --pictures "camvid:$DATA/camvid/train" --pictures "frames:$OUT/frames"
+for size in $SIZES; do
+    segfuse_train train --size "$size" --out "$OUT/$size" --teacher "$OUT/teacher" \
+        --pictures "camvid:$DATA/camvid/train@3" --pictures "frames:$OUT/frames@0.4" --pictures "trainids:$OUT/drives@1"
+    segfuse_train export --network "$OUT/$size/network.pt" --name "$size" --out "$OUT/models/$size"
+    segfuse_train evaluate --network "$OUT/models/$size" --pictures "camvid:$DATA/camvid/sequence_15hz"
+done

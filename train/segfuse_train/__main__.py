@@ -1,0 +1,157 @@
+"""The command line: python -m segfuse_train COMMAND --help."""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from segfuse_train import pictures
+from segfuse_train.batches import Source, class_weights
+from segfuse_train.curve import learning_curve
+from segfuse_train.export import export
+from segfuse_train.network import SIZES
+from segfuse_train.score import score
+from segfuse_train.train import Recipe, Run, load_start
+
+ADAPTED = Recipe(steps=600, rate=3e-4, small_part=0.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="segfuse_train", description=pictures.__doc__, formatter_class=Raw)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    commands = parser.add_subparsers(dest="command", required=True)
+    for add in (add_teach, add_train, add_adapt, add_curve, add_evaluate, add_export):
+        add(commands)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    options.run(options)
+
+
+class Raw(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Texts as they are written, defaults told."""
+
+
+def add_teach(commands) -> None:
+    command = commands.add_parser("teach", help="ask a teacher network about every picture", formatter_class=Raw)
+    command.add_argument("--teacher", type=Path, required=True, help="ONNX, logits of 19 train ids")
+    command.add_argument("--pictures", required=True, action="append", metavar="LAYOUT:FOLDER")
+    command.add_argument("--out", type=Path, required=True, help="folder for the probabilities")
+    command.set_defaults(run=run_teach)
+
+
+def run_teach(options) -> None:
+    from segfuse_train.teach import Teacher, teach
+
+    teacher = Teacher(options.teacher, options.threads)
+    for data_set in options.pictures:
+        teach(teacher, data_set, options.out)
+
+
+def add_train(commands) -> None:
+    command = commands.add_parser("train", help="train a network from nothing", formatter_class=Raw)
+    add_run_options(command, Recipe())
+    command.add_argument("--size", choices=sorted(SIZES), default=Recipe.size)
+    command.add_argument("--rows", type=int, default=Recipe.rows)
+    command.add_argument("--cols", type=int, default=Recipe.cols)
+    command.set_defaults(run=run_train, start=None)
+
+
+def add_adapt(commands) -> None:
+    command = commands.add_parser("adapt", help="go on from a trained network with other pictures", formatter_class=Raw)
+    add_run_options(command, ADAPTED)
+    command.add_argument("--from", type=Path, dest="start", required=True, help="a network folder, or a network.pt")
+    command.set_defaults(run=run_train)
+
+
+def add_run_options(command, recipe: Recipe) -> None:
+    command.add_argument("--pictures", required=True, action="append", metavar="LAYOUT:FOLDER[@SHARE]")
+    command.add_argument("--teacher", type=Path, help="folder that `teach` wrote")
+    command.add_argument("--hold-out", type=float, default=0.1, help="part of the first data set that is not learnt")
+    command.add_argument("--out", type=Path, required=True)
+    command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    command.add_argument("--workers", type=int, default=1, help="threads that draw batches ahead")
+    for name in ("steps", "batch", "moved", "seed"):
+        command.add_argument(f"--{name}", type=int, default=getattr(recipe, name))
+    command.add_argument("--rate", type=float, default=recipe.rate)
+    command.set_defaults(recipe=recipe)
+
+
+def recipe_of(options) -> Recipe:
+    recipe = replace(
+        options.recipe, **{name: getattr(options, name) for name in ("steps", "batch", "moved", "seed", "rate")}
+    )
+    if options.start is None:
+        return replace(recipe, size=options.size, rows=options.rows, cols=options.cols)
+    network, rows, cols = load_start(options.start)
+    return replace(recipe, size=network.size, rows=rows, cols=cols)
+
+
+def run_train(options) -> None:
+    recipe = recipe_of(options)
+    learnt, held = pictures.hold_out(options.hold_out)
+    sources, held_out = [], []
+    for place, text in enumerate(options.pictures):
+        data_set, _, share = text.partition("@")
+        found = pictures.read(data_set, options.teacher, learnt if place == 0 else None)
+        taught = sum(picture.teacher is not None for picture in found)
+        moving = sum(picture.later is not None for picture in found)
+        print(f"{data_set}: {len(found)} pictures, {taught} with a teacher's opinion, {moving} with a next moment")
+        sources.append(Source(found, float(share or 1.0), class_weights(found)))
+        if place == 0 and options.hold_out:
+            held_out = pictures.read(data_set, None, held)
+    run = Run(options.out, recipe, torch.device(options.device), options.start)
+    print(json.dumps(run.train(sources, held_out, options.workers), indent=2))
+
+
+def add_curve(commands) -> None:
+    command = commands.add_parser("curve", help="mIoU against the number of labelled pictures", formatter_class=Raw)
+    add_run_options(command, ADAPTED)
+    command.add_argument("--from", type=Path, dest="start", required=True, help="a network folder, or a network.pt")
+    command.add_argument("--judge", required=True, metavar="LAYOUT:FOLDER", help="pictures that are not learnt")
+    command.add_argument("--counts", type=lambda text: [int(n) for n in text.split(",")], default=[0, 10, 30, 100])
+    command.set_defaults(run=run_curve)
+
+
+def run_curve(options) -> None:
+    found = [picture for text in options.pictures for picture in pictures.read(text.partition("@")[0], options.teacher)]
+    most = max(options.counts)
+    if most > len(found):
+        raise SystemExit(f"--counts {most}: there are {len(found)} labelled pictures")
+    judged = pictures.read(options.judge)
+    learning_curve(options.counts, found, judged, recipe_of(options), options.start, options.out)
+    print(f"wrote {options.out}/curve.json and curve.png")
+
+
+def add_evaluate(commands) -> None:
+    command = commands.add_parser("evaluate", help="mIoU of a trained network", formatter_class=Raw)
+    command.add_argument("--network", type=Path, required=True, help="a network folder, or a network.pt")
+    command.add_argument("--pictures", required=True, metavar="LAYOUT:FOLDER")
+    command.set_defaults(run=run_evaluate)
+
+
+def run_evaluate(options) -> None:
+    network, rows, cols = load_start(options.network)
+    print(json.dumps(score(network.eval(), pictures.read(options.pictures), rows, cols), indent=2))
+
+
+def add_export(commands) -> None:
+    command = commands.add_parser("export", help="write a network folder for segfuse", formatter_class=Raw)
+    command.add_argument(
+        "--network", type=Path, required=True, help="network.pt, or a folder to export at another size"
+    )
+    command.add_argument("--name", required=True)
+    command.add_argument("--rows", type=int, help="of the input; else as it was trained")
+    command.add_argument("--cols", type=int)
+    command.add_argument("--out", type=Path, required=True)
+    command.set_defaults(run=run_export)
+
+
+def run_export(options) -> None:
+    network, rows, cols = load_start(options.network)
+    export(network, options.name, options.rows or rows, options.cols or cols, options.out)
+
+
+if __name__ == "__main__":
+    main()

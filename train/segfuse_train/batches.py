@@ -1,0 +1,146 @@
+"""Batches of views, drawn ahead by worker threads; the draw of a step depends on seed and step alone."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from segfuse_train import views
+from segfuse_train.classes import CLASSES, IGNORED
+from segfuse_train.network import STRIDE
+from segfuse_train.pictures import Later, Picture
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures that are drawn from with one probability, and what each of their classes weighs."""
+
+    pictures: list[Picture]
+    share: float
+    weights: torch.Tensor
+
+    @property
+    def covers(self) -> torch.Tensor:
+        """[19, 19] rows of the table, padded with rows that cover nothing."""
+        rows = torch.zeros(CLASSES, CLASSES)
+        table = torch.from_numpy(self.pictures[0].table.covers)
+        rows[: len(table)] = table
+        return rows
+
+
+@dataclass
+class Batch:
+    """N views; the last `moved` of them show what the first `moved` do, a moment later.
+
+    image [N, 3, H, W], label [N, H/2, W/2], teacher [N, 19, H/4, W/4], taught [N], source [N], covers [N, 19, 19],
+    weights [N, 19], motion [moved, H/8, W/8, 2]: where each cell of the later view was in the earlier one, -1..1.
+    """
+
+    image: torch.Tensor
+    label: torch.Tensor
+    teacher: torch.Tensor
+    taught: torch.Tensor
+    source: torch.Tensor
+    covers: torch.Tensor
+    weights: torch.Tensor
+    motion: torch.Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Form:
+    """How large a batch and its views are, of pictures that the program shows at `full` size."""
+
+    batch: int
+    moved: int
+    rows: int
+    cols: int
+    full: tuple[int, int]
+
+
+def class_weights(pictures: list[Picture], power: float = 0.4, most: float = 5.0) -> torch.Tensor:
+    """[19] per row of the table: rare classes weigh more, so that thin poles count without drowning the road."""
+    counts = sum(torch.bincount(picture.label.flatten()[::5], minlength=256)[:CLASSES] for picture in pictures)
+    counts = counts.double()
+    if not counts.any():
+        return torch.ones(CLASSES)
+    weights = (counts.sum() / counts.clamp(min=1)) ** power
+    mean = (weights * counts).sum() / counts.sum()
+    return torch.where(counts > 0, weights / mean, 1.0).clamp(max=most).float()
+
+
+def draw(sources: list[Source], form: Form, seed: int, step: int) -> Batch:
+    """The batch of a step."""
+    random = np.random.default_rng((seed, step))
+    shares = np.array([source.share for source in sources])
+    chosen = random.choice(len(sources), form.batch, p=shares / shares.sum())
+    first, later, motions = [], [], []
+    for place, which in enumerate(chosen):
+        source = sources[which]
+        picture = source.pictures[random.integers(len(source.pictures))]
+        affine = views.random_affine(random, form.rows, form.cols, form.full)
+        light = views.random_light(random)
+        first.append((which, seen(picture, affine, light, form, random)))
+        if place < form.moved:
+            view, motion = moment_later(picture, affine, light, form, random)
+            later.append((which, view))
+            motions.append(motion)
+    return collate(sources, first + later, motions)
+
+
+def moment_later(picture: Picture, affine: np.ndarray, light: views.Light, form: Form, random: np.random.Generator):
+    """What the camera saw next where the drive is known, else the same picture from a little nearer; its motion."""
+    cells = (form.rows // STRIDE, form.cols // STRIDE)
+    if picture.later is not None:
+        motion = views.true_motion(picture.later.flow, affine, *cells)
+        return seen(picture.later, affine, light, form, random), motion
+    motion = views.random_motion(random)
+    view = seen(picture, views.after(affine, motion), light, form, random)
+    return view, views.affine_motion(motion, *cells)
+
+
+def seen(picture: Picture | Later, affine: np.ndarray, light: views.Light, form: Form, random: np.random.Generator):
+    view = views.look(picture, affine, form.rows, form.cols)
+    view.image = views.expose(view.image, light, random)
+    return view
+
+
+def collate(sources: list[Source], drawn: list[tuple[int, views.View]], motions: list[torch.Tensor]) -> Batch:
+    which = torch.tensor([source for source, _ in drawn])
+    seen = [view for _, view in drawn]
+    return Batch(
+        image=views.normalise(torch.stack([view.image for view in seen])),
+        label=torch.stack([view.label for view in seen]),
+        teacher=torch.stack([view.teacher for view in seen]),
+        taught=torch.tensor([view.taught for view in seen]),
+        source=which,
+        covers=torch.stack([source.covers for source in sources])[which],
+        weights=torch.stack([source.weights for source in sources])[which],
+        motion=torch.stack(motions) if motions else torch.zeros(0, 1, 1, 2),
+    )
+
+
+def weights_of(batch: Batch) -> torch.Tensor:
+    """[N, H/2, W/2] what each labelled pixel weighs."""
+    rows = batch.label.clamp(max=CLASSES - 1)
+    weight = batch.weights[torch.arange(len(rows), device=rows.device)[:, None, None], rows]
+    return torch.where(batch.label == IGNORED, 0.0, weight)
+
+
+def stream(sources: list[Source], form_of, steps: range, seed: int, workers: int) -> Iterator[Batch]:
+    """The batches of `steps`, in order, a few drawn ahead. `form_of(step)` is that step's Form."""
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        ahead: list[Future] = []
+        try:
+            for step in range(steps.start, steps.stop + 2 * workers):
+                if step < steps.stop:
+                    ahead.append(pool.submit(draw, sources, form_of(step), seed, step))
+                if step >= steps.start + 2 * workers:
+                    yield ahead.pop(0).result()
+        finally:
+            for future in ahead:
+                future.cancel()

@@ -1,0 +1,71 @@
+"""The learning curve: mIoU on pictures that were not learnt, against how many labelled ones were.
+
+For each number the network is adapted anew from the same start with that many pictures, spread evenly over the data
+set. `curve.json` keeps each result as it comes, so that a run that was cut off goes on; `curve.png` draws them.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from segfuse_train.batches import Source, class_weights
+from segfuse_train.pictures import Picture
+from segfuse_train.score import score
+from segfuse_train.train import Recipe, Run
+
+
+def spread(found: list[Picture], count: int) -> list[Picture]:
+    """`count` of them, as evenly apart as can be."""
+    return [found[round((place + 0.5) * len(found) / count - 0.5)] for place in range(count)]
+
+
+def learning_curve(
+    counts: list[int], learnt: list[Picture], judged: list[Picture], recipe: Recipe, start: Path | None, out: Path
+) -> dict:
+    """{count: figures}; 0 is the start itself, which needs one."""
+    out.mkdir(parents=True, exist_ok=True)
+    stored = out / "curve.json"
+    points = json.loads(stored.read_text()) if stored.exists() else {}
+    for count in counts:
+        if str(count) in points:
+            continue
+        points[str(count)] = point(count, learnt, judged, recipe, start, out)
+        stored.write_text(json.dumps(points, indent=2) + "\n")
+        print(f"{count} labelled pictures: mIoU {points[str(count)]['miou']}", flush=True)
+    draw(points, out / "curve.png")
+    return points
+
+
+def point(count, learnt, judged, recipe, start, out) -> dict:
+    folder = out / f"with_{count}"
+    if count == 0:
+        run = Run(folder, replace(recipe, steps=0), torch.device("cpu"), start)
+        return score(run.average.module, judged, recipe.rows, recipe.cols)
+    chosen = spread(learnt, count)
+    run = Run(folder, recipe, torch.device("cpu"), start)
+    run.train([Source(chosen, 1.0, class_weights(chosen))], [])
+    return score(run.average.module, judged, recipe.rows, recipe.cols)
+
+
+def draw(points: dict, path: Path) -> None:
+    """The curve as a picture, its numbers written beside the points."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    counts = sorted(int(count) for count in points)
+    miou = [points[str(count)]["miou"] for count in counts]
+    figure, axes = pyplot.subplots(figsize=(6.4, 4), layout="constrained")
+    axes.plot(counts, miou, marker="o", color="#20639b")
+    for count, value in zip(counts, miou):
+        axes.annotate(f"{value:.1f}", (count, value), textcoords="offset points", xytext=(0, 7), ha="center")
+    axes.set_xscale("symlog", linthresh=10)
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.set_xlabel("labelled pictures")
+    axes.set_ylabel("mIoU, %")
+    axes.set_ylim(0, max(100.0, *miou))
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,176 @@
+"""Writes the network folder that segfuse loads.
+
+    backbone.onnx       image [1, 3, rows, cols] f32 ──▶ features [1, C, rows/8, cols/8]
+    head.onnx           features ──▶ logits [1, 19, rows/8, cols/8]
+    *.fp16.onnx         the same, typed in half precision throughout, for TensorRT
+    model.toml          preprocessing, sizes, SHA-256 of each
+
+The weights are rounded to half precision once. The f32 graphs store them so and widen them when they are loaded,
+which halves the files and changes nothing else; onnxruntime must agree with PyTorch on the rounded weights.
+"""
+
+import copy
+import hashlib
+import io
+import itertools
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from segfuse_train.network import COARSEST, MEAN, STD, STRIDE, Network
+
+OPSET = 13
+TOLERANCE = 2e-3
+# Smaller ones, the biases, stay f32: they are no size, and rounding them shifts every cell alike.
+SMALLEST_HALVED = 1024
+
+
+def folded(network: Network) -> Network:
+    """A copy whose normalisations are inside its convolutions, the weights rounded to half precision."""
+    network = copy.deepcopy(network).eval().float()
+    for module in network.modules():
+        names = list(module._modules)
+        for name, after in itertools.pairwise(names):
+            first, second = module._modules[name], module._modules[after]
+            if isinstance(first, torch.nn.Conv2d) and isinstance(second, torch.nn.BatchNorm2d):
+                module._modules[name] = fuse_conv_bn_eval(first, second)
+                module._modules[after] = torch.nn.Identity()
+    for parameter in network.parameters():
+        if parameter.numel() >= SMALLEST_HALVED:
+            parameter.data = parameter.data.half().float()
+    return network
+
+
+def graph(module: torch.nn.Module, shape: list[int], names: tuple[str, str]) -> onnx.ModelProto:
+    """The module as an f32 graph of a fixed input shape, with all shape arithmetic folded away."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # The pinned version's newer exporter would need one more package; the tracer warns that sizes are constants.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            torch.zeros(shape),
+            buffer,
+            input_names=[names[0]],
+            output_names=[names[1]],
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return simplified(buffer.getvalue())
+
+
+def simplified(model: bytes) -> onnx.ModelProto:
+    """The model after onnxruntime's rewrites that stay within standard ONNX."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(Path(folder) / "simplified.onnx")
+        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        result = onnx.load(options.optimized_model_filepath)
+    del result.opset_import[:]
+    result.opset_import.append(helper.make_opsetid("", OPSET))
+    result.producer_name, result.producer_version = "segfuse-train", ""
+    del result.graph.value_info[:]
+    for node in result.graph.node:
+        node.ClearField("doc_string")
+    onnx.checker.check_model(result, full_check=True)
+    return result
+
+
+def typed_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with half-precision input, weights and output; the scales of a Resize stay f32, as ONNX wants them."""
+    model = copy.deepcopy(model)
+    scales = {name for node in model.graph.node if node.op_type == "Resize" for name in node.input[1:]}
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and tensor.name not in scales:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def stored_in_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same f32 graph with its large weights stored as f16 and widened by a Cast, which runtimes fold away."""
+    model = copy.deepcopy(model)
+    weights, widened = [], []
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < SMALLEST_HALVED:
+            weights.append(tensor)
+            continue
+        stored = f"{tensor.name}.half"
+        weights.append(numpy_helper.from_array(values.astype(np.float16), stored))
+        widened.append(helper.make_node("Cast", [stored], [tensor.name], f"widen.{tensor.name}", to=TensorProto.FLOAT))
+    nodes = widened + list(model.graph.node)
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(weights)
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def agreement(network: Network, files: dict[str, bytes], rows: int, cols: int) -> tuple[float, float]:
+    """The largest difference between onnxruntime's f32 logits and PyTorch's; the part of labels that fp16 changes."""
+    image = np.random.default_rng(1).standard_normal((1, 3, rows, cols), dtype=np.float32)
+    run = lambda name, x: onnxruntime.InferenceSession(files[name], providers=["CPUExecutionProvider"]).run(
+        None, {"image" if "backbone" in name else "features": x}
+    )[0]
+    with torch.no_grad():
+        expected = network(torch.from_numpy(image)).numpy()
+    logits = run("head.onnx", run("backbone.onnx", image))
+    halved = run("head.fp16.onnx", run("backbone.fp16.onnx", image.astype(np.float16)))
+    changed = (halved.argmax(1) != logits.argmax(1)).mean()
+    return float(np.abs(expected - logits).max()), float(changed)
+
+
+def model_toml(name: str, rows: int, cols: int, channels: int, files: dict[str, bytes]) -> str:
+    hashes = "".join(f'"{file}" = "{hashlib.sha256(data).hexdigest()}"\n' for file, data in sorted(files.items()))
+    return f"""name = "{name}"
+classes = "cityscapes"
+[input]
+rows = {rows}
+cols = {cols}
+channels = "rgb"
+mean = {list(MEAN)}
+std = {list(STD)}
+[features]
+channels = {channels}
+stride = {STRIDE}
+[files]
+{hashes}"""
+
+
+def export(network: Network, name: str, rows: int, cols: int, out: Path) -> None:
+    """Writes the folder, or refuses with the reason."""
+    if rows % COARSEST or cols % COARSEST:
+        raise SystemExit(f"--rows {rows} --cols {cols}: both must be multiples of {COARSEST}")
+    network = folded(network)
+    channels = network.widths.eighth
+    cells = [rows // STRIDE, cols // STRIDE]
+    graphs = {
+        "backbone": graph(network.backbone, [1, 3, rows, cols], ("image", "features")),
+        "head": graph(network.head, [1, channels, *cells], ("features", "logits")),
+    }
+    files = {}
+    for part, model in graphs.items():
+        files[f"{part}.onnx"] = stored_in_half(model).SerializeToString(deterministic=True)
+        files[f"{part}.fp16.onnx"] = typed_half(model).SerializeToString(deterministic=True)
+    apart, changed = agreement(network, files, rows, cols)
+    if apart > TOLERANCE:
+        raise SystemExit(f"onnxruntime's logits differ from PyTorch's by {apart}, allowed {TOLERANCE}")
+    out.mkdir(parents=True, exist_ok=True)
+    for file, data in files.items():
+        (out / file).write_bytes(data)
+    (out / "model.toml").write_text(model_toml(name, rows, cols, channels, files))
+    size = sum(map(len, files.values()))
+    print(
+        f"wrote {out}: {size} bytes of ONNX; logits within {apart:.1e} of PyTorch; fp16 changes {changed:.4%} of labels"
+    )

@@ -1,0 +1,53 @@
+"""What is wrong with an answer: against labels that cover several train ids, a teacher, and itself in motion."""
+
+import torch
+import torch.nn.functional as F
+
+from segfuse_train.classes import IGNORED
+
+
+def covered(log_probabilities: torch.Tensor, label: torch.Tensor, covers: torch.Tensor) -> torch.Tensor:
+    """[N, H, W] minus the log of the summed probability of the train ids that each label covers.
+
+    `log_probabilities` [N, 19, H, W]; `label` [N, H, W] rows of `covers` [N, K, 19]. 0 where there is no label.
+    """
+    classes = covers.shape[1]
+    rows = label.clamp(max=classes - 1)
+    per_class = torch.einsum("nchw,nkc->nkhw", log_probabilities.exp(), covers)
+    chosen = per_class.gather(1, rows[:, None])[:, 0]
+    return torch.where(label == IGNORED, 0.0, -chosen.clamp(min=1e-6).log())
+
+
+def conditioned(teacher: torch.Tensor, label: torch.Tensor, covers: torch.Tensor) -> torch.Tensor:
+    """The teacher's probabilities [N, 19, H, W], given that the label is right.
+
+    Where the teacher rules out all that a label covers, the zero vector: it has nothing to say there.
+    """
+    classes = covers.shape[1]
+    allowed = covers[torch.arange(len(label))[:, None, None], label.clamp(max=classes - 1)].permute(0, 3, 1, 2)
+    allowed = torch.where((label == IGNORED)[:, None], 1.0, allowed)
+    kept = teacher * allowed
+    total = kept.sum(1, keepdim=True)
+    return torch.where(total > 0.02, kept / total.clamp(min=1e-6), 0.0)
+
+
+def opinion(log_probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """[N, H, W] cross entropy against a distribution."""
+    return -(target * log_probabilities).sum(1)
+
+
+def balanced(loss: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The weighted mean; 0 where nothing weighs."""
+    return (loss * weight).sum() / weight.sum().clamp(min=1.0)
+
+
+def jaccard(probabilities: torch.Tensor, label: torch.Tensor, covers: torch.Tensor) -> torch.Tensor:
+    """1 - the soft IoU over a batch of one table, mean of the classes in it: what the score itself rewards."""
+    per_class = torch.einsum("nchw,nkc->nkhw", probabilities, covers)
+    known = (label != IGNORED)[:, None]
+    truth = F.one_hot(label.clamp(max=covers.shape[1] - 1), covers.shape[1]).permute(0, 3, 1, 2) * known
+    per_class = per_class * known
+    both = (per_class * truth).sum((0, 2, 3))
+    either = (per_class + truth - per_class * truth).sum((0, 2, 3))
+    present = truth.sum((0, 2, 3)) > 0
+    return (1 - both / either.clamp(min=1.0))[present].mean() if present.any() else probabilities.sum() * 0

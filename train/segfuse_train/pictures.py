@@ -1,0 +1,199 @@
+"""Labelled and unlabelled pictures, read once into memory.
+
+A data set is named on the command line as LAYOUT:FOLDER:
+
+    camvid:DIR       DIR/image/NAME.png and DIR/label/NAME.png with CamVid's ids (the SegNet split's 11 classes)
+    cityscapes:DIR   DIR/leftImg8bit/**/X_leftImg8bit.png and DIR/gtFine/**/X_gtFine_labelTrainIds.png
+    trainids:DIR     DIR/image/NAME.png and DIR/label/NAME.png with train ids, as the training renderer writes;
+                     and, if there is DIR/later, what was seen a moment later: DIR/later/image, DIR/later/label and
+                     DIR/later/flow/NAME.flo, the exact flow back from there (unknown: above 1e9; any size)
+    frames:DIR       pictures without labels: only a teacher's opinion is learnt from them
+    TABLE.toml:DIR   DIR/image and DIR/label in the ids of a class table
+
+A teacher's opinion of each picture lies in a folder that `teach` wrote: probabilities of the 19 train ids as u8,
+[19, h, w] in NAME.npy. A data set of which it knows no picture is learnt without it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from segfuse_train.classes import IGNORED, ClassTable, load
+
+ENDINGS = (".png", ".jpg", ".jpeg")
+
+
+@dataclass
+class Later:
+    """The same drive a moment later: image, label, and flow [h, w, 2] back, x and y as parts of half the picture.
+
+    NaN where the flow is unknown.
+    """
+
+    image: torch.Tensor
+    label: torch.Tensor
+    flow: torch.Tensor
+
+
+@dataclass
+class Picture:
+    """One picture: RGB u8 [3, H, W], rows of `table.covers` u8 [H, W], teacher's probabilities u8 [19, h, w]."""
+
+    name: str
+    image: torch.Tensor
+    label: torch.Tensor
+    teacher: torch.Tensor | None
+    table: ClassTable
+    later: Later | None = None
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a picture and its label lie; the label is missing where the data set has none."""
+
+    image: Path
+    label: Path | None
+
+
+def parse(text: str) -> tuple[str, Path]:
+    """`LAYOUT:FOLDER` in its parts."""
+    layout, _, folder = text.partition(":")
+    if not folder:
+        raise SystemExit(f"'{text}': write LAYOUT:FOLDER, such as camvid:data/camvid/train")
+    if not Path(folder).is_dir():
+        raise SystemExit(f"{folder}: no such folder")
+    return layout, Path(folder)
+
+
+def files(layout: str, folder: Path) -> list[Files]:
+    """The pictures of a data set in the order of their names."""
+    if layout == "cityscapes":
+        return cityscapes_files(folder)
+    if layout == "frames":
+        return [Files(path, None) for path in pictures_in(folder)]
+    return [Files(path, label_of(folder, path.stem)) for path in pictures_in(folder / "image")]
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in ENDINGS)
+    if not found:
+        raise SystemExit(f"{folder}: holds no picture ({', '.join(ENDINGS)})")
+    return found
+
+
+def label_of(folder: Path, stem: str) -> Path:
+    label = folder / "label" / f"{stem}.png"
+    if not label.exists():
+        raise SystemExit(f"{label}: every picture needs its label; take the picture away or add it")
+    return label
+
+
+def cityscapes_files(folder: Path) -> list[Files]:
+    found = []
+    for image in sorted((folder / "leftImg8bit").rglob("*_leftImg8bit.png")):
+        place = image.relative_to(folder / "leftImg8bit").parent
+        label = folder / "gtFine" / place / image.name.replace("_leftImg8bit", "_gtFine_labelTrainIds")
+        if not label.exists():
+            raise SystemExit(f"{label}: missing; make the train-id labels with cityscapesscripts first")
+        found.append(Files(image, label))
+    if not found:
+        raise SystemExit(f"{folder}/leftImg8bit: holds no *_leftImg8bit.png")
+    return found
+
+
+def table_of(layout: str) -> ClassTable:
+    return load("cityscapes" if layout in ("cityscapes", "trainids", "frames") else layout)
+
+
+def read(text: str, teacher: Path | None = None, select=None, longest: int = 1024) -> list[Picture]:
+    """The data set `LAYOUT:FOLDER`; `select` keeps a part of its files; larger pictures are halved until `longest`."""
+    layout, folder = parse(text)
+    table = table_of(layout)
+    chosen = files(layout, folder)
+    chosen = select(chosen) if select else chosen
+    known = teacher is not None and any((teacher / f"{file.image.stem}.npy").exists() for file in chosen)
+    read_one = lambda file: picture(file, table, teacher if known else None, longest)
+    found = [read_one(file) for file in chosen]
+    if layout == "trainids" and (folder / "later").is_dir():
+        for one in found:
+            one.later = later_of(folder / "later", one, table, longest)
+    return found
+
+
+def picture(file: Files, table: ClassTable, teacher: Path | None, longest: int) -> Picture:
+    image, label = planes(file, table, longest)
+    opinion = None
+    if teacher is not None:
+        stored = teacher / f"{file.image.stem}.npy"
+        if not stored.exists():
+            raise SystemExit(f"{stored}: the teacher has not seen this picture; run `teach` on the data set first")
+        opinion = torch.from_numpy(np.load(stored))
+    return Picture(file.image.stem, image, label, opinion, table)
+
+
+def planes(file: Files, table: ClassTable, longest: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Image [3, H, W] and label [H, W] of a picture, the label at the picture's size."""
+    image = np.asarray(Image.open(file.image).convert("RGB"))
+    label = label_map(file.label, table) if file.label else np.full(image.shape[:2], IGNORED, np.uint8)
+    if label.shape != image.shape[:2]:
+        label = np.asarray(Image.fromarray(label).resize(image.shape[1::-1], Image.Resampling.NEAREST))
+    while max(image.shape) > longest:
+        image, label = halved(image), label[: label.shape[0] // 2 * 2 : 2, : label.shape[1] // 2 * 2 : 2]
+    image = np.ascontiguousarray(image.transpose(2, 0, 1))
+    return torch.from_numpy(image), torch.from_numpy(np.ascontiguousarray(label))
+
+
+def later_of(folder: Path, earlier: Picture, table: ClassTable, longest: int) -> Later:
+    names = Files(folder / "image" / f"{earlier.name}.png", folder / "label" / f"{earlier.name}.png")
+    image, label = planes(names, table, longest)
+    flow = read_flo(folder / "flow" / f"{earlier.name}.flo")
+    return Later(image, label, torch.from_numpy(flow))
+
+
+def read_flo(path: Path) -> np.ndarray:
+    """[h, w, 2] of a Middlebury .flo, x and y as parts of half the field; NaN where unknown."""
+    data = path.read_bytes()
+    if len(data) < 12 or np.frombuffer(data, "<f4", 1)[0] != 202021.25:
+        raise SystemExit(f"{path}: not a Middlebury .flo file")
+    cols, rows = np.frombuffer(data, "<i4", 2, 4)
+    if len(data) != 12 + 8 * rows * cols:
+        raise SystemExit(f"{path}: {cols}x{rows} needs {12 + 8 * rows * cols} bytes, it has {len(data)}")
+    flow = np.frombuffer(data, "<f4", 2 * rows * cols, 12).reshape(rows, cols, 2).copy()
+    flow[np.abs(flow).max(2) > 1e9] = np.nan
+    return flow * np.array([2.0 / cols, 2.0 / rows], np.float32)
+
+
+def label_map(path: Path, table: ClassTable) -> np.ndarray:
+    """Rows of the table; a palette picture's indices are its labels."""
+    label = np.asarray(Image.open(path))
+    if label.ndim != 2:
+        raise SystemExit(f"{path}: a label is one channel of class ids, this has shape {label.shape}")
+    return table.indices(label.astype(np.uint8))
+
+
+def halved(image: np.ndarray) -> np.ndarray:
+    rows, cols = image.shape[0] // 2, image.shape[1] // 2
+    return np.asarray(Image.fromarray(image).resize((cols, rows), Image.Resampling.BOX))
+
+
+def hold_out(fraction: float):
+    """Selectors (learnt, held out): the last frames of every drive, so that no neighbour of one is learnt.
+
+    A drive is what file names share up to their first `_`. `fraction` 0 holds nothing out.
+    """
+
+    def split(chosen: list[Files]) -> tuple[list[Files], list[Files]]:
+        drives: dict[str, list[Files]] = {}
+        for file in chosen:
+            drives.setdefault(file.image.stem.split("_")[0], []).append(file)
+        learnt, held = [], []
+        for drive in drives.values():
+            kept = len(drive) - round(len(drive) * fraction)
+            learnt += drive[:kept]
+            held += drive[kept:]
+        return learnt, held
+
+    return (lambda chosen: split(chosen)[0]), (lambda chosen: split(chosen)[1])

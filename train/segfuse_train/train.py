@@ -1,0 +1,230 @@
+"""Trains a network, or adapts a trained one: resumable, repeatable from its seed.
+
+A step shows the network a batch of views and, of some, the same a moment later; it is held to the labels, to the
+teacher's opinion where there is one, and to itself: features carried along the known motion must give the later
+view's answer. What is kept is the moving average of the weights.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch.optim.swa_utils import AveragedModel
+
+from segfuse_train import losses
+from segfuse_train.batches import Batch, Form, Source, stream, weights_of
+from segfuse_train.classes import IGNORED
+from segfuse_train.network import Network
+from segfuse_train.pictures import Picture
+from segfuse_train.progress import Progress
+from segfuse_train.score import score
+from segfuse_train.shipped import load_folder
+
+SCORE_EVERY = 500
+SAVE_EVERY = 250
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a run depends on besides its pictures."""
+
+    size: str = "small"
+    rows: int = 384
+    cols: int = 640
+    steps: int = 8000
+    batch: int = 6
+    moved: int = 2
+    rate: float = 2e-3
+    decay: float = 0.02
+    seed: int = 1
+    # The first part of the steps looks at smaller views, twice as many: cheaper, and as good a beginning.
+    small_part: float = 0.6
+    teacher_share: float = 0.5
+    jaccard_share: float = 0.5
+    auxiliary_share: float = 0.3
+    carried_share: float = 0.4
+    steady_share: float = 0.2
+
+    def form(self, step: int) -> Form:
+        """The batch of a step."""
+        full = (self.rows, self.cols)
+        if step < self.small_part * self.steps:
+            small = [max(64, round(side * 2 / 3 / 32) * 32) for side in full]
+            return Form(2 * self.batch, 2 * self.moved, small[0], small[1], full)
+        return Form(self.batch, self.moved, *full, full)
+
+    def rate_at(self, step: int) -> float:
+        """Of the full rate: rises over the first steps, then falls along a cosine."""
+        warm = min(300, max(1, self.steps // 20))
+        falling = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / self.steps)).item())
+        return min(1.0, (step + 1) / warm) * max(1e-3, falling)
+
+
+def loss_of(network: Network, batch: Batch, recipe: Recipe, mixed: bool) -> torch.Tensor:
+    """The loss of a batch; `mixed` computes the network in bfloat16."""
+    with torch.autocast(batch.image.device.type, torch.bfloat16, enabled=mixed):
+        features, context = network.backbone.branches(batch.image.contiguous(memory_format=torch.channels_last))
+        logits = network.head(features)
+        auxiliary = network.auxiliary(context)
+    total = answer_loss(logits.float(), batch, recipe)
+    total = total + recipe.auxiliary_share * auxiliary_loss(auxiliary.float(), batch)
+    moved = len(batch.motion)
+    if moved:
+        earlier, later = features[:moved].float(), features[-moved:].float()
+        total = total + carried_loss(network, earlier, later, batch, recipe, mixed)
+    return total
+
+
+def upsampled(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    return F.interpolate(logits, tuple(label.shape[-2:]), mode="bilinear", align_corners=False)
+
+
+def answer_loss(logits: torch.Tensor, batch: Batch, recipe: Recipe) -> torch.Tensor:
+    """Against the labels at 1/2; against the teacher and as areas at 1/4."""
+    loss = label_loss(logits, batch.label, batch.covers, weights_of(batch))
+    log_probabilities = F.interpolate(
+        logits, tuple(batch.teacher.shape[-2:]), mode="bilinear", align_corners=False
+    ).log_softmax(1)
+    label = batch.label[:, 1::2, 1::2]
+    taught = batch.taught
+    if taught.any():
+        target = losses.conditioned(batch.teacher[taught], label[taught], batch.covers[taught])
+        heard = losses.opinion(log_probabilities[taught], target)
+        loss = loss + recipe.teacher_share * losses.balanced(heard, target.sum(1))
+    for source in batch.source.unique():
+        part = (batch.source == source) & (label != IGNORED).any(2).any(1)
+        if part.any():
+            area = losses.jaccard(log_probabilities[part].exp(), label[part], batch.covers[part][0][None])
+            loss = loss + recipe.jaccard_share * area * part.float().mean()
+    return loss
+
+
+def label_loss(logits, label, covers, weight) -> torch.Tensor:
+    """The weighted mean over labelled pixels, at the labels' size."""
+    log_probabilities = upsampled(logits, label).log_softmax(1)
+    return losses.balanced(losses.covered(log_probabilities, label, covers), weight)
+
+
+def auxiliary_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    return label_loss(logits, batch.label[:, 1::4, 1::4], batch.covers, weights_of(batch)[:, 1::4, 1::4])
+
+
+def carried_loss(network, earlier, later, batch: Batch, recipe: Recipe, mixed: bool) -> torch.Tensor:
+    """Features of the earlier view, carried to the later one: their answer, and how far from its own features."""
+    moved = len(batch.motion)
+    carried = F.grid_sample(earlier, batch.motion, mode="bilinear", padding_mode="zeros", align_corners=False)
+    inside = (batch.motion.abs() < 1).all(-1).float()
+    with torch.autocast(batch.image.device.type, torch.bfloat16, enabled=mixed):
+        logits = network.head(carried)
+    label = batch.label[-moved:, 1::2, 1::2]
+    seen = F.interpolate(inside[:, None], tuple(label.shape[-2:]), mode="nearest")[:, 0]
+    weight = weights_of(batch)[-moved:, 1::2, 1::2] * seen
+    answer = label_loss(logits.float(), label, batch.covers[-moved:], weight)
+    size = later.detach().square().mean(1).clamp(min=1e-3)
+    apart = (carried - later.detach()).square().mean(1) / size
+    return recipe.carried_share * answer + recipe.steady_share * losses.balanced(apart, inside)
+
+
+class Run:
+    """A training run in a folder: checkpoint.pt while it goes, network.pt and score.json at its end."""
+
+    def __init__(self, folder: Path, recipe: Recipe, device: torch.device, start: Path | None = None):
+        self.folder, self.recipe, self.device = folder, recipe, device
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(recipe.seed)
+        self.network = Network(recipe.size) if start is None else load_start(start)[0]
+        self.network = self.network.to(device, memory_format=torch.channels_last)
+        self.average = AveragedModel(self.network, avg_fn=moving_average, use_buffers=True)
+        self.optimiser = torch.optim.AdamW(parameters(self.network, recipe.decay), lr=recipe.rate)
+        self.step = 0
+        self.resume()
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def resume(self) -> None:
+        if not self.checkpoint.exists():
+            return
+        saved = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
+        if saved["recipe"] != asdict(self.recipe):
+            raise SystemExit(f"{self.checkpoint}: of another recipe; take another --out or remove it")
+        self.network.load_state_dict(saved["network"])
+        self.average.load_state_dict(saved["average"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.step = saved["step"]
+        print(f"goes on from step {self.step}", flush=True)
+
+    def save(self) -> None:
+        states = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimiser")}
+        replaced(self.checkpoint, states | {"step": self.step, "recipe": asdict(self.recipe)})
+
+    def train(self, sources: list[Source], held_out: list[Picture], workers: int = 1) -> dict:
+        """Runs to the end; gives the figures on `held_out` (empty if there are none)."""
+        recipe, mean = self.recipe, None
+        progress = Progress(f"train {recipe.size}", recipe.steps - self.step)
+        steps = range(self.step, recipe.steps)
+        mixed = torch.cpu._is_avx512_bf16_supported() if self.device.type == "cpu" else True
+        for batch in stream(sources, recipe.form, steps, recipe.seed, workers):
+            for group in self.optimiser.param_groups:
+                group["lr"] = recipe.rate * recipe.rate_at(self.step)
+            loss = loss_of(self.network, batch.to(self.device), recipe, mixed)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+            self.optimiser.step()
+            self.average.update_parameters(self.network)
+            self.step += 1
+            mean = loss.item() if mean is None else 0.98 * mean + 0.02 * loss.item()
+            progress.step(f"loss {mean:.3f}")
+            if self.step % SAVE_EVERY == 0:
+                self.save()
+            if held_out and self.step % SCORE_EVERY == 0 and self.step < recipe.steps:
+                print(f"step {self.step}: held out mIoU {self.score(held_out)['miou']}", flush=True)
+        progress.close()
+        return self.finish(held_out)
+
+    def score(self, held_out: list[Picture]) -> dict:
+        return score(self.average.module, held_out, self.recipe.rows, self.recipe.cols)
+
+    def finish(self, held_out: list[Picture]) -> dict:
+        kept = {"network": self.average.module.state_dict(), "recipe": asdict(self.recipe)}
+        replaced(self.folder / "network.pt", kept)
+        result = self.score(held_out) if held_out else {}
+        (self.folder / "score.json").write_text(json.dumps(result | {"steps": self.step}, indent=2) + "\n")
+        return result
+
+
+def moving_average(average: torch.Tensor, now: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """Over the last 500 steps; over fewer in the beginning, so that it forgets where it began."""
+    kept = min(0.998, (1 + int(steps)) / (10 + int(steps)))
+    return now if not now.is_floating_point() else average.lerp(now, 1 - kept)
+
+
+def parameters(network: Network, decay: float) -> list[dict]:
+    """Weights shrink, biases and normalisation do not."""
+    flat = [p for p in network.parameters() if p.ndim == 1]
+    deep = [p for p in network.parameters() if p.ndim > 1]
+    return [{"params": deep, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}]
+
+
+def replaced(path: Path, states: dict) -> None:
+    """Writes beside, then renames: a run that is cut off keeps its last checkpoint."""
+    unfinished = path.with_suffix(".part")
+    torch.save(states, unfinished)
+    unfinished.rename(path)
+
+
+def load_start(path: Path) -> tuple[Network, int, int]:
+    """The network of a folder (model.toml) or of a `network.pt`, and its input's rows and cols."""
+    if path.is_dir():
+        return load_folder(path)
+    if not path.exists():
+        raise SystemExit(f"{path}: no such file or folder; training leaves network.pt at its end")
+    saved = torch.load(path, weights_only=True, map_location="cpu")
+    recipe = Recipe(**saved["recipe"])
+    network = Network(recipe.size)
+    network.load_state_dict(saved["network"])
+    return network, recipe.rows, recipe.cols

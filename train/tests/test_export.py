@@ -1,0 +1,78 @@
+import hashlib
+import tomllib
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from segfuse_train.export import export
+from segfuse_train.network import Network
+from segfuse_train.shipped import load_folder
+
+# Of the runtimes that segfuse embeds, all three are fast with these.
+OPERATORS = {"Add", "AveragePool", "Cast", "Concat", "Conv", "Relu", "Resize"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("exported")
+    export(trained(), "test", 96, 160, out)
+    return out
+
+
+def trained():
+    torch.manual_seed(3)
+    network = Network("tiny")
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2.0)
+            module.weight.data.uniform_(0.5, 1.5)
+    return network.eval()
+
+
+def test_the_folder_says_what_is_in_it(folder):
+    described = tomllib.loads((folder / "model.toml").read_text())
+    assert described["input"]["rows"] == 96 and described["features"] == {"channels": 48, "stride": 8}
+    for name, stated in described["files"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == stated
+    assert set(described["files"]) == {"backbone.onnx", "head.onnx", "backbone.fp16.onnx", "head.fp16.onnx"}
+
+
+def test_only_operators_that_are_fast_everywhere_are_used(folder):
+    for path in folder.glob("*.onnx"):
+        assert {node.op_type for node in onnx.load(path).graph.node} <= OPERATORS, path
+        for node in onnx.load(path).graph.node:
+            assert node.op_type != "Conv" or {a.name: a.i for a in node.attribute}["group"] == 1
+
+
+def test_half_precision_is_typed_throughout(folder):
+    half = onnx.TensorProto.FLOAT16
+    for name in ("backbone", "head"):
+        graph = onnx.load(folder / f"{name}.fp16.onnx").graph
+        assert {value.type.tensor_type.elem_type for value in [*graph.input, *graph.output]} == {half}
+        assert all(node.op_type != "Cast" for node in graph.node)
+
+
+def test_onnxruntime_labels_as_pytorch_does(folder):
+    network, (image,) = trained(), torch.rand(1, 1, 3, 96, 160)
+    run = lambda name, x: onnxruntime.InferenceSession(folder / name).run(None, x)[0]
+    logits = run("head.onnx", {"features": run("backbone.onnx", {"image": image.numpy()})})
+    with torch.no_grad():
+        assert (network(image).numpy().argmax(1) == logits.argmax(1)).mean() > 0.995
+
+
+def test_an_exported_folder_can_be_gone_on_from(folder):
+    network, rows, cols = load_folder(folder)
+    image = torch.rand(1, 3, rows, cols)
+    with torch.no_grad():
+        apart = (network.eval()(image) - trained()(image)).abs().max()
+    assert (rows, cols) == (96, 160) and apart < 0.02
+
+
+def test_a_size_that_the_network_cannot_have_is_refused(tmp_path):
+    with pytest.raises(SystemExit, match="multiples of 32"):
+        export(trained(), "test", 100, 160, tmp_path)
+    assert np.array(list(tmp_path.iterdir())).size == 0

@@ -1,0 +1,122 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from segfuse_train import classes, losses, pictures
+from segfuse_train.batches import Source, class_weights, draw
+from segfuse_train.curve import learning_curve
+from segfuse_train.network import SIZES, STRIDE, Network
+from segfuse_train.score import figures, score
+from segfuse_train.train import Recipe, Run
+
+RECIPE = Recipe(size="tiny", rows=96, cols=160, steps=60, batch=4, moved=1, rate=4e-3)
+
+
+def source_of(camvid, select=None):
+    found = pictures.read(f"camvid:{camvid}", None, select)
+    return Source(found, 1.0, class_weights(found))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_head_is_light_and_the_features_are_few(size):
+    network = Network(size).eval()
+    features = network.backbone(torch.zeros(1, 3, 384, 640))
+    assert features.shape == (1, SIZES[size].eighth, 384 // STRIDE, 640 // STRIDE) and features.shape[1] <= 64
+    assert network.head(features).shape == (1, 19, 48, 80)
+    weights = lambda module: sum(p.numel() for p in module.parameters())
+    assert weights(network.head) < 0.1 * weights(network.backbone)
+
+
+def test_the_probabilities_of_all_that_a_label_covers_count():
+    covers = torch.from_numpy(classes.load("camvid").covers)[None]
+    building = classes.load("camvid").names.index("building")
+    logits = torch.full((1, 19, 1, 2), -20.0)
+    logits[0, classes.NAMES.index("wall"), 0, 0] = 20.0
+    logits[0, classes.NAMES.index("road"), 0, 1] = 20.0
+    loss = losses.covered(logits.log_softmax(1), torch.full((1, 1, 2), building), covers)
+    assert loss[0, 0, 0] < 1e-4 and loss[0, 0, 1] > 5
+
+
+def test_a_teacher_is_heard_within_what_the_label_covers():
+    covers = torch.from_numpy(classes.load("camvid").covers)[None]
+    names = classes.load("camvid").names
+    teacher = torch.zeros(1, 19, 1, 3)
+    for name, part in (("car", 0.2), ("bus", 0.3), ("road", 0.5)):
+        teacher[0, classes.NAMES.index(name)] = part
+    label = torch.tensor([[[names.index("car"), names.index("sky"), 255]]])
+    target = losses.conditioned(teacher, label, covers)
+    assert target[0, classes.NAMES.index("bus"), 0, 0].item() == pytest.approx(0.6)
+    assert target[0, :, 0, 1].sum() == 0
+    assert target[0, classes.NAMES.index("road"), 0, 2].item() == pytest.approx(0.5)
+
+
+def test_figures_count_over_the_whole_set_and_what_no_class_covers_is_wrong():
+    table = classes.ClassTable("two", ("a", "b"), (0, 1), np.eye(2, 19, dtype=np.float32))
+    result = figures(np.array([[6, 2, 2], [0, 10, 0]]), table)
+    assert result["per_class"] == {"a": 60.0, "b": 83.33} and result["miou"] == 71.67
+    assert result["pixel_accuracy"] == 80.0
+
+
+def test_a_draw_depends_on_seed_and_step_alone(camvid):
+    source = source_of(camvid)
+    first, again, other = (draw([source], RECIPE.form(0), 1, step) for step in (5, 5, 6))
+    assert torch.equal(first.image, again.image) and torch.equal(first.label, again.label)
+    assert not torch.equal(first.image, other.image)
+
+
+def test_a_network_learns_and_a_run_that_was_cut_off_ends_the_same(camvid, tmp_path):
+    learnt, held = pictures.hold_out(0.2)
+    source, judged = source_of(camvid, learnt), pictures.read(f"camvid:{camvid}", None, held)
+    torch.set_num_threads(1)
+    whole = Run(tmp_path / "whole", RECIPE, torch.device("cpu")).train([source], judged)
+    assert whole["miou"] > 75, whole
+    cut = Run(tmp_path / "cut", RECIPE, torch.device("cpu"))
+    cut.recipe = replace(RECIPE, steps=25)
+    schedule, cut.recipe = cut.recipe, RECIPE
+    interrupted = stop_after(cut, schedule.steps)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.train([source], judged)
+    resumed = Run(tmp_path / "cut", RECIPE, torch.device("cpu"))
+    assert resumed.step == 25
+    assert resumed.train([source], judged) == whole
+
+
+def stop_after(run, steps):
+    """The run, interrupted as by Ctrl-C after its checkpoint at `steps`."""
+    update = run.average.update_parameters
+
+    def counted(network):
+        update(network)
+        if run.step + 1 == steps:
+            run.step += 1
+            run.save()
+            raise KeyboardInterrupt
+
+    run.average.update_parameters = counted
+    return run
+
+
+def test_another_recipe_does_not_go_on_from_a_checkpoint(camvid, tmp_path):
+    run = Run(tmp_path, RECIPE, torch.device("cpu"))
+    run.save()
+    with pytest.raises(SystemExit, match="another recipe"):
+        Run(tmp_path, replace(RECIPE, rate=1e-3), torch.device("cpu"))
+
+
+def test_a_learning_curve_keeps_its_points_and_draws_them(camvid, tmp_path):
+    start = tmp_path / "start"
+    begun = Run(start, replace(RECIPE, steps=0), torch.device("cpu"))
+    begun.finish([])
+    found = pictures.read(f"camvid:{camvid}")
+    few = replace(RECIPE, steps=2)
+    points = learning_curve([0, 2], found[:10], found[10:], few, start / "network.pt", tmp_path / "curve")
+    assert json.loads((tmp_path / "curve" / "curve.json").read_text()) == points and set(points) == {"0", "2"}
+    assert (tmp_path / "curve" / "curve.png").stat().st_size > 1000
+
+
+def test_the_score_needs_no_size_of_the_pictures(camvid):
+    found = pictures.read(f"camvid:{camvid}")[:2]
+    assert 0 <= score(Network("tiny"), found, 64, 96)["miou"] <= 100
