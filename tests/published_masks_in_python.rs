@@ -151,3 +151,9 @@ fn lines_while(mut example: Command, mut publish_next: impl FnMut() + Send) -> V
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
 }
+
+#[test]
+fn the_python_example_stays_short() {
+    let script = include_str!("../examples/subscribe.py");
+    assert!(script.lines().count() <= 40, "{} lines", script.lines().count());
+}

@@ -17,7 +17,7 @@ pub enum SubscribeError {
     /// An option out of range: mend the configuration.
     #[error("queue of {0} masks: expected 1 to {MAX_QUEUE}")]
     Queue(usize),
-    /// Nothing came in time: try again; see [`Subscriber::publishers`].
+    /// Nothing came in time: try again; see [`super::Subscriber::publishers`].
     #[error("no mask on '{key}' within {waited:?}: {publishers} publishers are alive there")]
     Timeout {
         /// The key listened to.
