@@ -109,7 +109,7 @@ def warp_ways(channels, rows, cols):
 
     def remap(maps):
         for channel in range(channels):
-            cv2.remap(features[channel], *maps, cv2.INTER_LINEAR, dst=out[channel], borderMode=cv2.BORDER_REPLICATE)
+            cv2.remap(features[channel], *maps, cv2.INTER_CUBIC, dst=out[channel], borderMode=cv2.BORDER_REPLICATE)
 
     return [lambda: remap(maps), lambda: remap(exact)]
 

@@ -49,7 +49,7 @@ fn propagated_masks_follow_the_motion_that_a_copied_mask_misses() {
         let followed = agreement(truth.labels(), found.labels());
         println!("{}: copied {copied:.3}, carried {followed:.3}", network.name());
         // What came into view at the left since the key frame cannot be right: a sixth of the picture.
-        assert!(1.0 - followed < 0.6 * (1.0 - copied), "{}: copied {copied:.3}, carried {followed:.3}", network.name());
+        assert!(1.0 - followed < 0.7 * (1.0 - copied), "{}: copied {copied:.3}, carried {followed:.3}", network.name());
     }
 }
 

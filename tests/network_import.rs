@@ -185,7 +185,11 @@ fn a_folder_is_replaced_only_when_asked_and_only_if_it_holds_nothing_else() {
     let (status, errors) = refusal(&["--split-at", "fine"]);
     assert!(status == Some(2) && errors.contains("--force"), "{status:?} {errors}");
     assert_eq!(model(&out)["features"]["channels"].as_integer(), Some(8));
+    for file in ["correction.onnx", "correction.fp16.onnx"] {
+        std::fs::write(out.join(file), "of the network before").expect("written");
+    }
     segfuse_ok(&import(&onnx, &out, &["--split-at", "fine", "--force"]));
+    assert!(!out.join("correction.onnx").exists());
     assert_eq!(model(&out)["features"]["channels"].as_integer(), Some(12));
     std::fs::write(out.join("notes.txt"), "mine").expect("written");
     let (status, errors) = refusal(&["--force"]);

@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::session::Session;
 use crate::data::Size;
 use crate::engine::EngineError;
-use crate::engine::cpu::trial::{Cost, Loaded, Trial, equal_share, labels, prepare};
+use crate::engine::cpu::trial::{Cost, LoadedGraphs, Trial, equal_share, labels, prepare};
 use crate::engine::cpu::{self, FeatureMap};
 use crate::engine::network::Network;
 use anyhow::bail;
@@ -17,7 +17,7 @@ use clap::Args;
 
 const EXAMPLES: &str = "\
 Examples:
-  segfuse network check tiny                         the embedded network
+  segfuse network check small                        an embedded network
   segfuse network check mynet --engine rten --threads 1
   segfuse network check net.onnx --json              a plain ONNX file, for scripts
 
@@ -32,7 +32,7 @@ const MEASURED_NS: i64 = 1_500_000_000;
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// A network folder, a plain ONNX file, or the name of an embedded network.
+    /// A network folder, a plain ONNX file, or the name of an embedded network: small or tiny.
     #[arg(value_name = "PATH|NAME")]
     pub network: String,
     /// Print JSON instead of text.
@@ -108,19 +108,23 @@ fn try_one(
     }
 }
 
-/// Medians of backbone and head on a rendered street.
-fn measure(network: &Network, trial: &Trial, mut loaded: Loaded, session: &Session) -> anyhow::Result<Tried> {
+/// Medians of every graph on a rendered street.
+fn measure(network: &Network, trial: &Trial, mut loaded: LoadedGraphs, session: &Session) -> anyhow::Result<Tried> {
     let picture = prepare(&street()?, network.input())?;
     let (features, logits) = loaded.run(&picture)?;
     let mut answer = FeatureMap::default();
-    let (backbone_ms, runs) = median_ms(session, || loaded.backbone.run(&picture, &mut answer))?;
+    let (backbone_ms, runs) = median_ms(session, || loaded.backbone.run(&[&picture], &mut answer))?;
     let mut head_ms = None;
     if let Some(head) = &mut loaded.head {
-        head_ms = Some(median_ms(session, || head.run(&features.values, &mut answer))?.0);
+        head_ms = Some(median_ms(session, || head.run(&[&features.values], &mut answer))?.0);
     }
-    let backbone_ms = Some(backbone_ms);
-    let runtime = trial.describe();
-    let report = RuntimeReport { runtime, verdict: Verdict::Runs, reason: None, backbone_ms, head_ms, runs };
+    let mut correction_ms = None;
+    if let Some(correction) = &mut loaded.correction {
+        let inputs = [&features.values[..], &picture];
+        correction_ms = Some(median_ms(session, || correction.run(&inputs, &mut answer))?.0);
+    }
+    let (runtime, verdict, backbone_ms) = (trial.describe(), Verdict::Runs, Some(backbone_ms));
+    let report = RuntimeReport { runtime, verdict, reason: None, backbone_ms, head_ms, correction_ms, runs };
     Ok(Tried { report, logits: Some(logits) })
 }
 

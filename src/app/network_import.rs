@@ -24,8 +24,16 @@ The features at the split are what is carried from key frame to key frame; the h
 Both parts together are held against the whole file before the folder appears.";
 
 /// What makes up a network folder: nothing else is ever deleted.
-const FILES: [&str; 6] =
-    ["model.toml", "classes.toml", "backbone.onnx", "head.onnx", "backbone.fp16.onnx", "head.fp16.onnx"];
+const FILES: [&str; 8] = [
+    "model.toml",
+    "classes.toml",
+    "backbone.onnx",
+    "head.onnx",
+    "correction.onnx",
+    "backbone.fp16.onnx",
+    "head.fp16.onnx",
+    "correction.fp16.onnx",
+];
 
 /// The largest difference of logits, as a part of the largest logit: rounding in another order gives far less.
 const TOLERANCE: f32 = 1e-3;
@@ -88,7 +96,7 @@ fn options(arguments: &Arguments) -> Result<ImportOptions, Misuse> {
 }
 
 fn split(path: &Path, options: &ImportOptions, trial: &Trial) -> anyhow::Result<Imported> {
-    let imported = import(path, options, |onnx: Vec<u8>, graph: &Graph| trial.whole_numbers(&onnx, graph.input));
+    let imported = import(path, options, |onnx: Vec<u8>, graph: &Graph| trial.whole_numbers(&onnx, &graph.inputs));
     imported.map_err(|error| match error {
         ImportError::Split { .. } => Misuse(error.to_string()).into(),
         ImportError::Network(error) => error.into(),

@@ -21,8 +21,10 @@ pub(super) struct Report {
     pub(super) logits: Option<Grid>,
     pub(super) files: Vec<NetworkFile>,
     pub(super) graphs: Vec<GraphReport>,
-    /// The head's part of the multiply-adds.
+    /// The head's part of a key frame's multiply-adds.
     pub(super) head_share_percent: Option<f64>,
+    /// The correction's part of the multiply-adds of a frame between key frames; the rest is the head's.
+    pub(super) correction_share_percent: Option<f64>,
     pub(super) runtimes: Vec<RuntimeReport>,
     pub(super) agreement: Vec<AgreementReport>,
 }
@@ -50,7 +52,7 @@ pub(super) struct Grid {
 
 #[derive(Debug, Serialize)]
 pub(super) struct GraphReport {
-    /// `backbone`, `head`, or `network` for a plain file.
+    /// `backbone`, `head`, `correction`, or `network` for a plain file.
     pub(super) graph: &'static str,
     pub(super) parameters: Option<u64>,
     pub(super) multiply_adds: Option<u64>,
@@ -67,6 +69,7 @@ pub(super) struct RuntimeReport {
     /// Medians.
     pub(super) backbone_ms: Option<f64>,
     pub(super) head_ms: Option<f64>,
+    pub(super) correction_ms: Option<f64>,
     /// Runs of the backbone that were measured.
     pub(super) runs: usize,
 }
@@ -100,7 +103,7 @@ impl Report {
         let graphs: Vec<GraphReport> =
             graphs.into_iter().zip(costs).map(|((name, graph), cost)| GraphReport::new(name, graph, *cost)).collect();
         let (features, logits) = match network.graphs() {
-            Graphs::Split { backbone, head } => (grid(input.rows, backbone.output), grid(input.rows, head.output)),
+            Graphs::Split { backbone, head, .. } => (grid(input.rows, backbone.output), grid(input.rows, head.output)),
             Graphs::Plain(graph) => (None, grid(input.rows, graph.output)),
         };
         Self {
@@ -117,7 +120,8 @@ impl Report {
             features,
             logits,
             files: network.files(),
-            head_share_percent: head_share(&graphs),
+            head_share_percent: share(&graphs, "head", "backbone"),
+            correction_share_percent: share(&graphs, "correction", "head"),
             graphs,
             runtimes: vec![],
             agreement: vec![],
@@ -133,7 +137,10 @@ impl Report {
 /// The graphs of a network by what they are.
 pub(super) fn named(graphs: &Graphs) -> Vec<(&'static str, &Graph)> {
     match graphs {
-        Graphs::Split { backbone, head } => vec![("backbone", backbone), ("head", head)],
+        Graphs::Split { backbone, head, correction } => {
+            let correction = correction.iter().map(|graph| ("correction", graph.as_ref()));
+            [("backbone", backbone), ("head", head)].into_iter().chain(correction).collect()
+        }
         Graphs::Plain(graph) => vec![("network", graph)],
     }
 }
@@ -144,10 +151,11 @@ pub(super) fn grid(input_rows: usize, shape: Option<[usize; 4]>) -> Option<Grid>
     Some(Grid { shape, stride: input_rows.checked_div(shape[2])? })
 }
 
-fn head_share(graphs: &[GraphReport]) -> Option<f64> {
-    let [backbone, head] = graphs else { return None };
-    let (backbone, head) = (backbone.multiply_adds?, head.multiply_adds?);
-    Some(100.0 * head as f64 / (backbone + head).max(1) as f64)
+/// What part of the multiply-adds of graph `one` and the `other` is that of `one`, in percent.
+fn share(graphs: &[GraphReport], one: &str, other: &str) -> Option<f64> {
+    let work = |name: &str| graphs.iter().find(|graph| graph.graph == name)?.multiply_adds;
+    let (one, other) = (work(one)?, work(other)?);
+    Some(100.0 * one as f64 / (one + other).max(1) as f64)
 }
 
 impl GraphReport {
@@ -164,7 +172,7 @@ impl GraphReport {
 impl RuntimeReport {
     /// A runtime that did not run it.
     pub(super) fn without(runtime: String, verdict: Verdict, reason: String) -> Self {
-        Self { runtime, verdict, reason: Some(reason), backbone_ms: None, head_ms: None, runs: 0 }
+        Self { runtime, verdict, reason: Some(reason), backbone_ms: None, head_ms: None, correction_ms: None, runs: 0 }
     }
 }
 
@@ -185,6 +193,9 @@ impl fmt::Display for Report {
         if let Some(share) = self.head_share_percent {
             writeln!(f, "head share  {share:.1} % of the multiply-adds")?;
         }
+        if let Some(share) = self.correction_share_percent {
+            writeln!(f, "correction  {share:.1} % of the multiply-adds between key frames, the head the rest")?;
+        }
         self.runtimes.iter().try_for_each(|runtime| runtime.fmt(f))?;
         for AgreementReport { between: [one, other], equal_labels_percent } in &self.agreement {
             writeln!(
@@ -200,7 +211,7 @@ fn write_file(f: &mut fmt::Formatter<'_>, file: &NetworkFile) -> fmt::Result {
     let NetworkFile { name, bytes, sha256, verified } = file;
     let verified = if *verified { " (verified)" } else { "" };
     let size = bytes.map_or_else(|| "not embedded".into(), |bytes| format!("{bytes} bytes"));
-    writeln!(f, "file        {name:<18} {size:>14}  SHA-256 {sha256}{verified}")
+    writeln!(f, "file        {name:<20} {size:>14}  SHA-256 {sha256}{verified}")
 }
 
 impl fmt::Display for GraphReport {
@@ -223,6 +234,7 @@ impl fmt::Display for RuntimeReport {
                 let whole = if self.head_ms.is_some() { "backbone" } else { "whole" };
                 write!(f, "runs, {whole} {:.1} ms", self.backbone_ms.unwrap_or(f64::NAN))?;
                 self.head_ms.map_or(Ok(()), |head| write!(f, ", head {head:.1} ms"))?;
+                self.correction_ms.map_or(Ok(()), |correction| write!(f, ", correction {correction:.1} ms"))?;
                 writeln!(f, " (medians of {} runs)", self.runs)
             }
             Verdict::Refused => writeln!(f, "refused: {told}"),

@@ -1,6 +1,7 @@
 //! An engine that computes next to nothing: the fake beside the trait, for tests of what is above.
 //!
 //! A pixel's class is its luma modulo 8 on a key frame; propagation carries the labels unchanged.
+//! A flow is how many frames it spans.
 //! So a mask tells which frame's pixels it was made of, and [`FakeEngine::steps`] what it took.
 
 use super::{Decoded, Engine, EngineError, EngineInfo};
@@ -29,7 +30,7 @@ pub struct FakeEngine {
     pub fail_next_extract: bool,
 }
 
-/// Labels of a key frame and how often they have been carried.
+/// Labels of a key frame and how many frames far they have been carried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FakeFeatures {
     labels: Vec<u8>,
@@ -54,7 +55,7 @@ impl Default for FakeEngine {
 impl Engine for FakeEngine {
     type Features = FakeFeatures;
     type View = FakeView;
-    type Flow = ();
+    type Flow = u8;
 
     fn info(&self) -> &EngineInfo {
         &self.info
@@ -74,14 +75,24 @@ impl Engine for FakeEngine {
         Ok(FakeFeatures { labels: view.luma.iter().map(|luma| luma % 8).collect(), size: view.size, carried: 0 })
     }
 
-    fn flow(&mut self, earlier: &FakeView, current: &FakeView) -> Result<(), EngineError> {
+    fn flow(&mut self, earlier: &FakeView, current: &FakeView) -> Result<u8, EngineError> {
         self.steps.flows += 1;
         assert_eq!(earlier.size, current.size, "flow is asked for between frames of one size only");
-        Ok(())
+        Ok(1)
     }
 
-    fn propagate(&mut self, features: &FakeFeatures, _flow: &()) -> Result<FakeFeatures, EngineError> {
-        Ok(FakeFeatures { carried: features.carried.saturating_add(1), ..features.clone() })
+    fn compose(&mut self, earlier: &u8, later: &u8) -> Result<u8, EngineError> {
+        Ok(earlier.saturating_add(*later))
+    }
+
+    fn propagate(
+        &mut self,
+        features: &FakeFeatures,
+        flow: &u8,
+        current: &FakeView,
+    ) -> Result<FakeFeatures, EngineError> {
+        assert_eq!(features.size, current.size, "features are carried between frames of one size only");
+        Ok(FakeFeatures { carried: features.carried.saturating_add(*flow), ..features.clone() })
     }
 
     fn decode(&mut self, features: &FakeFeatures, size: Size) -> Result<Decoded, EngineError> {

@@ -4,6 +4,8 @@
 //! key frame:   image ─observe─▶ View ─extract─▶ Features ─────────────▶ decode ─▶ mask
 //!                                └────────┐          └──────────┐    ▲
 //! next frame:  image ─observe─▶ View ─────┴─flow─▶ Flow ─── propagate┘
+//!                                └───── what it shows ──────────┘
+//! one more:    image ─observe─▶ View ───────flow─▶ Flow ─── compose ─▶ Flow from the key frame ─── propagate ─▶ …
 //! ```
 //!
 //! What is behind [`Engine::Features`], [`Engine::View`] and [`Engine::Flow`] (host or device
@@ -96,8 +98,17 @@ pub trait Engine {
     /// Flow `[2, rows, cols]` (x then y, in feature cells) that points from `current` back into `earlier`.
     fn flow(&mut self, earlier: &Self::View, current: &Self::View) -> Result<Self::Flow, EngineError>;
 
-    /// Carries features along a flow.
-    fn propagate(&mut self, features: &Self::Features, flow: &Self::Flow) -> Result<Self::Features, EngineError>;
+    /// Two motions as one: `later` leads from a frame to another, `earlier` from that one further back.
+    fn compose(&mut self, earlier: &Self::Flow, later: &Self::Flow) -> Result<Self::Flow, EngineError>;
+
+    /// Carries features along a flow that leads to `current`, and mends them by what `current` shows where the
+    /// network knows how. What is mended is for decoding: carried on are a key frame's own features.
+    fn propagate(
+        &mut self,
+        features: &Self::Features,
+        flow: &Self::Flow,
+        current: &Self::View,
+    ) -> Result<Self::Features, EngineError>;
 
     /// Head, upsampling to `size` and arg-max in one.
     fn decode(&mut self, features: &Self::Features, size: Size) -> Result<Decoded, EngineError>;

@@ -2,23 +2,24 @@
 //!
 //! ```text
 //! tiny/model.toml      name, classes, [input], [features], [files] with their SHA-256
-//! tiny/backbone.onnx   image    [1, 3, rows, cols]      → features [1, C, rows/stride, cols/stride]
+//! tiny/backbone.onnx   image    [1, 3, rows, cols]       → features [1, C, rows/stride, cols/stride]
 //! tiny/head.onnx       features [1, C, rows/s, cols/s]   → logits   [1, classes, rows/l, cols/l]; l is s if not stated
-//! tiny/head.onnx       features [1, C, rows/s, cols/s] → logits   [1, classes, rows/s, cols/s]
+//! tiny/correction.onnx features and image                → features as they were; may be absent
 //! ```
 //!
 //! A plain ONNX file works too; how its input is to be prepared is said by [`PlainOptions`].
 
+mod graph;
 pub(crate) mod import;
 mod manifest;
 mod plain;
 
+pub(crate) use graph::{Graph, Graphs};
 pub use manifest::Channels;
 pub use plain::PlainOptions;
 pub(crate) use plain::class_count;
 
 use super::EngineError;
-use super::onnx::OnnxGraph;
 use crate::data::ClassTable;
 use manifest::Manifest;
 use serde::{Deserialize, Serialize};
@@ -83,28 +84,6 @@ pub struct NetworkFile {
     pub verified: bool,
 }
 
-/// The network's ONNX graphs.
-#[derive(Clone, Debug)]
-pub(crate) enum Graphs {
-    /// Features in between are what is propagated.
-    Split { backbone: Graph, head: Graph },
-    /// The logits themselves are propagated.
-    Plain(Graph),
-}
-
-/// An ONNX file and the shapes it works on.
-#[derive(Clone, Debug)]
-pub(crate) struct Graph {
-    /// For messages.
-    pub(crate) path: String,
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) onnx: OnnxGraph,
-    /// `[1, channels, rows, cols]`.
-    pub(crate) input: [usize; 4],
-    /// The output shape that the network folder states; a plain file's is found by running it.
-    pub(crate) output: Option<[usize; 4]>,
-}
-
 impl Network {
     /// Opens a network folder, or an ONNX file with `plain` saying how its input is prepared.
     pub fn open(path: &Path, plain: &PlainOptions) -> Result<Self, EngineError> {
@@ -149,7 +128,7 @@ impl Network {
         hash.update(options.fingerprint().as_bytes());
         hash.update(&classes.hash().to_le_bytes());
         let graph = plain::read(&shown, bytes, classes.classes().len()).map_err(|reason| refuse(&shown, &reason))?;
-        let [_, _, rows, cols] = graph.input;
+        let [_, _, rows, cols] = graph.input();
         let input = options.input_spec(rows, cols).map_err(|reason| refuse(&shown, &reason))?;
         let name = path.file_stem().map_or_else(|| "network".into(), |stem| stem.to_string_lossy().into_owned());
         Ok(Self { name, path: shown, hash: hash.digest(), classes, input, graphs: Graphs::Plain(graph), half: vec![] })
@@ -166,17 +145,20 @@ impl Network {
         hash.update(model_toml.as_bytes());
         let classes = class_table(&manifest, &read).map_err(|reason| refuse(path, &reason))?;
         hash.update(&classes.hash().to_le_bytes());
-        let mut graph = |file: &str, input: [usize; 4], output: [usize; 4]| {
+        let mut graph = |file: &str, inputs: &[(&str, [usize; 4])], output: [usize; 4]| {
             let bytes = read(file)?;
             manifest.check_hash(file, &bytes).map_err(|reason| refuse(path, &reason))?;
             hash.update(&bytes);
             let shown = format!("{path}/{file}");
             let in_graph = |reason: String| refuse(&shown, &format!("{reason} (class table '{}')", manifest.classes));
-            Graph::read(&shown, bytes, input, output).map_err(in_graph)
+            Graph::read(&shown, bytes, inputs, output).map_err(in_graph)
         };
         let (image, features, logits) = manifest.shapes(classes.classes().len());
-        let backbone = graph(manifest::BACKBONE, image, features)?;
-        let head = graph(manifest::HEAD, features, logits)?;
+        let backbone = graph(manifest::BACKBONE, &[("image", image)], features)?;
+        let head = graph(manifest::HEAD, &[("features", features)], logits)?;
+        let corrected = [("features", features), ("image", image)];
+        let correction = manifest.has_correction().then(|| graph(manifest::CORRECTION, &corrected, features));
+        let correction = correction.transpose()?.map(Box::new);
         let stated = |file: &'static str| NetworkFile {
             name: file.into(),
             bytes: None,
@@ -189,7 +171,7 @@ impl Network {
             hash: hash.digest(),
             classes,
             input: manifest.input_spec(),
-            graphs: Graphs::Split { backbone, head },
+            graphs: Graphs::Split { backbone, head, correction },
             half: manifest.half_files().map(stated).collect(),
         })
     }
@@ -228,7 +210,10 @@ impl Network {
             verified: matches!(self.graphs, Graphs::Split { .. }),
         };
         let mut files = match &self.graphs {
-            Graphs::Split { backbone, head } => vec![file(manifest::BACKBONE, backbone), file(manifest::HEAD, head)],
+            Graphs::Split { backbone, head, correction } => {
+                let correction = correction.iter().map(|graph| file(manifest::CORRECTION, graph));
+                [file(manifest::BACKBONE, backbone), file(manifest::HEAD, head)].into_iter().chain(correction).collect()
+            }
             Graphs::Plain(graph) => {
                 let name = Path::new(&graph.path).file_name().map(|name| name.to_string_lossy().into_owned());
                 vec![file(&name.unwrap_or_default(), graph)]
@@ -241,44 +226,6 @@ impl Network {
     pub(crate) fn graphs(&self) -> &Graphs {
         &self.graphs
     }
-}
-
-impl Graph {
-    fn read(path: &str, bytes: Vec<u8>, input: [usize; 4], output: [usize; 4]) -> Result<Self, String> {
-        let onnx = OnnxGraph::parse(&bytes)?;
-        check_signature(&onnx)?;
-        if onnx.inputs[0].fixed_shape() != Some(input) {
-            return Err(differs("input", input, &onnx.inputs[0].to_string()));
-        }
-        if !onnx.outputs[0].allows(output) {
-            return Err(differs("output", output, &onnx.outputs[0].to_string()));
-        }
-        Ok(Self { path: path.to_owned(), bytes, onnx, input, output: Some(output) })
-    }
-}
-
-/// One f32 input, one output: what every graph must have.
-fn check_signature(onnx: &OnnxGraph) -> Result<(), String> {
-    let count = |what: &str, infos: &[super::onnx::TensorInfo]| {
-        let names: Vec<String> = infos.iter().map(ToString::to_string).collect();
-        let got = format!("it has {} {what}s, expected 1", infos.len());
-        let remedy = format!("export it with one {what} only");
-        if infos.len() == 1 { Ok(()) } else { Err(format!("{got} ({}): {remedy}", names.join("; "))) }
-    };
-    count("input", &onnx.inputs)?;
-    count("output", &onnx.outputs)?;
-    for info in onnx.inputs.iter().chain(&onnx.outputs) {
-        if !info.is_f32 {
-            return Err(format!("{info}: expected 32-bit float elements: export it with float32 input and output"));
-        }
-    }
-    Ok(())
-}
-
-fn differs(side: &str, expected: [usize; 4], got: &str) -> String {
-    format!(
-        "{side}: expected {expected:?} float from model.toml, got {got}: mend model.toml or export the network again"
-    )
 }
 
 fn class_table(

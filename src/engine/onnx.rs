@@ -26,6 +26,13 @@ pub(crate) struct OnnxGraph {
     pub(crate) operators: Vec<Operator>,
 }
 
+/// An input of a graph and the shape that it is fed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GraphInput {
+    pub(crate) name: String,
+    pub(crate) shape: [usize; 4],
+}
+
 /// A graph input or output.
 #[derive(Clone, Debug)]
 pub(crate) struct TensorInfo {

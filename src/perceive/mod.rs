@@ -2,9 +2,12 @@
 //!
 //! ```text
 //! every:3   key ──flow──▶ propagated ──flow──▶ propagated    key ──flow──▶ …
+//!            └──────────────── composed ────────▲
 //! ```
 //!
-//! Features travel from frame to frame, each step along the flow between the two neighbours.
+//! Flow is estimated between neighbours, where it is small, and composed; the key frame's features are
+//! carried once along the whole way, so that they are not blurred anew at each step. What the engine mends
+//! by looking at the frame they arrive at serves that frame alone.
 //! A frame that cannot be carried to (the first one, another size, one after a failure) becomes a
 //! key frame. No clock is read: the same frames give the same masks.
 
@@ -49,9 +52,12 @@ pub struct Perceiver<E: Engine> {
 /// The frame before, as far as the next one needs it.
 struct Previous<E: Engine> {
     view: E::View,
-    features: E::Features,
     size: Size,
     key: FrameId,
+    /// Of the key frame.
+    features: E::Features,
+    /// From this frame back to the key frame; nothing if this is it.
+    flow: Option<E::Flow>,
     distance: u32,
 }
 
@@ -74,16 +80,22 @@ impl<E: Engine> Perceiver<E> {
         carries.then_some(previous)
     }
 
-    fn key(&mut self, view: E::View, frame: FrameId, size: Size) -> Result<Previous<E>, EngineError> {
+    fn key(&mut self, view: E::View, frame: FrameId, size: Size) -> Result<(Previous<E>, Decoded), EngineError> {
         let features = self.engine.extract(&view)?;
-        Ok(Previous { view, features, size, key: frame, distance: 0 })
+        let decoded = self.engine.decode(&features, size)?;
+        Ok((Previous { view, size, key: frame, features, flow: None, distance: 0 }, decoded))
     }
 
-    fn carried(&mut self, previous: &Previous<E>, view: E::View) -> Result<Previous<E>, EngineError> {
-        let flow = self.engine.flow(&previous.view, &view)?;
-        let features = self.engine.propagate(&previous.features, &flow)?;
+    fn carried(&mut self, previous: Previous<E>, view: E::View) -> Result<(Previous<E>, Decoded), EngineError> {
+        let step = self.engine.flow(&previous.view, &view)?;
+        let flow = match &previous.flow {
+            Some(earlier) => self.engine.compose(earlier, &step)?,
+            None => step,
+        };
+        let carried = self.engine.propagate(&previous.features, &flow, &view)?;
+        let decoded = self.engine.decode(&carried, previous.size)?;
         let distance = previous.distance.saturating_add(1);
-        Ok(Previous { view, features, size: previous.size, key: previous.key, distance })
+        Ok((Previous { view, flow: Some(flow), distance, ..previous }, decoded))
     }
 
     fn age(&mut self, size: Size, distance: u32) -> Plane {
@@ -98,11 +110,10 @@ impl<E: Engine> Perceive for Perceiver<E> {
         let (frame, size) = (&frame.frame, frame.frame.image.size());
         let previous = self.carrier(size);
         let view = self.engine.observe(&frame.image)?;
-        let current = match previous {
-            Some(previous) => self.carried(&previous, view)?,
+        let (current, Decoded { mask, confidence }) = match previous {
+            Some(previous) => self.carried(previous, view)?,
             None => self.key(view, frame.id, size)?,
         };
-        let Decoded { mask, confidence } = self.engine.decode(&current.features, size)?;
         let (origin, age) = (current.origin(), self.age(size, current.distance));
         self.previous = Some(current);
         Ok(Perception {

@@ -28,10 +28,10 @@ class Builder:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=f"n{len(self.nodes)}", **attributes))
         return output
 
-    def conv(self, source, channels_in, channels_out, side, stride, output=None):
-        scale = (2.0 / (channels_in * side * side)) ** 0.5
+    def conv(self, source, channels_in, channels_out, side, stride, output=None, gain=1.0):
+        scale = (2.0 / (channels_in * side * side)) ** 0.5 * gain
         weight = self.random.normal(0, scale, (channels_out, channels_in, side, side)).astype(np.float32)
-        bias = self.random.normal(0, 0.3, channels_out).astype(np.float32)
+        bias = self.random.normal(0, 0.3 * gain, channels_out).astype(np.float32)
         return self.node(
             "Conv", [source, self.constant(weight), self.constant(bias)], output, kernel_shape=[side, side],
             strides=[stride, stride], dilations=[1, 1], pads=[side // 2] * 4, group=1)
@@ -65,6 +65,21 @@ def plain(name, classes=CLASSES, mode="linear", factor=8.0, rows=ROWS, shape=Non
     graph.write(name, [("image", [1, 3, rows, COLS])], [("logits", shape or out)])
 
 
+def correction(name, gain=1.0, features=("features", [1, FEATURES, *GRID]), image=IMAGE, image_first=False, to=None):
+    """Adds what the picture says to the features; without the addition where it makes another number `to` of them."""
+    graph = Builder()
+    channels, side = features[1][1], image[1][2] // features[1][2]
+    seen = graph.node("AveragePool", ["image"], kernel_shape=[side, side], strides=[side, side])
+    seen = graph.node("Concat", ["features", graph.node("Relu", [graph.conv(seen, 3, 4, 3, 1)])], axis=1)
+    if to:
+        graph.conv(seen, channels + 4, to, 3, 1, "corrected")
+    else:
+        graph.node("Add", ["features", graph.conv(seen, channels + 4, channels, 3, 1, gain=gain)], "corrected")
+    inputs = [image, features] if image_first else [features, image]
+    stated = [1, "c", "h", "w"] if name.endswith("unstated") else [1, to or channels, *features[1][2:]]
+    graph.write(name, inputs, [("corrected", stated)])
+
+
 def one_node(name, kind, inputs, outputs, weights=(), **attributes):
     graph = Builder()
     names = [tensor[0] for tensor in inputs] + [graph.constant(weight) for weight in weights]
@@ -81,6 +96,15 @@ def main():
         graph = Builder()
         graph.conv("features", FEATURES, classes, 1, 1, "logits")
         graph.write(name, [("features", [1, FEATURES, *GRID])], [("logits", [1, classes, *GRID])])
+
+    correction("correction", gain=1.5)
+    correction("correction_image_first", gain=1.5, image_first=True)
+    correction("correction_of_nothing", gain=0.0)
+    correction("correction_of_9_channels", features=("features", [1, 9, *GRID]))
+    correction("correction_of_another_grid", features=("features", [1, FEATURES, ROWS // 4, COLS // 4]))
+    correction("correction_of_a_smaller_image", image=("image", [1, 3, ROWS // 2, COLS // 2]))
+    correction("correction_to_7_channels", to=7)
+    correction("correction_to_7_channels_unstated", to=7)
 
     plain("plain")
     plain("plain_of_7_classes", classes=7)

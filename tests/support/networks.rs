@@ -49,6 +49,20 @@ pub(crate) fn tiny() -> Network {
     Network::from_embedded(&model_toml(&networks()), &files).expect("the test network is right")
 }
 
+/// The `model.toml` of the tiny split network that also names `correction` for its `correction.onnx`.
+pub(crate) fn model_toml_with(correction: &[u8]) -> String {
+    format!("{}\"correction.onnx\" = \"{:x}\"\n", model_toml(&networks()), Sha256::digest(correction))
+}
+
+/// The tiny split network with the file `correction` of the folder for its `correction.onnx`.
+pub(crate) fn tiny_with(correction: &str) -> Result<Network, EngineError> {
+    let read = |file: &str| std::fs::read(networks().join(file)).expect("a network file");
+    let [backbone, head, correction] = ["backbone.onnx", "head.onnx", correction].map(read);
+    let files: [(&str, &[u8]); 3] =
+        [("backbone.onnx", &backbone), ("head.onnx", &head), ("correction.onnx", &correction)];
+    Network::from_embedded(&model_toml_with(&correction), &files)
+}
+
 /// A colourful RGB picture: broad waves for the classes and fine ones for the flow, moved by `shift` pixels to the right.
 pub(crate) fn shifted_picture(size: Size, shift: f32) -> Image {
     let value = |x: u32, y: u32, channel: u32| {

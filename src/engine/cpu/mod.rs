@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! image ─JPEG decoding, grey pyramid─▶ View ─preprocess, backbone─▶ Features ─head, decode─▶ labels
+//!                                      └preprocess, correction──────▲ (carried ones)
 //! ```
 //!
 //! Its own buffers are pooled: after the first frames only the ONNX runtimes allocate. Masks are
@@ -9,6 +10,8 @@
 
 pub mod decode;
 mod features;
+mod graphs;
+mod input;
 pub mod jpeg;
 mod nearest;
 mod onnxruntime;
@@ -23,15 +26,16 @@ pub mod warp;
 
 pub use features::{FeatureMap, Pooled};
 
-use super::network::{Chain, Channels, Graphs, InputSpec, Network};
+use super::network::{Chain, Network};
 use super::{Decoded, Engine, EngineError, EngineInfo};
 use crate::data::{BufferPool, Image, LabelMask, MaskError, PixelFormat, Plane, Size};
 use crate::flow::{DenseFlow, FlowField, GreyPyramid};
 use decode::Decoder;
 use features::Pool;
+use graphs::LoadedGraphs;
+use input::NetworkInput;
 use jpeg::JpegDecoder;
 use nearest::NearestDecoder;
-use preprocess::{ChannelOrder, Normalization, Preprocessor};
 use runtime::{LoadedGraph, Runtime};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
@@ -86,15 +90,10 @@ pub struct Config {
 /// The engine.
 pub struct CpuEngine {
     info: EngineInfo,
-    /// What turns a picture into features: a split network's backbone, or a whole plain network.
-    backbone: LoadedGraph,
-    head: Option<LoadedGraph>,
+    graphs: LoadedGraphs,
     carried: Carried,
-    input: InputSpec,
+    input: NetworkInput,
     jpeg: JpegDecoder,
-    preprocessor: Preprocessor,
-    /// `[3, rows, cols] f32`, the network's input.
-    tensor: Vec<f32>,
     flow: DenseFlow,
     /// `[classes, rows, cols] f32`, the head's output.
     logits: FeatureMap,
@@ -152,23 +151,19 @@ impl CpuEngine {
     pub fn new(network: &Network, config: &Config) -> Result<Self, EngineError> {
         config.check().map_err(|reason| EngineError::Unavailable { runtime: "cpu", reason })?;
         let runtime = Runtime::choose(config)?;
-        let (backbone, head) = load_graphs(&runtime, network)?;
+        let graphs = LoadedGraphs::load(&runtime, network)?;
         let info = EngineInfo {
             runtime: runtime.describe(),
             network: network.name().to_owned(),
             network_hash: network.hash(),
         };
         tracing::info!(runtime = info.runtime, network = info.network, "engine ready");
-        let input = network.input();
         Ok(Self {
             info,
-            carried: Carried::choose(&backbone, head.is_some()),
-            backbone,
-            head,
-            input: *input,
+            carried: Carried::choose(&graphs.backbone, graphs.head.is_some()),
+            graphs,
+            input: NetworkInput::new(network.input()),
             jpeg: JpegDecoder::new(),
-            preprocessor: Preprocessor::new(input.rows, input.cols, normalization(input)),
-            tensor: vec![0.0; 3 * input.rows * input.cols],
             flow: DenseFlow::new(),
             logits: FeatureMap::default(),
             decoder: Decoder::new(),
@@ -181,18 +176,20 @@ impl CpuEngine {
         })
     }
 
-    fn preprocess(&mut self, image: &Image) -> Result<(), EngineError> {
-        self.preprocessor.run(image, &mut self.tensor)?;
-        if self.input.chain == Chain::Common {
-            round_to_bytes(&mut self.tensor, &self.input);
-        }
-        Ok(())
-    }
-
     fn reduce(&self, detailed: &FeatureMap) -> Pooled<FeatureMap> {
         let mut carried = self.maps.take();
         average_blocks(detailed, self.carried.reduction, &mut carried);
         carried
+    }
+
+    /// Carried features mended by what `current` shows, where the network knows how.
+    fn correct(&mut self, carried: Pooled<FeatureMap>, current: &View) -> Result<Pooled<FeatureMap>, EngineError> {
+        let Some(correction) = &mut self.graphs.correction else { return Ok(carried) };
+        let image = self.input.prepare(&current.image)?;
+        let _span = tracing::debug_span!("correct").entered();
+        let mut corrected = self.maps.take();
+        correction.run(&[&carried.values, image], &mut corrected)?;
+        Ok(corrected)
     }
 
     fn decoded(&mut self, logits: &Logits<'_>, size: Size) -> Result<Decoded, EngineError> {
@@ -244,10 +241,10 @@ impl Engine for CpuEngine {
     }
 
     fn extract(&mut self, view: &View) -> Result<Features, EngineError> {
-        tracing::debug_span!("preprocess").in_scope(|| self.preprocess(&view.image))?;
+        let image = self.input.prepare(&view.image)?;
         let _span = tracing::debug_span!("backbone").entered();
         let mut map = self.maps.take();
-        self.backbone.run(&self.tensor, &mut map)?;
+        self.graphs.backbone.run(&[image], &mut map)?;
         if self.carried.reduction == 1 {
             return Ok(Features { carried: map, detailed: None });
         }
@@ -262,60 +259,40 @@ impl Engine for CpuEngine {
         Ok(field)
     }
 
-    fn propagate(&mut self, features: &Features, flow: &Pooled<FlowField>) -> Result<Features, EngineError> {
-        let _span = tracing::debug_span!("propagate").entered();
+    fn compose(
+        &mut self,
+        earlier: &Pooled<FlowField>,
+        later: &Pooled<FlowField>,
+    ) -> Result<Pooled<FlowField>, EngineError> {
+        let _span = tracing::debug_span!("flow").entered();
+        let mut field = self.fields.take();
+        earlier.compose_into(later, &mut field);
+        Ok(field)
+    }
+
+    fn propagate(
+        &mut self,
+        features: &Features,
+        flow: &Pooled<FlowField>,
+        current: &View,
+    ) -> Result<Features, EngineError> {
         let mut carried = self.maps.take();
-        warp::warp(&features.carried, flow, &mut carried);
-        Ok(Features { carried, detailed: None })
+        tracing::debug_span!("propagate").in_scope(|| warp::warp(&features.carried, flow, &mut carried));
+        Ok(Features { carried: self.correct(carried, current)?, detailed: None })
     }
 
     fn decode(&mut self, features: &Features, size: Size) -> Result<Decoded, EngineError> {
-        if let Some(head) = &mut self.head {
-            tracing::debug_span!("head").in_scope(|| head.run(&features.carried.values, &mut self.logits))?;
+        if let Some(head) = &mut self.graphs.head {
+            tracing::debug_span!("head").in_scope(|| head.run(&[&features.carried.values], &mut self.logits))?;
             return self.decoded(&Logits::FromHead, size);
         }
         let logits = match &features.detailed {
-            Some(map) if self.input.chain == Chain::Common => Logits::Picked(map),
+            Some(map) if self.input.chain() == Chain::Common => Logits::Picked(map),
             Some(map) => Logits::Carried(map),
             None => Logits::Carried(&features.carried),
         };
         self.decoded(&logits, size)
     }
-}
-
-fn load_graphs(runtime: &Runtime, network: &Network) -> Result<(LoadedGraph, Option<LoadedGraph>), EngineError> {
-    match network.graphs() {
-        Graphs::Split { backbone, head } => Ok((runtime.load(backbone)?, Some(runtime.load(head)?))),
-        Graphs::Plain(graph) => {
-            let loaded = runtime.load(graph)?;
-            check_logits(&loaded, network)?;
-            Ok((loaded, None))
-        }
-    }
-}
-
-/// A plain network's logits: one for each class, on a grid that divides the input evenly.
-fn check_logits(graph: &LoadedGraph, network: &Network) -> Result<(), EngineError> {
-    let ([_, _, in_rows, in_cols], [_, channels, rows, cols]) = (graph.input, graph.output);
-    let classes = network.classes().classes().len();
-    let refuse = |reason: String| EngineError::Network { path: network.path().to_owned(), reason };
-    if channels != classes {
-        return Err(refuse(super::network::class_count(channels, classes)));
-    }
-    let divides = in_rows.is_multiple_of(rows) && in_cols.is_multiple_of(cols) && in_rows / rows == in_cols / cols;
-    if divides {
-        return Ok(());
-    }
-    let what = format!("output grid {rows}x{cols} does not divide its input {in_rows}x{in_cols} evenly");
-    Err(refuse(format!("{what}: export it with logits at a whole fraction of the input")))
-}
-
-fn normalization(input: &InputSpec) -> Normalization {
-    let order = match input.channels {
-        Channels::Rgb => ChannelOrder::Rgb,
-        Channels::Bgr => ChannelOrder::Bgr,
-    };
-    Normalization { mean: input.mean, std: input.std, order }
 }
 
 impl Carried {
@@ -326,19 +303,6 @@ impl Carried {
         let fits = |factor: &usize| rows.is_multiple_of(*factor) && cols.is_multiple_of(*factor);
         let reduction = (1..=wanted).rev().find(fits).unwrap_or(1);
         Self { rows: rows / reduction, cols: cols / reduction, reduction }
-    }
-}
-
-/// Rounds prepared colours `[3, rows, cols]` to what they would be had the resized picture been one of bytes.
-fn round_to_bytes(tensor: &mut [f32], input: &InputSpec) {
-    /// 1.5 * 2^23: adding it leaves no bits below 1, so that the sum is rounded to a whole number.
-    const WHOLE: f32 = 12_582_912.0;
-    let cells = input.rows * input.cols;
-    for ((plane, mean), std) in tensor.chunks_exact_mut(cells).zip(input.mean).zip(input.std) {
-        for value in plane {
-            let byte = (*value * std + mean) * 255.0 + WHOLE - WHOLE;
-            *value = (byte / 255.0 - mean) / std;
-        }
     }
 }
 

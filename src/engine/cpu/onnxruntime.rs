@@ -5,12 +5,14 @@
 //! the names `libonnxruntime.so` and `libonnxruntime.so.1`.
 
 use super::FeatureMap;
-use super::runtime::{Session, guard};
+use super::runtime::{Session, guard, zeros};
 use crate::engine::EngineError;
 use crate::engine::network::Graph;
+use crate::engine::onnx::GraphInput;
 use ort::environment::{Environment, EnvironmentBuilder};
-use ort::session::Session as OrtSession;
+use ort::session::{Session as OrtSession, SessionInputs};
 use ort::value::TensorRef;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -41,7 +43,7 @@ pub(super) struct OnnxRuntime {
 
 struct OnnxRuntimeSession {
     session: OrtSession,
-    shape: [usize; 4],
+    inputs: Vec<GraphInput>,
 }
 
 impl OnnxRuntime {
@@ -59,16 +61,16 @@ impl OnnxRuntime {
 
     pub(super) fn session(&self, graph: &Graph) -> Result<Box<dyn Session>, String> {
         let session = self.build(&graph.bytes).map_err(|error| error.to_string())?;
-        Ok(Box::new(OnnxRuntimeSession { session, shape: graph.input }))
+        Ok(Box::new(OnnxRuntimeSession { session, inputs: graph.inputs.clone() }))
     }
 
     /// Runs an ONNX file whose outputs are lists of int64.
-    pub(super) fn whole_numbers(&self, onnx: &[u8], shape: [usize; 4]) -> Result<Vec<Vec<i64>>, String> {
+    pub(super) fn whole_numbers(&self, onnx: &[u8], inputs: &[GraphInput]) -> Result<Vec<Vec<i64>>, String> {
         let words = |error: ort::Error| error.to_string();
         let mut session = self.build(onnx).map_err(words)?;
-        let zeros = vec![0.0_f32; shape.iter().product()];
-        let tensor = TensorRef::from_array_view((shape, &zeros[..])).map_err(words)?;
-        let answers = session.run(ort::inputs![tensor]).map_err(words)?;
+        let zeros = zeros(inputs);
+        let tensors = tensors(inputs, zeros.iter().map(Vec::as_slice)).map_err(words)?;
+        let answers = session.run(tensors).map_err(words)?;
         let numbers = |index: usize| {
             let (_, numbers) = answers[index].try_extract_tensor::<i64>().map_err(words)?;
             Ok(numbers.to_vec())
@@ -84,15 +86,27 @@ impl OnnxRuntime {
     }
 }
 
+/// Views of `values`, by the names of `inputs`: a file may list them in any order.
+fn tensors<'a>(
+    inputs: &'a [GraphInput],
+    values: impl Iterator<Item = &'a [f32]>,
+) -> ort::Result<SessionInputs<'a, 'a>> {
+    let tensor = |(input, values): (&'a GraphInput, &'a [f32])| {
+        let tensor = TensorRef::from_array_view((input.shape, values))?;
+        Ok((Cow::Borrowed(input.name.as_str()), tensor.into()))
+    };
+    Ok(SessionInputs::ValueMap(inputs.iter().zip(values).map(tensor).collect::<ort::Result<_>>()?))
+}
+
 impl Session for OnnxRuntimeSession {
     fn runtime(&self) -> &'static str {
         NAME
     }
 
-    fn run(&mut self, input: &[f32], output: &mut FeatureMap) -> Result<(), String> {
+    fn run(&mut self, inputs: &[&[f32]], output: &mut FeatureMap) -> Result<(), String> {
         let words = |error: ort::Error| error.to_string();
-        let tensor = TensorRef::from_array_view((self.shape, input)).map_err(words)?;
-        let answers = self.session.run(ort::inputs![tensor]).map_err(words)?;
+        let tensors = tensors(&self.inputs, inputs.iter().copied()).map_err(words)?;
+        let answers = self.session.run(tensors).map_err(words)?;
         let (shape, values) = answers[0].try_extract_tensor::<f32>().map_err(words)?;
         let &[1, channels, rows, cols] = &shape[..] else {
             return Err(format!("output: expected [1, channels, rows, cols], got {:?}", &shape[..]));

@@ -76,23 +76,39 @@ fn logit(logits: &FeatureMap, class: usize, (y, x): (usize, usize), size: Size) 
     on_row(top) + (on_row(bottom) - on_row(top)) * down
 }
 
-/// Features fetched from where `flow` points to, in `f64`: bilinear, the border clamped, NaN as no motion.
+/// Features fetched from where `flow` points to, in `f64`: cubic convolution with -0.75 (Keys, 1981), the border clamped,
+/// NaN as no motion.
 pub fn warp(features: &FeatureMap, flow: &FlowField) -> Vec<f64> {
     let FeatureMap { channels, rows, cols, .. } = *features;
     let mut out = Vec::with_capacity(features.values.len());
     for channel in 0..channels {
-        let value = |y: usize, x: usize| f64::from(features.plane(channel)[y * cols + x]);
+        let plane = features.plane(channel);
         for cell in 0..rows * cols {
             let [x, y] =
                 flow.at(cell / cols, cell % cols).map(|step| if step.is_nan() { 0.0 } else { f64::from(step) });
-            let (y, below, down) = split((cell / cols) as f64 + y, rows);
-            let (x, next, right) = split((cell % cols) as f64 + x, cols);
-            let upper = value(y, x) * (1.0 - right) + value(y, next) * right;
-            let lower = value(below, x) * (1.0 - right) + value(below, next) * right;
-            out.push(upper * (1.0 - down) + lower * down);
+            let ys = around((cell / cols) as f64 + y, rows);
+            let xs = around((cell % cols) as f64 + x, cols);
+            let line =
+                |row: usize| -> f64 { xs.iter().map(|(col, part)| f64::from(plane[row * cols + col]) * part).sum() };
+            out.push(ys.iter().map(|&(row, part)| line(row) * part).sum());
         }
     }
     out
+}
+
+/// The four inputs around `place` and their shares.
+fn around(place: f64, count: usize) -> [(usize, f64); 4] {
+    let (first, _, part) = split(place, count);
+    [-1, 0, 1, 2].map(|tap| {
+        let far = (f64::from(tap) - part).abs();
+        let share = if far <= 1.0 {
+            1.25 * far.powi(3) - 2.25 * far.powi(2) + 1.0
+        } else {
+            -0.75 * (far.powi(3) - 5.0 * far.powi(2) + 8.0 * far - 4.0)
+        };
+        let index = (first as i64 + i64::from(tap)).clamp(0, count as i64 - 1);
+        (index as usize, share)
+    })
 }
 
 /// The two inputs around output sample `index` and the share of the second: half-pixel centres.

@@ -1,10 +1,10 @@
 //! The runtime built in: pure Rust, no library to install.
 
 use super::FeatureMap;
-use super::runtime::Session;
+use super::runtime::{Session, zeros};
 use crate::engine::network::Graph;
-use crate::engine::onnx::Operator;
-use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value};
+use crate::engine::onnx::{GraphInput, Operator};
+use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, NdTensorView};
 use std::sync::Arc;
@@ -16,9 +16,9 @@ pub(super) struct Rten {
 
 struct RtenSession {
     model: Model,
-    input: NodeId,
+    /// With the shape that each is fed with.
+    inputs: Vec<(NodeId, [usize; 4])>,
     output: NodeId,
-    shape: [usize; 4],
     options: RunOptions,
 }
 
@@ -35,29 +35,43 @@ impl Rten {
     pub(super) fn session(&self, graph: &Graph) -> Result<Box<dyn Session>, String> {
         refuse_wrong_operators(&graph.onnx.operators)?;
         let model = Model::load(graph.bytes.clone()).map_err(|error| format!("{error}; {REMEDY}"))?;
-        let (Some(&input), Some(&output)) = (model.input_ids().first(), model.output_ids().first()) else {
-            return Err("it has no input or no output".into());
-        };
+        let inputs = nodes(&model, &graph.inputs)?;
+        let output = *model.output_ids().first().ok_or("it has no output")?;
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.threads)));
-        Ok(Box::new(RtenSession { model, input, output, shape: graph.input, options }))
+        Ok(Box::new(RtenSession { model, inputs, output, options }))
     }
 
     /// Runs an ONNX file whose outputs are lists of int64, which are 32-bit numbers here.
-    pub(super) fn whole_numbers(&self, onnx: &[u8], shape: [usize; 4]) -> Result<Vec<Vec<i64>>, String> {
+    pub(super) fn whole_numbers(&self, onnx: &[u8], inputs: &[GraphInput]) -> Result<Vec<Vec<i64>>, String> {
         // Folding constants fails where many outputs turn out to be equal ones.
         let mut loading = ModelOptions::with_all_ops();
         let model = loading.enable_optimization(false).load(onnx.to_vec());
         let model = model.map_err(|error| format!("{error}; {REMEDY}"))?;
-        let input = *model.input_ids().first().ok_or("it has no input")?;
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.threads)));
-        let zeros = NdTensor::<f32, 4>::zeros(shape);
-        let answers = model.run(vec![(input, zeros.view().into())], model.output_ids(), Some(options));
+        let (zeros, nodes) = (zeros(inputs), nodes(&model, inputs)?);
+        let answers = model.run(views(&nodes, zeros.iter().map(Vec::as_slice)), model.output_ids(), Some(options));
         let numbers = |value: Value| {
             let tensor: NdTensor<i32, 1> = value.try_into().map_err(|_| "expected lists of whole numbers")?;
             Ok(tensor.iter().map(|number| i64::from(*number)).collect())
         };
         answers.map_err(|error| error.to_string())?.into_iter().map(numbers).collect()
     }
+}
+
+/// The nodes that `inputs` name, with the shape of each.
+fn nodes(model: &Model, inputs: &[GraphInput]) -> Result<Vec<(NodeId, [usize; 4])>, String> {
+    let node = |input: &GraphInput| Ok((model.node_id(&input.name).map_err(|error| error.to_string())?, input.shape));
+    inputs.iter().map(node).collect()
+}
+
+fn views<'a>(
+    nodes: &[(NodeId, [usize; 4])],
+    inputs: impl Iterator<Item = &'a [f32]>,
+) -> Vec<(NodeId, ValueOrView<'a>)> {
+    let view = |((node, shape), input): (&(NodeId, [usize; 4]), &'a [f32])| {
+        (*node, NdTensorView::<f32, 4>::from_data(*shape, input).into())
+    };
+    nodes.iter().zip(inputs).map(view).collect()
 }
 
 const REMEDY: &str = "run it with onnxruntime, or export it without this operator";
@@ -83,9 +97,9 @@ impl Session for RtenSession {
         "rten"
     }
 
-    fn run(&mut self, input: &[f32], output: &mut FeatureMap) -> Result<(), String> {
-        let view = NdTensorView::<f32, 4>::from_data(self.shape, input);
-        let answer = self.model.run_n(vec![(self.input, view.into())], [self.output], Some(self.options.clone()));
+    fn run(&mut self, inputs: &[&[f32]], output: &mut FeatureMap) -> Result<(), String> {
+        let views = views(&self.inputs, inputs.iter().copied());
+        let answer = self.model.run_n(views, [self.output], Some(self.options.clone()));
         let [value]: [Value; 1] = answer.map_err(|error| error.to_string())?;
         let shape = value.shape().to_vec();
         let tensor: NdTensor<f32, 4> =

@@ -7,6 +7,7 @@ use super::rten::Rten;
 use super::{Config, FeatureMap, RuntimeChoice};
 use crate::engine::EngineError;
 use crate::engine::network::Graph;
+use crate::engine::onnx::GraphInput;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,8 +16,8 @@ pub(super) trait Session: Send {
     /// The runtime's name.
     fn runtime(&self) -> &'static str;
 
-    /// Runs the graph on `input`, laid out as the graph's input shape says; `output` takes the answer's shape.
-    fn run(&mut self, input: &[f32], output: &mut FeatureMap) -> Result<(), String>;
+    /// Runs the graph on `inputs`, in order and laid out as the graph's input shapes say; `output` takes the answer's shape.
+    fn run(&mut self, inputs: &[&[f32]], output: &mut FeatureMap) -> Result<(), String>;
 }
 
 /// A runtime that graphs can be loaded into.
@@ -67,11 +68,11 @@ impl Runtime {
         }
     }
 
-    /// Runs an ONNX file whose outputs are lists of int64, on zeros of the shape `input`.
-    pub(super) fn whole_numbers(&self, onnx: &[u8], input: [usize; 4]) -> Result<Vec<Vec<i64>>, String> {
+    /// Runs an ONNX file whose outputs are lists of int64, on zeros of the shapes of `inputs`.
+    pub(super) fn whole_numbers(&self, onnx: &[u8], inputs: &[GraphInput]) -> Result<Vec<Vec<i64>>, String> {
         match self {
-            Self::Rten(rten) => rten.whole_numbers(onnx, input),
-            Self::OnnxRuntime(onnxruntime) => onnxruntime.whole_numbers(onnx, input),
+            Self::Rten(rten) => rten.whole_numbers(onnx, inputs),
+            Self::OnnxRuntime(onnxruntime) => onnxruntime.whole_numbers(onnx, inputs),
         }
     }
 
@@ -83,9 +84,11 @@ impl Runtime {
             reason: format!("{} cannot run it: {reason}", self.describe()),
         };
         let session = guard(|| self.session(graph)).map_err(refuse)?;
-        let mut loaded = LoadedGraph { session, input: graph.input, output: [0; 4] };
+        let mut loaded = LoadedGraph { session, input: graph.input(), output: [0; 4] };
         let mut answer = FeatureMap::default();
-        loaded.run_any(&vec![0.0; graph.input.iter().product()], &mut answer).map_err(refuse)?;
+        let zeros = zeros(&graph.inputs);
+        let zeros: Vec<&[f32]> = zeros.iter().map(Vec::as_slice).collect();
+        loaded.run_any(&zeros, &mut answer).map_err(refuse)?;
         loaded.output = [1, answer.channels, answer.rows, answer.cols];
         match graph.output {
             Some(stated) if stated != loaded.output => {
@@ -96,27 +99,32 @@ impl Runtime {
     }
 }
 
+/// A tensor of zeros for each of `inputs`.
+pub(super) fn zeros(inputs: &[GraphInput]) -> Vec<Vec<f32>> {
+    inputs.iter().map(|input| vec![0.0; input.shape.iter().product()]).collect()
+}
+
 /// The threads that `config` asks for, or one a core.
 pub(super) fn threads(config: &Config) -> usize {
     let threads = config.threads.or_else(|| std::thread::available_parallelism().ok());
     threads.map_or(1, NonZeroUsize::get)
 }
 
-/// A graph whose input and output shapes are known.
+/// A graph in a runtime, its shapes known.
 pub(crate) struct LoadedGraph {
     session: Box<dyn Session>,
-    /// `[1, channels, rows, cols]`.
+    /// `[1, channels, rows, cols]` of the first input.
     pub(super) input: [usize; 4],
     /// `[1, channels, rows, cols]`.
     pub(crate) output: [usize; 4],
 }
 
 impl LoadedGraph {
-    /// Runs the graph; an answer of another shape than the first one is a failure.
-    pub(crate) fn run(&mut self, input: &[f32], output: &mut FeatureMap) -> Result<(), EngineError> {
+    /// Runs the graph on its inputs in order; an answer of another shape than the first one is a failure.
+    pub(crate) fn run(&mut self, inputs: &[&[f32]], output: &mut FeatureMap) -> Result<(), EngineError> {
         let runtime = self.session.runtime();
         let failed = |reason: String| EngineError::Failed { runtime, reason };
-        self.run_any(input, output).map_err(failed)?;
+        self.run_any(inputs, output).map_err(failed)?;
         let got = [1, output.channels, output.rows, output.cols];
         if got == self.output {
             return Ok(());
@@ -124,9 +132,9 @@ impl LoadedGraph {
         Err(failed(format!("output: expected {:?}, got {got:?}", self.output)))
     }
 
-    fn run_any(&mut self, input: &[f32], output: &mut FeatureMap) -> Result<(), String> {
+    fn run_any(&mut self, inputs: &[&[f32]], output: &mut FeatureMap) -> Result<(), String> {
         let session = &mut self.session;
-        guard(|| session.run(input, output))
+        guard(|| session.run(inputs, output))
     }
 }
 

@@ -1,32 +1,28 @@
 //! A runtime on trial: what it says to a network, apart from the engine's loop.
 //!
 //! ```text
-//! network ─▶ load, run on zeros ─▶ Loaded ─▶ features, logits, labels of one picture
+//! network ─▶ load, run on zeros ─▶ LoadedGraphs ─▶ features, logits, labels of one picture
 //!         └▶ cost: weights and multiply-adds, from shapes that the runtime computes
 //! ```
 //!
 //! For `segfuse network`: it imports and judges networks, and drives no frames.
 
+pub(crate) use super::graphs::LoadedGraphs;
+
 use super::decode::Decoder;
+use super::input::normalization;
 use super::onnxruntime::OnnxRuntime;
 use super::preprocess::Preprocessor;
 use super::rten::Rten;
-use super::runtime::{LoadedGraph, Runtime, guard, threads};
-use super::{Config, FeatureMap, RuntimeChoice, load_graphs, normalization};
+use super::runtime::{Runtime, guard, threads};
+use super::{Config, FeatureMap, RuntimeChoice};
 use crate::data::{Image, Size};
 use crate::engine::EngineError;
 use crate::engine::network::{Graph, InputSpec, Network};
-use crate::engine::onnx::{cost, split};
+use crate::engine::onnx::{GraphInput, cost, split};
 
 /// A runtime that is at hand.
 pub(crate) struct Trial(Runtime);
-
-/// A network in a runtime.
-pub(crate) struct Loaded {
-    /// A split network's backbone, or a whole plain one.
-    pub(crate) backbone: LoadedGraph,
-    pub(crate) head: Option<LoadedGraph>,
-}
 
 /// What one run of a graph costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,34 +68,33 @@ impl Trial {
     }
 
     /// Loads every graph of `network` and runs it on zeros.
-    pub(crate) fn load(&self, network: &Network) -> Result<Loaded, EngineError> {
-        let (backbone, head) = load_graphs(&self.0, network)?;
-        Ok(Loaded { backbone, head })
+    pub(crate) fn load(&self, network: &Network) -> Result<LoadedGraphs, EngineError> {
+        LoadedGraphs::load(&self.0, network)
     }
 
-    /// Runs an ONNX file whose outputs are lists of whole numbers, on zeros of the shape `input`.
-    pub(crate) fn whole_numbers(&self, onnx: &[u8], input: [usize; 4]) -> Result<Vec<Vec<i64>>, String> {
-        guard(|| self.0.whole_numbers(onnx, input))
+    /// Runs an ONNX file whose outputs are lists of whole numbers, on zeros of the shapes of `inputs`.
+    pub(crate) fn whole_numbers(&self, onnx: &[u8], inputs: &[GraphInput]) -> Result<Vec<Vec<i64>>, String> {
+        guard(|| self.0.whole_numbers(onnx, inputs))
             .map_err(|reason| format!("{} cannot run it: {reason}", self.describe()))
     }
 
     /// What `graph` costs.
     pub(crate) fn cost(&self, graph: &Graph) -> Result<Cost, String> {
         let (nodes, dialect) = split::read(&graph.bytes)?;
-        let answer = |onnx: Vec<u8>| self.whole_numbers(&onnx, graph.input);
-        let shapes = split::shapes_of(&nodes, &dialect, graph.input, answer).ok();
+        let answer = |onnx: Vec<u8>| self.whole_numbers(&onnx, &graph.inputs);
+        let shapes = split::shapes_of(&nodes, &dialect, &graph.inputs, answer).ok();
         let sum = |shapes| nodes.node.iter().map(|node| cost::multiply_adds(node, &shapes)).sum();
         Ok(Cost { parameters: cost::parameters(&nodes), multiply_adds: shapes.map(sum) })
     }
 }
 
-impl Loaded {
+impl LoadedGraphs {
     /// Features and logits of a prepared picture `[3, rows, cols]`; the same map twice for a plain network.
     pub(crate) fn run(&mut self, picture: &[f32]) -> Result<(FeatureMap, FeatureMap), EngineError> {
         let (mut features, mut logits) = (FeatureMap::default(), FeatureMap::default());
-        self.backbone.run(picture, &mut features)?;
+        self.backbone.run(&[picture], &mut features)?;
         match &mut self.head {
-            Some(head) => head.run(&features.values, &mut logits)?,
+            Some(head) => head.run(&[&features.values], &mut logits)?,
             None => logits.clone_from(&features),
         }
         Ok((features, logits))

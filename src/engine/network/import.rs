@@ -72,7 +72,7 @@ pub(crate) fn import(
         Graphs::Plain(graph) => (graph, |reason: String| refuse(whole.path(), &reason)),
         Graphs::Split { .. } => return Err(refuse(whole.path(), "it is split already").into()),
     };
-    let read = Divisible::read(&graph.bytes, graph.input, options.keep_upsampling, |onnx| answer(onnx, graph));
+    let read = Divisible::read(&graph.bytes, graph.input(), options.keep_upsampling, |onnx| answer(onnx, graph));
     let divisible = read.map_err(refuse)?;
     let logits_stride = logits_stride(&divisible, &whole).map_err(refuse)?;
     let chosen = divisible.choose(options.split_at.as_deref());

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 
 pub(super) const BACKBONE: &str = "backbone.onnx";
 pub(super) const HEAD: &str = "head.onnx";
-/// The same graphs with inputs, outputs and weights of half precision, for runtimes that compute in it.
-pub(super) const HALF: [&str; 2] = ["backbone.fp16.onnx", "head.fp16.onnx"];
+pub(super) const CORRECTION: &str = "correction.onnx";
+/// Each graph, and the same one with inputs, outputs and weights of half precision for runtimes that compute in it.
+const HALVES: [(&str, &str); 3] =
+    [(BACKBONE, "backbone.fp16.onnx"), (HEAD, "head.fp16.onnx"), (CORRECTION, "correction.fp16.onnx")];
 
 /// Bounds every buffer that a `model.toml` asks for: 4096 x 4096 is 16 times a 1080p frame's need.
 const MAX_SIDE: usize = 4096;
@@ -123,21 +125,35 @@ impl Manifest {
     }
 
     fn check_files(&self) -> Result<(), String> {
-        let names: Vec<&str> = self.files.keys().map(String::as_str).collect();
-        let [half_backbone, half_head] = HALF;
-        if names == [BACKBONE, HEAD] || names == [half_backbone, BACKBONE, half_head, HEAD] {
+        let graphs = HALVES.into_iter().filter(|(graph, _)| *graph != CORRECTION || self.has_correction());
+        let halves = self.half_files().next().is_some();
+        let wanted: Vec<&str> =
+            graphs.flat_map(|(graph, half)| [Some(graph), halves.then_some(half)]).flatten().collect();
+        let missing: Vec<&str> = wanted.iter().filter(|file| !self.files.contains_key(**file)).copied().collect();
+        let unknown: Vec<&str> = self.files.keys().map(String::as_str).filter(|file| !wanted.contains(file)).collect();
+        if missing.is_empty() && unknown.is_empty() {
             return Ok(());
         }
+        let told = |what: &str, files: &[&str]| match files {
+            [] => String::new(),
+            _ => format!("; {what}: {}", files.join(", ")),
+        };
         Err(format!(
-            "[files] must name {BACKBONE}, {HEAD} and their SHA-256 (and may name both of {}), got {}",
-            HALF.join(", "),
-            names.join(", ")
+            "[files] must name {BACKBONE}, {HEAD} and their SHA-256, may name {CORRECTION}, and beside these \
+             the .fp16.onnx of all or of none{}{}",
+            told("missing", &missing),
+            told("without a place", &unknown)
         ))
+    }
+
+    /// Whether it names a graph that mends carried features.
+    pub(super) fn has_correction(&self) -> bool {
+        self.files.contains_key(CORRECTION)
     }
 
     /// The half-precision files that it names.
     pub(super) fn half_files(&self) -> impl Iterator<Item = &'static str> {
-        HALF.into_iter().filter(|file| self.files.contains_key(*file))
+        HALVES.into_iter().map(|(_, half)| half).filter(|half| self.files.contains_key(*half))
     }
 
     /// The SHA-256 that it states for `file`, in small hexadecimal digits.

@@ -1,9 +1,10 @@
 //! A segmentation network in one ONNX file, as most tools export it.
 
+use super::graph::check_signature;
 use super::manifest::check_colors;
-use super::{Chain, Channels, Graph, InputSpec, check_signature};
+use super::{Chain, Channels, Graph, InputSpec};
 use crate::data::ClassTable;
-use crate::engine::onnx::OnnxGraph;
+use crate::engine::onnx::{GraphInput, OnnxGraph};
 use serde::{Deserialize, Serialize};
 
 /// How the input of a plain ONNX file is prepared, and what its outputs mean.
@@ -72,10 +73,10 @@ impl PlainOptions {
 
 pub(super) fn read(path: &str, bytes: Vec<u8>, classes: usize) -> Result<Graph, String> {
     let onnx = OnnxGraph::parse(&bytes)?;
-    check_signature(&onnx)?;
-    let input = input_shape(&onnx)?;
+    check_signature(&onnx, &["image"])?;
+    let inputs = vec![GraphInput { name: onnx.inputs[0].name.clone(), shape: input_shape(&onnx)? }];
     check_output(&onnx, classes)?;
-    Ok(Graph { path: path.to_owned(), bytes, onnx, input, output: None })
+    Ok(Graph { path: path.to_owned(), bytes, onnx, inputs, output: None })
 }
 
 fn input_shape(onnx: &OnnxGraph) -> Result<[usize; 4], String> {

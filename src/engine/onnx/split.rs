@@ -6,6 +6,7 @@
 //!
 //! Nodes and weights are taken over as they are; constants that both sides need stand in both.
 
+use super::GraphInput;
 use super::cost::multiply_adds;
 use super::shapes::{Dialect, ShapeProbe, Shapes, fold_shapes};
 use super::upsampling::{self, Upsampling};
@@ -56,7 +57,8 @@ impl Divisible {
         answer: impl FnOnce(Vec<u8>) -> Result<Vec<Vec<i64>>, String>,
     ) -> Result<Self, String> {
         let (graph, dialect) = read(bytes)?;
-        let mut shapes = shapes_of(&graph, &dialect, input, answer)?;
+        let image = GraphInput { name: input_name(&graph).to_owned(), shape: input };
+        let mut shapes = shapes_of(&graph, &dialect, &[image], answer)?;
         let mut graph = whole(&graph);
         fold_shapes(&mut graph, &shapes);
         let upsampling = if keep_upsampling { None } else { upsampling::leave_off(&mut graph, &mut shapes) };
@@ -164,20 +166,20 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(GraphProto, Dialect), String> {
 pub(crate) fn shapes_of(
     graph: &GraphProto,
     dialect: &Dialect,
-    input: [usize; 4],
+    inputs: &[GraphInput],
     answer: impl FnOnce(Vec<u8>) -> Result<Vec<Vec<i64>>, String>,
 ) -> Result<Shapes, String> {
     let mut probe = ShapeProbe::new(graph, dialect)?;
     let answers = answer(std::mem::take(&mut probe.onnx))?;
     let mut shapes = probe.shapes(answers);
-    shapes.insert(input_name(graph).to_owned(), input.to_vec());
+    shapes.extend(inputs.iter().map(|input| (input.name.clone(), input.shape.to_vec())));
     Ok(shapes)
 }
 
-/// The graph from its input to its output.
+/// The graph from its inputs to its output.
 fn whole(graph: &GraphProto) -> GraphProto {
     let mut whole = part(graph, input_name(graph), output_name(graph));
-    whole.input = graph.input.iter().filter(|info| info.name.as_deref() == Some(input_name(graph))).cloned().collect();
+    whole.input = wiring::inputs(graph).cloned().collect();
     whole.output.clone_from(&graph.output);
     whole
 }

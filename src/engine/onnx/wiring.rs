@@ -5,10 +5,10 @@
 //!                     └─────────────┴▶ add ─▶ c ─▶ conv ─▶ logits      cuts: a, c
 //! ```
 //!
-//! Works on graphs with one input and one output. Subgraphs (`If`, `Loop`) count as one node that
+//! Cuts are those of graphs with one input and one output. Subgraphs (`If`, `Loop`) count as one node that
 //! reads whatever they take from outside.
 
-use rten_onnx::onnx::{GraphProto, NodeProto};
+use rten_onnx::onnx::{GraphProto, NodeProto, ValueInfoProto};
 use std::collections::{HashMap, HashSet};
 
 /// A tensor through which every path from the graph's input to its output goes.
@@ -24,11 +24,15 @@ pub(crate) fn name_of(name: Option<&String>) -> &str {
     name.map_or("", String::as_str)
 }
 
-/// The graph's one true input: weights listed among the inputs are left out.
-pub(crate) fn input_name(graph: &GraphProto) -> &str {
+/// The graph's true inputs: weights listed among the inputs are left out.
+pub(crate) fn inputs(graph: &GraphProto) -> impl Iterator<Item = &ValueInfoProto> {
     let weights: HashSet<&str> = graph.initializer.iter().map(|weight| name_of(weight.name.as_ref())).collect();
-    let names = graph.input.iter().map(|info| name_of(info.name.as_ref()));
-    names.into_iter().find(|name| !weights.contains(name)).unwrap_or("")
+    graph.input.iter().filter(move |info| !weights.contains(name_of(info.name.as_ref())))
+}
+
+/// The name of the first true input.
+pub(crate) fn input_name(graph: &GraphProto) -> &str {
+    inputs(graph).next().map_or("", |info| name_of(info.name.as_ref()))
 }
 
 /// The graph's first output.

@@ -1,0 +1,48 @@
+//! A network's graphs in a runtime.
+
+use super::runtime::{LoadedGraph, Runtime};
+use crate::engine::EngineError;
+use crate::engine::network::{Graphs, Network, class_count};
+
+/// A network in a runtime.
+pub(crate) struct LoadedGraphs {
+    /// What turns a picture into features: a split network's backbone, or a whole plain network.
+    pub(crate) backbone: LoadedGraph,
+    pub(crate) head: Option<LoadedGraph>,
+    /// Fed with features and picture, in this order.
+    pub(crate) correction: Option<LoadedGraph>,
+}
+
+impl LoadedGraphs {
+    /// Loads every graph and runs it once on zeros.
+    pub(super) fn load(runtime: &Runtime, network: &Network) -> Result<Self, EngineError> {
+        match network.graphs() {
+            Graphs::Split { backbone, head, correction } => Ok(Self {
+                backbone: runtime.load(backbone)?,
+                head: Some(runtime.load(head)?),
+                correction: correction.as_ref().map(|graph| runtime.load(graph)).transpose()?,
+            }),
+            Graphs::Plain(graph) => {
+                let backbone = runtime.load(graph)?;
+                check_logits(&backbone, network)?;
+                Ok(Self { backbone, head: None, correction: None })
+            }
+        }
+    }
+}
+
+/// A plain network's logits: one for each class, on a grid that divides the input evenly.
+fn check_logits(graph: &LoadedGraph, network: &Network) -> Result<(), EngineError> {
+    let ([_, _, in_rows, in_cols], [_, channels, rows, cols]) = (graph.input, graph.output);
+    let classes = network.classes().classes().len();
+    let refuse = |reason: String| EngineError::Network { path: network.path().to_owned(), reason };
+    if channels != classes {
+        return Err(refuse(class_count(channels, classes)));
+    }
+    let divides = in_rows.is_multiple_of(rows) && in_cols.is_multiple_of(cols) && in_rows / rows == in_cols / cols;
+    if divides {
+        return Ok(());
+    }
+    let what = format!("output grid {rows}x{cols} does not divide its input {in_rows}x{in_cols} evenly");
+    Err(refuse(format!("{what}: export it with logits at a whole fraction of the input")))
+}

@@ -1,0 +1,56 @@
+//! The network's input tensor: where every frame that a graph looks at is prepared.
+
+use super::preprocess::{ChannelOrder, Normalization, Preprocessor};
+use crate::data::Image;
+use crate::engine::EngineError;
+use crate::engine::network::{Chain, Channels, InputSpec};
+
+/// Prepares pictures as a network wants them, in a buffer of its own.
+pub(super) struct NetworkInput {
+    spec: InputSpec,
+    preprocessor: Preprocessor,
+    /// `[3, rows, cols] f32`.
+    tensor: Vec<f32>,
+}
+
+impl NetworkInput {
+    pub(super) fn new(spec: &InputSpec) -> Self {
+        let preprocessor = Preprocessor::new(spec.rows, spec.cols, normalization(spec));
+        Self { spec: *spec, preprocessor, tensor: vec![0.0; 3 * spec.rows * spec.cols] }
+    }
+
+    pub(super) fn chain(&self) -> Chain {
+        self.spec.chain
+    }
+
+    /// `image` as `[3, rows, cols] f32`.
+    pub(super) fn prepare(&mut self, image: &Image) -> Result<&[f32], EngineError> {
+        let _span = tracing::debug_span!("preprocess").entered();
+        self.preprocessor.run(image, &mut self.tensor)?;
+        if self.spec.chain == Chain::Common {
+            round_to_bytes(&mut self.tensor, &self.spec);
+        }
+        Ok(&self.tensor)
+    }
+}
+
+pub(super) fn normalization(input: &InputSpec) -> Normalization {
+    let order = match input.channels {
+        Channels::Rgb => ChannelOrder::Rgb,
+        Channels::Bgr => ChannelOrder::Bgr,
+    };
+    Normalization { mean: input.mean, std: input.std, order }
+}
+
+/// Rounds prepared colours `[3, rows, cols]` to what they would be had the resized picture been one of bytes.
+fn round_to_bytes(tensor: &mut [f32], input: &InputSpec) {
+    /// 1.5 * 2^23: adding it leaves no bits below 1, so that the sum is rounded to a whole number.
+    const WHOLE: f32 = 12_582_912.0;
+    let cells = input.rows * input.cols;
+    for ((plane, mean), std) in tensor.chunks_exact_mut(cells).zip(input.mean).zip(input.std) {
+        for value in plane {
+            let byte = (*value * std + mean) * 255.0 + WHOLE - WHOLE;
+            *value = (byte / 255.0 - mean) / std;
+        }
+    }
+}
