@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{json, segfuse_ok, shared_data};
+use support::{import_camvid, json, segfuse_ok, shared_data};
 
 /// mIoU, pixel accuracy and IoU per class, in percent, by an independent chain (Python, OpenCV, onnxruntime).
 struct Reference {
@@ -42,20 +42,7 @@ fn sixty_one_frames_of_camvid_score_as_published() {
     let from_data = |name: &str| data.join(name).to_string_lossy().into_owned();
     let (images, labels) = (from_data("camvid/sequence_15hz/image"), from_data("camvid/sequence_15hz/label"));
     let (trip, run, summary, eval) = (path("seq.mcap"), path("run.mcap"), path("run.json"), path("eval.json"));
-    segfuse_ok(&[
-        "trip",
-        "import",
-        "--images",
-        &images,
-        "--labels",
-        &labels,
-        "--label-classes",
-        "camvid",
-        "--rate",
-        "15",
-        "--out",
-        &trip,
-    ]);
+    assert!(import_camvid((&images, &labels), &trip, &[]).status.success());
     for reference in REFERENCES {
         let network = from_data(&format!("networks/{}", reference.network));
         segfuse_ok(&[

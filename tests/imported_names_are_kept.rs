@@ -7,7 +7,7 @@ mod sample_trip;
 
 use sample_trip::{jpeg, noise};
 use std::path::Path;
-use support::{json, segfuse, segfuse_ok};
+use support::{import_camvid, json, names, segfuse_ok};
 
 /// Five pictures of 64x48 whose names are no numbers in order, one of them not readable, and labels for them.
 fn pictures(folder: &Path) {
@@ -23,33 +23,13 @@ fn pictures(folder: &Path) {
     }
 }
 
-fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).expect("a folder");
-    let mut names: Vec<_> = entries.map(|e| e.expect("a file").file_name().into_string().expect("text")).collect();
-    names.sort();
-    names
-}
-
 #[test]
 fn masks_exported_from_a_run_are_evaluated_against_the_imported_labels_as_the_run_is() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     pictures(folder.path());
     let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
     let (images, labels, trip, run) = (at("image"), at("label"), at("seq.mcap"), at("run.mcap"));
-    segfuse_ok(&[
-        "trip",
-        "import",
-        "--images",
-        &images,
-        "--labels",
-        &labels,
-        "--label-classes",
-        "camvid",
-        "--rate",
-        "15",
-        "--out",
-        &trip,
-    ]);
+    assert!(import_camvid((&images, &labels), &trip, &[]).status.success());
     segfuse_ok(&["replay", &trip, "--engine", "rten", "--out", &run]);
     let (masks, frames, truth) = (at("masks"), at("frames"), at("truth"));
     segfuse_ok(&["trip", "export", &run, "--masks", &masks, "--frames", &frames, "--labels", &truth]);
@@ -102,21 +82,7 @@ fn a_label_that_cannot_be_used_costs_its_picture_nothing() {
     small.save(folder.path().join("label/tail.v2.png")).expect("room");
     let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
     let (images, labels, trip) = (at("image"), at("label"), at("seq.mcap"));
-    let output = segfuse(&[
-        "trip",
-        "import",
-        "--images",
-        &images,
-        "--labels",
-        &labels,
-        "--label-classes",
-        "camvid",
-        "--rate",
-        "15",
-        "--out",
-        &trip,
-        "--json",
-    ]);
+    let output = import_camvid((&images, &labels), &trip, &["--json"]);
     assert!(output.status.success());
     let account: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(account["summary"]["messages"]["/camera/image"], 4);

@@ -1,5 +1,7 @@
 //! A trip taken apart: pictures and labels as files, states as a table with every digit.
 
+mod support;
+
 #[path = "support/sample_trip.rs"]
 mod sample_trip;
 
@@ -8,13 +10,7 @@ use segfuse::data::{ClassTable, Event, PixelFormat, Quantity, Validity};
 use segfuse::trip::{Range, Selection, export, export_states, export_until};
 use std::cell::Cell;
 use std::path::Path;
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).expect("a folder");
-    let mut names: Vec<_> = entries.map(|e| e.expect("a file").file_name().into_string().expect("text")).collect();
-    names.sort();
-    names
-}
+use support::names;
 
 #[test]
 fn frames_masks_and_truth_become_files_named_by_their_frame() {

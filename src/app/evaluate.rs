@@ -2,8 +2,7 @@
 
 use super::Misuse;
 use super::arguments::table_name;
-use super::output::{is_standard_output, keep_apart, print, write_json};
-use super::outputs::check_outputs;
+use super::output::{check_outputs, is_standard_output, keep_apart, print, write_json};
 use super::progress::Progress;
 use super::session::Session;
 use crate::data::{ClassTable, Perception, Stamp};

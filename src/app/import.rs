@@ -3,8 +3,7 @@
 use super::Misuse;
 use super::arguments::{number_in, table_name};
 use super::evaluate::class_table;
-use super::output::{keep_apart, print};
-use super::outputs::check_trip_output;
+use super::output::{check_trip_output, keep_apart, print};
 use super::progress::Progress;
 use super::session::Session;
 use super::stopping::Stopping;
@@ -85,11 +84,11 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let Arguments { images, labels, video, comma2k19, candump, dbc, .. } = arguments;
     let inputs = [images, labels, video, comma2k19, candump, dbc].into_iter().filter_map(Option::as_deref);
     keep_apart(&inputs.collect::<Vec<_>>(), &[Some(&arguments.out)])?;
+    check_trip_output("--out", &arguments.out)?;
     if session.interrupt.asked() {
         tell_nothing_came(&arguments.out);
         return Ok(());
     }
-    check_trip_output("--out", &arguments.out)?;
     let merged = Merged::new(sources);
     let frames = merged.frames();
     let mut source = Stopping::new(decoded(merged, decoder), session);

@@ -20,7 +20,6 @@ mod network_command;
 mod network_import;
 mod network_report;
 mod output;
-mod outputs;
 mod paced;
 mod progress;
 #[cfg(feature = "zenoh")]
@@ -29,6 +28,7 @@ mod recover;
 mod render;
 mod replay;
 mod session;
+mod sinks;
 mod stopping;
 #[cfg(feature = "zenoh")]
 mod subscribe;

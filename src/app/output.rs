@@ -2,7 +2,9 @@
 
 use super::Misuse;
 use anyhow::Context;
-use std::io::{ErrorKind, Write};
+use std::ffi::OsString;
+use std::fs::{Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 /// Prints `text` and a line end.
@@ -65,4 +67,59 @@ fn same_name(one: &Path, other: &Path) -> bool {
 
 fn same_file(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Refuses outputs that cannot be written, before the work begins: pairs of an option and what it names. Nothing that
+/// is there is changed, and nothing is left behind.
+pub(super) fn check_outputs(outputs: &[(&str, Option<&Path>)]) -> anyhow::Result<()> {
+    for (option, path) in outputs.iter().filter_map(|(option, path)| Some((option, (*path)?))) {
+        if is_standard_output(path) {
+            continue;
+        }
+        probe(path).with_context(|| format!("{option} {}: cannot be written", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Refuses a trip that would go into a device or a pipe: it is read back, and ends with what its start points to.
+pub(super) fn check_trip_output(option: &str, path: &Path) -> Result<(), Misuse> {
+    if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let path = path.display();
+        return Err(Misuse(format!("{option} {path}: a trip is recorded into a regular file, and this is none")));
+    }
+    Ok(())
+}
+
+fn probe(path: &Path) -> io::Result<()> {
+    let opened = |path: &Path| OpenOptions::new().write(true).open(path).map(drop);
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        // A pipe would wait for its reader.
+        Ok(found) if is_pipe(&found) => Ok(()),
+        Ok(found) if found.is_file() => opened(path).and_then(|()| probe_folder(path)),
+        Ok(_) => opened(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => probe_folder(path),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(unix)]
+fn is_pipe(found: &Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_fifo(&found.file_type())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &Metadata) -> bool {
+    false
+}
+
+/// Makes a file beside `path` and takes it away: most outputs are written beside their name and renamed.
+fn probe_folder(path: &Path) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.probe", std::process::id()));
+    let beside = path.with_file_name(hidden);
+    OpenOptions::new().write(true).create_new(true).open(&beside)?;
+    std::fs::remove_file(&beside)
 }

@@ -1,7 +1,6 @@
 //! `segfuse trip recover`.
 
-use super::Misuse;
-use super::output::print;
+use super::output::{check_trip_output, keep_apart, print};
 use super::progress::Progress;
 use super::session::Session;
 use crate::trip;
@@ -28,9 +27,8 @@ pub struct Arguments {
 
 /// Recovers; prints the account.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
-    if arguments.trip.canonicalize().ok() == arguments.out.canonicalize().ok() && arguments.out.exists() {
-        return Err(Misuse(format!("--out {}: is the damaged trip itself", arguments.out.display())).into());
-    }
+    keep_apart(&[&arguments.trip], &[Some(&arguments.out)])?;
+    check_trip_output("--out", &arguments.out)?;
     let progress = Progress::new("recover", None, session.quiet);
     let report = trip::recover_unless(&arguments.trip, &arguments.out, &|| session.interrupt.asked());
     progress.close();

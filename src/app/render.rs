@@ -2,8 +2,7 @@
 
 use super::Misuse;
 use super::arguments::SceneArguments;
-use super::output::{keep_apart, print};
-use super::outputs::check_trip_output;
+use super::output::{check_trip_output, keep_apart, print};
 use super::progress::Progress;
 use super::session::Session;
 use super::stopping::Stopping;

@@ -48,3 +48,17 @@ pub fn json(path: &Path) -> serde_json::Value {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
+
+/// Imports pictures with CamVid's labels at 15 Hz into `trip`; `more` options may follow.
+pub fn import_camvid((images, labels): (&str, &str), trip: &str, more: &[&str]) -> Output {
+    let named = ["--images", images, "--labels", labels, "--label-classes", "camvid", "--rate", "15", "--out", trip];
+    segfuse(&[&["trip", "import"], &named[..], more].concat())
+}
+
+/// The names of a folder's files, in order.
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let mut names: Vec<_> = entries.map(|e| e.expect("a file").file_name().into_string().expect("text")).collect();
+    names.sort();
+    names
+}
