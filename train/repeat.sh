@@ -16,6 +16,7 @@ segfuse_train() { "$PYTHON" -m segfuse_train "$@"; }
 [ -d "$DATA/camvid/train" ] || { echo "$DATA/camvid/train: no such folder; name the data with SEGFUSE_DATA"; exit 1; }
 if [ ! -e "$OUT/rendered" ]; then
     cargo run --release --example render_training_set -- "$OUT/drives" 1 600 5 400x240
+    cargo run --release --example render_training_set -- "$OUT/judged" 100000 20 3 640x384
     touch "$OUT/rendered"
 fi
 # Half of the unlabelled drive is learnt from; the rest stays unseen, to be looked at.
@@ -28,6 +29,9 @@ segfuse_train teach --teacher "$DATA/networks/espnetv2_s2.0_city_512x1024.onnx" 
 for size in $SIZES; do
     segfuse_train train --size "$size" --out "$OUT/$size" --teacher "$OUT/teacher" \
         --pictures "camvid:$DATA/camvid/train@3" --pictures "frames:$OUT/frames@0.4" --pictures "trainids:$OUT/drives@1"
-    segfuse_train export --network "$OUT/$size/network.pt" --name "$size" --out "$OUT/models/$size"
+    segfuse_train correct --network "$OUT/$size/network.pt" --out "$OUT/${size}_corrected" \
+        --pictures "camvid:$DATA/camvid/train@7" --pictures "frames:$OUT/frames@1" --pictures "trainids:$OUT/drives@2"
+    segfuse_train export --network "$OUT/${size}_corrected/network.pt" --name "$size" --out "$OUT/models/$size"
     segfuse_train evaluate --network "$OUT/models/$size" --pictures "camvid:$DATA/camvid/sequence_15hz"
+    segfuse_train conditions --network "$OUT/models/$size" --pictures "trainids:$OUT/judged" --out "$OUT/conditions/$size"
 done

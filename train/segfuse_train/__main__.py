@@ -2,19 +2,23 @@
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
 from segfuse_train import pictures
 from segfuse_train.batches import Source, class_weights
+from segfuse_train.conditions import conditions
+from segfuse_train.correct import CorrectionRun
 from segfuse_train.curve import learning_curve
 from segfuse_train.export import export
 from segfuse_train.network import SIZES
-from segfuse_train.score import score
+from segfuse_train.score import equal_labels, score
 from segfuse_train.train import Recipe, Run, load_start
 
+# Pictures that int8 ranges are measured on.
+CALIBRATED = 24
 ADAPTED = Recipe(steps=600, rate=3e-4, small_part=0.0)
 
 
@@ -22,7 +26,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="segfuse_train", description=pictures.__doc__, formatter_class=Raw)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (add_teach, add_train, add_adapt, add_curve, add_evaluate, add_export):
+    for add in (
+        add_teach,
+        add_train,
+        add_correct,
+        add_adapt,
+        add_curve,
+        add_evaluate,
+        add_conditions,
+        add_compare,
+        add_export,
+    ):
         add(commands)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -75,13 +89,13 @@ def add_run_options(command, recipe: Recipe) -> None:
     for name in ("steps", "batch", "moved", "seed"):
         command.add_argument(f"--{name}", type=int, default=getattr(recipe, name))
     command.add_argument("--rate", type=float, default=recipe.rate)
+    command.add_argument("--jaccard", type=float, default=recipe.jaccard_share, help="share of the areas' loss")
     command.set_defaults(recipe=recipe)
 
 
 def recipe_of(options) -> Recipe:
-    recipe = replace(
-        options.recipe, **{name: getattr(options, name) for name in ("steps", "batch", "moved", "seed", "rate")}
-    )
+    given = {name: getattr(options, name) for name in ("steps", "batch", "moved", "seed", "rate")}
+    recipe = replace(options.recipe, jaccard_share=options.jaccard, **given)
     if options.start is None:
         return replace(recipe, size=options.size, rows=options.rows, cols=options.cols)
     network, rows, cols = load_start(options.start)
@@ -102,7 +116,35 @@ def run_train(options) -> None:
         if place == 0 and options.hold_out:
             held_out = pictures.read(data_set, None, held)
     run = Run(options.out, recipe, torch.device(options.device), options.start)
+    if options.start is not None:
+        print("the correction of carried features is left out: make it anew with `correct`")
     print(json.dumps(run.train(sources, held_out, options.workers), indent=2))
+
+
+def add_correct(commands) -> None:
+    command = commands.add_parser("correct", help="train what corrects carried features", formatter_class=Raw)
+    command.add_argument("--network", type=Path, required=True, help="a network folder, or a network.pt")
+    command.add_argument("--pictures", required=True, action="append", metavar="LAYOUT:FOLDER[@SHARE]")
+    command.add_argument("--out", type=Path, required=True, help="folder for network.pt, the same with a correction")
+    command.add_argument("--hold-out", type=float, default=0.1, help="part of the first data set that is not learnt")
+    for name, default in (("steps", 600), ("batch", 4), ("seed", 1)):
+        command.add_argument(f"--{name}", type=int, default=default)
+    command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    command.set_defaults(run=run_correct)
+
+
+def run_correct(options) -> None:
+    network, rows, cols = load_start(options.network)
+    learnt, _ = pictures.hold_out(options.hold_out)
+    sources = []
+    for place, text in enumerate(options.pictures):
+        data_set, _, share = text.partition("@")
+        found = pictures.read(data_set, None, learnt if place == 0 else None)
+        sources.append(Source(found, float(share or 1.0), class_weights(found)))
+    recipe = asdict(Recipe(size=network.size, rows=rows, cols=cols))
+    run = CorrectionRun(options.out, network, recipe, options.steps, options.seed, options.device)
+    loss = run.train(sources, options.batch)
+    print(f"wrote {options.out}/network.pt; loss {loss:.4f}")
 
 
 def add_curve(commands) -> None:
@@ -136,6 +178,34 @@ def run_evaluate(options) -> None:
     print(json.dumps(score(network.eval(), pictures.read(options.pictures), rows, cols), indent=2))
 
 
+def add_conditions(commands) -> None:
+    command = commands.add_parser("conditions", help="mIoU in fog, at night, in rain", formatter_class=Raw)
+    command.add_argument("--network", type=Path, required=True, help="a network folder, or a network.pt")
+    command.add_argument("--pictures", required=True, metavar="LAYOUT:FOLDER")
+    command.add_argument("--out", type=Path, required=True)
+    command.set_defaults(run=run_conditions)
+
+
+def run_conditions(options) -> None:
+    network, rows, cols = load_start(options.network)
+    conditions(network.eval(), pictures.read(options.pictures), rows, cols, options.out)
+    print(f"wrote {options.out}/conditions.json and conditions.jpg")
+
+
+def add_compare(commands) -> None:
+    command = commands.add_parser("compare", help="masks that segfuse made against PyTorch's", formatter_class=Raw)
+    command.add_argument("--network", type=Path, required=True, help="a network folder, or a network.pt")
+    command.add_argument("--pictures", required=True, metavar="LAYOUT:FOLDER")
+    command.add_argument("--masks", type=Path, required=True, help="folder that `segfuse trip export --masks` wrote")
+    command.set_defaults(run=run_compare)
+
+
+def run_compare(options) -> None:
+    network, rows, cols = load_start(options.network)
+    found = pictures.read(options.pictures, longest=1 << 16)
+    print(json.dumps(equal_labels(network, found, options.masks, rows, cols), indent=2))
+
+
 def add_export(commands) -> None:
     command = commands.add_parser("export", help="write a network folder for segfuse", formatter_class=Raw)
     command.add_argument(
@@ -144,13 +214,16 @@ def add_export(commands) -> None:
     command.add_argument("--name", required=True)
     command.add_argument("--rows", type=int, help="of the input; else as it was trained")
     command.add_argument("--cols", type=int)
+    command.add_argument("--int8", metavar="LAYOUT:FOLDER", help="quantise the backbone on a part of these pictures")
     command.add_argument("--out", type=Path, required=True)
     command.set_defaults(run=run_export)
 
 
 def run_export(options) -> None:
     network, rows, cols = load_start(options.network)
-    export(network, options.name, options.rows or rows, options.cols or cols, options.out)
+    found = pictures.read(options.int8) if options.int8 else []
+    calibration = found[:: max(1, len(found) // CALIBRATED)]
+    export(network, options.name, options.rows or rows, options.cols or cols, options.out, calibration)
 
 
 if __name__ == "__main__":

@@ -132,15 +132,20 @@ def weights_of(batch: Batch) -> torch.Tensor:
 
 
 def stream(sources: list[Source], form_of, steps: range, seed: int, workers: int) -> Iterator[Batch]:
-    """The batches of `steps`, in order, a few drawn ahead. `form_of(step)` is that step's Form."""
+    """The batches of `steps`, in order. `form_of(step)` is that step's Form."""
+    return ahead(lambda step: draw(sources, form_of(step), seed, step), steps, workers)
+
+
+def ahead(drawn, steps: range, workers: int) -> Iterator:
+    """`drawn(step)` for each of `steps`, in order, a few drawn ahead by `workers` threads."""
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        ahead: list[Future] = []
+        waiting: list[Future] = []
         try:
             for step in range(steps.start, steps.stop + 2 * workers):
                 if step < steps.stop:
-                    ahead.append(pool.submit(draw, sources, form_of(step), seed, step))
+                    waiting.append(pool.submit(drawn, step))
                 if step >= steps.start + 2 * workers:
-                    yield ahead.pop(0).result()
+                    yield waiting.pop(0).result()
         finally:
-            for future in ahead:
+            for future in waiting:
                 future.cancel()

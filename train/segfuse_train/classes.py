@@ -74,3 +74,12 @@ def load(name: str | Path) -> ClassTable:
                 raise SystemExit(f"{path}: class '{entry['name']}' covers '{covered}', which is no Cityscapes train id")
             covers[row, NAMES.index(covered)] = 1.0
     return ClassTable(table["name"], tuple(e["name"] for e in entries), tuple(e["id"] for e in entries), covers)
+
+
+def colours() -> np.ndarray:
+    """[256, 3] u8: the colour of each train id, black for all else."""
+    table = tomllib.loads((TABLES / "cityscapes.toml").read_text())
+    result = np.zeros((256, 3), np.uint8)
+    for entry in table["class"]:
+        result[entry["id"]] = entry["color"]
+    return result

@@ -2,7 +2,8 @@
 
     backbone.onnx       image [1, 3, rows, cols] f32 ──▶ features [1, C, rows/8, cols/8]
     head.onnx           features ──▶ logits [1, 19, rows/8, cols/8]
-    *.fp16.onnx         the same, typed in half precision throughout, for TensorRT
+    correction.onnx     carried features, current image ──▶ features; if the network has one
+    *.fp16.onnx         the same, typed in half precision throughout, for TensorRT; not beside an int8 backbone
     model.toml          preprocessing, sizes, SHA-256 of each
 
 The weights are rounded to half precision once. The f32 graphs store them so and widen them when they are loaded,
@@ -25,6 +26,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from segfuse_train.network import COARSEST, MEAN, STD, STRIDE, Network
+from segfuse_train.pictures import Picture
+from segfuse_train.score import program_view
 
 OPSET = 13
 TOLERANCE = 2e-3
@@ -48,18 +51,18 @@ def folded(network: Network) -> Network:
     return network
 
 
-def graph(module: torch.nn.Module, shape: list[int], names: tuple[str, str]) -> onnx.ModelProto:
-    """The module as an f32 graph of a fixed input shape, with all shape arithmetic folded away."""
+def graph(module: torch.nn.Module, inputs: dict[str, list[int]], output: str) -> onnx.ModelProto:
+    """The module as an f32 graph of fixed input shapes, with all shape arithmetic folded away."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # The pinned version's newer exporter would need one more package; the tracer warns that sizes are constants.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
-            torch.zeros(shape),
+            tuple(torch.zeros(shape) for shape in inputs.values()),
             buffer,
-            input_names=[names[0]],
-            output_names=[names[1]],
+            input_names=list(inputs),
+            output_names=[output],
             opset_version=OPSET,
             dynamo=False,
         )
@@ -119,16 +122,33 @@ def stored_in_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def agreement(network: Network, files: dict[str, bytes], rows: int, cols: int) -> tuple[float, float]:
     """The largest difference between onnxruntime's f32 logits and PyTorch's; the part of labels that fp16 changes."""
-    image = np.random.default_rng(1).standard_normal((1, 3, rows, cols), dtype=np.float32)
-    run = lambda name, x: onnxruntime.InferenceSession(files[name], providers=["CPUExecutionProvider"]).run(
-        None, {"image" if "backbone" in name else "features": x}
-    )[0]
+    random = np.random.default_rng(1)
+    image, later = (random.standard_normal((1, 3, rows, cols), dtype=np.float32) for _ in range(2))
     with torch.no_grad():
-        expected = network(torch.from_numpy(image)).numpy()
-    logits = run("head.onnx", run("backbone.onnx", image))
-    halved = run("head.fp16.onnx", run("backbone.fp16.onnx", image.astype(np.float16)))
-    changed = (halved.argmax(1) != logits.argmax(1)).mean()
-    return float(np.abs(expected - logits).max()), float(changed)
+        features = network.backbone(torch.from_numpy(image))
+        expected = [network.head(features).numpy()]
+        if network.correction is not None:
+            expected.append(network.head(network.correction(features, torch.from_numpy(later))).numpy())
+    logits = answers(files, "onnx", image, later)
+    halved = answers(files, "fp16.onnx", image.astype(np.float16), later.astype(np.float16))
+    apart = max(float(np.abs(one - other).max()) for one, other in zip(expected, logits, strict=True))
+    changed = np.mean([one.argmax(1) != other.argmax(1) for one, other in zip(logits, halved, strict=True)])
+    return apart, float(changed)
+
+
+def answers(files: dict[str, bytes], ending: str, image: np.ndarray, later: np.ndarray) -> list[np.ndarray]:
+    """onnxruntime's logits of an image and, if there is a correction, of its features corrected by a later one."""
+
+    def run(part: str, **inputs: np.ndarray) -> np.ndarray:
+        return onnxruntime.InferenceSession(files[f"{part}.{ending}"], providers=["CPUExecutionProvider"]).run(
+            None, inputs
+        )[0]
+
+    features = run("backbone", image=image)
+    found = [run("head", features=features)]
+    if f"correction.{ending}" in files:
+        found.append(run("head", features=run("correction", features=features, image=later)))
+    return found
 
 
 def model_toml(name: str, rows: int, cols: int, channels: int, files: dict[str, bytes]) -> str:
@@ -148,17 +168,13 @@ stride = {STRIDE}
 {hashes}"""
 
 
-def export(network: Network, name: str, rows: int, cols: int, out: Path) -> None:
-    """Writes the folder, or refuses with the reason."""
+def export(network: Network, name: str, rows: int, cols: int, out: Path, calibration: list[Picture] | None = None):
+    """Writes the folder, or refuses with the reason; with `calibration` pictures, the backbone in int8."""
     if rows % COARSEST or cols % COARSEST:
         raise SystemExit(f"--rows {rows} --cols {cols}: both must be multiples of {COARSEST}")
     network = folded(network)
     channels = network.widths.eighth
-    cells = [rows // STRIDE, cols // STRIDE]
-    graphs = {
-        "backbone": graph(network.backbone, [1, 3, rows, cols], ("image", "features")),
-        "head": graph(network.head, [1, channels, *cells], ("features", "logits")),
-    }
+    graphs = graphs_of(network, rows, cols)
     files = {}
     for part, model in graphs.items():
         files[f"{part}.onnx"] = stored_in_half(model).SerializeToString(deterministic=True)
@@ -166,11 +182,59 @@ def export(network: Network, name: str, rows: int, cols: int, out: Path) -> None
     apart, changed = agreement(network, files, rows, cols)
     if apart > TOLERANCE:
         raise SystemExit(f"onnxruntime's logits differ from PyTorch's by {apart}, allowed {TOLERANCE}")
+    told = f"logits within {apart:.1e} of PyTorch; fp16 changes {changed:.4%} of labels"
+    if calibration:
+        files = {f"{part}.onnx": files[f"{part}.onnx"] for part in graphs}
+        shown = [program_view(picture, rows, cols).numpy() for picture in calibration]
+        exact = files | {}
+        files["backbone.onnx"] = quantised(graphs["backbone"], shown)
+        pairs = [(answers(exact, "onnx", one, one)[0], answers(files, "onnx", one, one)[0]) for one in shown[:10]]
+        changed = np.mean([one.argmax(1) != other.argmax(1) for one, other in pairs])
+        told = f"int8 changes {changed:.4%} of labels"
     out.mkdir(parents=True, exist_ok=True)
     for file, data in files.items():
         (out / file).write_bytes(data)
     (out / "model.toml").write_text(model_toml(name, rows, cols, channels, files))
-    size = sum(map(len, files.values()))
-    print(
-        f"wrote {out}: {size} bytes of ONNX; logits within {apart:.1e} of PyTorch; fp16 changes {changed:.4%} of labels"
-    )
+    print(f"wrote {out}: {sum(map(len, files.values()))} bytes of ONNX; {told}")
+
+
+def graphs_of(network: Network, rows: int, cols: int) -> dict[str, onnx.ModelProto]:
+    """The f32 graphs of a folder, by their files' names."""
+    image, features = [1, 3, rows, cols], [1, network.widths.eighth, rows // STRIDE, cols // STRIDE]
+    graphs = {
+        "backbone": graph(network.backbone, {"image": image}, "features"),
+        "head": graph(network.head, {"features": features}, "logits"),
+    }
+    if network.correction is not None:
+        graphs["correction"] = graph(network.correction, {"features": features, "image": image}, "corrected")
+    return graphs
+
+
+def quantised(model: onnx.ModelProto, shown: list[np.ndarray]) -> bytes:
+    """The graph in int8, scales around each operator (QDQ), ranges measured on `shown` inputs.
+
+    Activations are unsigned: on x86 processors onnxruntime has fast kernels for these alone.
+    """
+    from onnxruntime import quantization
+
+    class Shown(quantization.CalibrationDataReader):
+        def __init__(self):
+            self.left = iter(shown)
+
+        def get_next(self):
+            image = next(self.left, None)
+            return None if image is None else {"image": image}
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = str(Path(folder) / "f32.onnx"), str(Path(folder) / "int8.onnx")
+        onnx.save(model, source)
+        quantization.quantize_static(
+            source,
+            target,
+            Shown(),
+            quant_format=quantization.QuantFormat.QDQ,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            per_channel=True,
+        )
+        return Path(target).read_bytes()

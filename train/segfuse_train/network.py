@@ -2,6 +2,8 @@
 
     image ──▶ 1/2 ──▶ 1/4 ──▶ 1/8 ──┬──▶ detail ─────────────────────────┬──▶ fuse ──▶ features ──▶ head ──▶ logits
                                     └──▶ 1/16 ──▶ 1/32 ──▶ pools ──▶ 1/16 ┘
+    between key frames:   features, carried ──┬──▶ mix ──(+)──▶ features ──▶ head ──▶ logits
+                          image ──▶ 1/2 ──▶ 1/8 ┘
 
 Two branches, after BiSeNet (Yu et al., 2018) and DDRNet (Hong et al., 2021): one keeps the detail at 1/8,
 the other sees far at 1/16 and 1/32 and ends in pooled context (PSPNet, Zhao et al., 2017). No depthwise
@@ -120,10 +122,36 @@ class Head(nn.Sequential):
         super().__init__(convolution(channels, channels, kernel=1), nn.Conv2d(channels, CLASSES, 1))
 
 
-class Network(nn.Module):
-    """Backbone and head, and a second head that training alone uses."""
+class Correction(nn.Module):
+    """Carried features [N, C, H/8, W/8] and the current image to features: a glance at what has changed.
 
-    def __init__(self, size: str):
+    Adds to the features, and begins with adding nothing. The image is halved first: the glance is to cost little.
+    """
+
+    LOOK = (16, 32)
+    MIX = 40
+
+    def __init__(self, channels: int):
+        super().__init__()
+        near, far = self.LOOK
+        self.look = nn.Sequential(convolution(3, near, stride=2), convolution(near, far, stride=2))
+        last = nn.Conv2d(self.MIX, channels, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.mix = nn.Sequential(
+            convolution(channels + far, self.MIX, kernel=1),
+            convolution(self.MIX, self.MIX),
+            last,
+        )
+
+    def forward(self, features: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        return features + self.mix(torch.cat([features, self.look(F.avg_pool2d(image, 2))], 1))
+
+
+class Network(nn.Module):
+    """Backbone and head, a correction if there is one, and a second head that training alone uses."""
+
+    def __init__(self, size: str, corrects: bool = False):
         super().__init__()
         if size not in SIZES:
             raise SystemExit(f"no size '{size}'; there are {', '.join(SIZES)}")
@@ -132,6 +160,7 @@ class Network(nn.Module):
         self.backbone = Backbone(self.widths)
         self.head = Head(self.widths.eighth)
         self.auxiliary = nn.Conv2d(self.widths.context, CLASSES, 1)
+        self.correction = Correction(self.widths.eighth) if corrects else None
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.head(self.backbone(image))

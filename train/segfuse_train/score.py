@@ -4,9 +4,12 @@ Logits are upsampled (bilinear, half-pixel centres), the arg-max over train ids 
 classes, and the mean goes over the classes that occur in truth or prediction.
 """
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from segfuse_train.classes import IGNORED, ClassTable
 from segfuse_train.pictures import Picture
@@ -15,13 +18,16 @@ from segfuse_train.views import normalise
 IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
+def program_view(picture: Picture, rows: int, cols: int) -> torch.Tensor:
+    """[1, 3, rows, cols] as the program shows it: the whole picture, stretched, normalised."""
+    image = picture.image[None].float() / 255
+    return normalise(F.interpolate(image, (rows, cols), mode="bilinear", align_corners=False, antialias=False))
+
+
 def predict(network, picture: Picture, rows: int, cols: int) -> np.ndarray:
     """Train ids [H, W] at the picture's size."""
-    image = F.interpolate(
-        picture.image[None].float() / 255, (rows, cols), mode="bilinear", align_corners=False, antialias=False
-    )
     with torch.no_grad():
-        logits = network(normalise(image).contiguous(memory_format=torch.channels_last))
+        logits = network(program_view(picture, rows, cols).contiguous(memory_format=torch.channels_last))
     full = F.interpolate(logits.float(), tuple(picture.label.shape), mode="bilinear", align_corners=False)
     return full.argmax(1)[0].numpy().astype(np.uint8)
 
@@ -56,3 +62,22 @@ def score(network, pictures: list[Picture], rows: int, cols: int) -> dict:
     total = sum(confusion(predict(network, picture, rows, cols), picture.label.numpy(), table) for picture in pictures)
     network.train(was_training)
     return figures(total, table)
+
+
+def equal_labels(network, found: list[Picture], masks: Path, rows: int, cols: int) -> dict:
+    """Percent of pixels, in all and in the worst picture, for which masks in palette PNG give the network's label.
+
+    A mask is named like its picture and holds train ids, as `segfuse trip export --masks` writes it.
+    """
+    shares = {}
+    for picture in found:
+        path = masks / f"{picture.name}.png"
+        if not path.exists():
+            raise SystemExit(f"{path}: no such mask; each of the pictures needs one")
+        mask, expected = np.asarray(Image.open(path)), predict(network.eval(), picture, rows, cols)
+        if mask.shape != expected.shape:
+            raise SystemExit(f"{path}: {mask.shape}, its picture is {expected.shape}")
+        shares[picture.name] = 100.0 * float((mask == expected).mean())
+    worst = min(shares, key=shares.get)
+    mean = sum(shares.values()) / len(shares)
+    return {"pictures": len(shares), "equal": round(mean, 4), "worst": round(shares[worst], 4), "worst_picture": worst}

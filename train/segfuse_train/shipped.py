@@ -22,12 +22,14 @@ def load_folder(folder: Path) -> tuple[Network, int, int]:
         raise SystemExit(f"{manifest}: no such file; a network folder has one")
     described = tomllib.loads(manifest.read_text())
     weights = {}
-    for part in ("backbone", "head"):
+    corrects = (folder / "correction.onnx").exists()
+    parts = ["backbone", "head"] + ["correction"] * corrects
+    for part in parts:
         weights |= convolutions(onnx.load(folder / f"{part}.onnx").graph, part)
-    network = Network(size_of(weights, folder))
+    network = Network(size_of(weights, folder), corrects)
     with torch.no_grad():
-        fill(network.backbone, "backbone", weights)
-        fill(network.head, "head", weights)
+        for part in parts:
+            fill(getattr(network, part), part, weights)
     return network, described["input"]["rows"], described["input"]["cols"]
 
 

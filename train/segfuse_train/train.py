@@ -135,6 +135,8 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         self.network = Network(recipe.size) if start is None else load_start(start)[0]
+        # It was made for other features than those that come out of this run.
+        self.network.correction = None
         self.network = self.network.to(device, memory_format=torch.channels_last)
         self.average = AveragedModel(self.network, avg_fn=moving_average, use_buffers=True)
         self.optimiser = torch.optim.AdamW(parameters(self.network, recipe.decay), lr=recipe.rate)
@@ -225,6 +227,6 @@ def load_start(path: Path) -> tuple[Network, int, int]:
         raise SystemExit(f"{path}: no such file or folder; training leaves network.pt at its end")
     saved = torch.load(path, weights_only=True, map_location="cpu")
     recipe = Recipe(**saved["recipe"])
-    network = Network(recipe.size)
+    network = Network(recipe.size, corrects=any(name.startswith("correction.") for name in saved["network"]))
     network.load_state_dict(saved["network"])
     return network, recipe.rows, recipe.cols

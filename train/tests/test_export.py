@@ -7,8 +7,10 @@ import onnxruntime
 import pytest
 import torch
 
+from segfuse_train import pictures
 from segfuse_train.export import export
 from segfuse_train.network import Network
+from segfuse_train.score import program_view
 from segfuse_train.shipped import load_folder
 
 # Of the runtimes that segfuse embeds, all three are fast with these.
@@ -76,3 +78,20 @@ def test_a_size_that_the_network_cannot_have_is_refused(tmp_path):
     with pytest.raises(SystemExit, match="multiples of 32"):
         export(trained(), "test", 100, 160, tmp_path)
     assert np.array(list(tmp_path.iterdir())).size == 0
+
+
+def test_an_int8_backbone_keeps_its_features_and_its_input(camvid, tmp_path):
+    network = trained()
+    found = pictures.read(f"camvid:{camvid}")[:4]
+    export(network, "exact", 96, 160, tmp_path / "exact")
+    export(network, "int8", 96, 160, tmp_path / "int8", found)
+    described = tomllib.loads((tmp_path / "int8" / "model.toml").read_text())
+    assert sorted(described["files"]) == ["backbone.onnx", "head.onnx"]
+    shown = program_view(found[0], 96, 160).numpy()
+    exact, quantised = (
+        onnxruntime.InferenceSession(tmp_path / folder / "backbone.onnx").run(None, {"image": shown})[0]
+        for folder in ("exact", "int8")
+    )
+    apart = np.abs(exact - quantised).mean() / np.abs(exact).mean()
+    assert 1e-4 < apart < 0.1
+    assert len(onnx.load(tmp_path / "int8" / "backbone.onnx").graph.initializer) > 40

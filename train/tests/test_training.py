@@ -4,12 +4,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from segfuse_train import classes, losses, pictures
 from segfuse_train.batches import Source, class_weights, draw
+from segfuse_train.conditions import CONDITIONS, conditions, under
 from segfuse_train.curve import learning_curve
 from segfuse_train.network import SIZES, STRIDE, Network
-from segfuse_train.score import figures, score
+from segfuse_train.score import equal_labels, figures, predict, score
 from segfuse_train.train import Recipe, Run
 
 RECIPE = Recipe(size="tiny", rows=96, cols=160, steps=60, batch=4, moved=1, rate=4e-3)
@@ -120,3 +122,28 @@ def test_a_learning_curve_keeps_its_points_and_draws_them(camvid, tmp_path):
 def test_the_score_needs_no_size_of_the_pictures(camvid):
     found = pictures.read(f"camvid:{camvid}")[:2]
     assert 0 <= score(Network("tiny"), found, 64, 96)["miou"] <= 100
+
+
+def test_masks_are_compared_with_the_networks_own_labels(camvid, tmp_path):
+    network = Network("tiny").eval()
+    found = pictures.read(f"camvid:{camvid}")[:2]
+    for picture in found:
+        labels = predict(network, picture, 96, 160)
+        if picture is found[1]:
+            labels[: labels.shape[0] // 4] = 255
+        Image.fromarray(labels).save(tmp_path / f"{picture.name}.png")
+    result = equal_labels(network, found, tmp_path, 96, 160)
+    assert result == {"pictures": 2, "equal": 87.5, "worst": 75.0, "worst_picture": found[1].name}
+    with pytest.raises(SystemExit, match="no such mask"):
+        equal_labels(network, pictures.read(f"camvid:{camvid}"), tmp_path, 96, 160)
+
+
+def test_conditions_are_figures_and_a_picture_of_each(camvid, tmp_path):
+    found = pictures.read(f"camvid:{camvid}")[:2]
+    result = conditions(Network("tiny").eval(), found, 96, 160, tmp_path)
+    assert list(result) == list(CONDITIONS) == list(json.loads((tmp_path / "conditions.json").read_text()))
+    assert all(0 <= figures["miou"] <= 100 and len(figures["per_class"]) > 2 for figures in result.values())
+    assert Image.open(tmp_path / "conditions.jpg").size == (640, len(CONDITIONS) * 192)
+    seen = {name: under(found[0], light).image.float() for name, light in CONDITIONS.items()}
+    assert seen["night"].mean() < 0.5 * seen["dusk"].mean() < 0.5 * seen["as taken"].mean()
+    assert seen["dense fog"].std() < seen["fog"].std() < seen["as taken"].std()
