@@ -4,8 +4,9 @@ mod support;
 
 use segfuse::data::{Event, Frame, FrameId, Image, Size, Stamp};
 use segfuse::trip::{Config, TripMetadata, TripWriter};
+use std::fs;
 use std::path::Path;
-use support::{segfuse, segfuse_ok};
+use support::{names, segfuse, segfuse_ok};
 
 struct Case<'a> {
     what: &'a str,
@@ -38,8 +39,8 @@ impl Files {
 
     fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
         let path = self.folder.path().join(name);
-        std::fs::create_dir_all(path.parent().expect("below the folder")).expect("a folder");
-        std::fs::write(&path, bytes).expect("a small file");
+        fs::create_dir_all(path.parent().expect("below the folder")).expect("a folder");
+        fs::write(&path, bytes).expect("a small file");
         self.path(name)
     }
 
@@ -76,19 +77,20 @@ fn networks_that_cannot_be_used() {
     let trip = files.trip();
     let not_onnx = files.write("not.onnx", "this is text");
     let manifest = include_str!("../models/tiny/model.toml");
-    files.write("half/model.toml", manifest);
-    files.write("half/backbone.onnx", include_bytes!("../models/tiny/backbone.onnx"));
-    files.write("changed/model.toml", manifest);
-    files.write("changed/backbone.onnx", include_bytes!("../models/tiny/backbone.onnx"));
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny");
+    for name in ["half", "changed", "camvid", "extra"] {
+        for file in names(&shipped) {
+            files.write(&format!("{name}/{file}"), fs::read(shipped.join(&file)).expect("a shipped file"));
+        }
+    }
+    fs::remove_file(files.path("half/head.onnx")).expect("it was written");
     files.write("changed/head.onnx", include_bytes!("../models/tiny/backbone.onnx"));
     files.write("camvid/model.toml", manifest.replace("\"cityscapes\"", "\"camvid\""));
-    files.write("camvid/backbone.onnx", include_bytes!("../models/tiny/backbone.onnx"));
-    files.write("camvid/head.onnx", include_bytes!("../models/tiny/head.onnx"));
     files.write("extra/model.toml", format!("colour = 1\n{manifest}"));
     let folder = |name: &str| files.path(name);
     let replay = |network: &str| vec!["replay".to_owned(), trip.clone(), "--network".into(), network.into()];
     for (what, network, status, told) in [
-        ("no such file", "nowhere.onnx".to_owned(), 2, &["nowhere.onnx", "tiny"][..]),
+        ("no such file", "nowhere.onnx".to_owned(), 2, &["nowhere.onnx", "small", "tiny"][..]),
         ("not an ONNX file", not_onnx, 1, &["not.onnx"]),
         ("a missing file", folder("half"), 1, &["half", "head.onnx"]),
         ("a changed file", folder("changed"), 1, &["changed", "head.onnx", "SHA-256"]),
@@ -150,7 +152,7 @@ fn what_is_no_trip_is_told_with_what_to_do_instead() {
     let picture = files.write("picture.png", picture(image::ImageFormat::Png));
     let log = files.write("can.log", "(1436509052.249713) vcan0 044#2A366C2BBA\n");
     let (empty, folder, pipe) = (files.write("empty.mcap", ""), files.path("folder"), files.path("pipe"));
-    std::fs::create_dir(&folder).expect("a folder");
+    fs::create_dir(&folder).expect("a folder");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
     for (path, told) in [
         (&video, ["a video", "segfuse trip import --video"]),
@@ -500,7 +502,7 @@ fn nothing_exported_and_nothing_evaluated_are_failures() {
     let trip = files.trip();
     let (frames, states) = (files.path("frames"), files.path("states.csv"));
     for name in ["masks", "labels"] {
-        std::fs::create_dir(files.path(name)).expect("room");
+        fs::create_dir(files.path(name)).expect("room");
         image::GrayImage::from_pixel(4, 4, image::Luma([255]))
             .save(files.path(&format!("{name}/a.png")))
             .expect("room");
@@ -590,7 +592,7 @@ fn no_output_overwrites_an_input_or_another_output() {
     let (run, other) = (files.path("run.mcap"), files.path("other.mcap"));
     let (both, both_too) = (files.path("both"), files.path("./both/"));
     segfuse_ok(&["replay", &trip, "--engine", "rten", "--out", &run]);
-    let before = std::fs::read(&run).expect("the run");
+    let before = fs::read(&run).expect("the run");
     let scene = files.write("scene.toml", "seconds = 0.2\n");
     check(&[
         Case { what: "evaluate", arguments: vec!["evaluate", &run, "--json", &run], status: 2, told: &["run.mcap"] },
@@ -620,17 +622,17 @@ fn no_output_overwrites_an_input_or_another_output() {
             told: &["both", "two outputs"],
         },
     ]);
-    assert!(std::fs::read(&run).expect("the run") == before, "the run was overwritten");
+    assert!(fs::read(&run).expect("the run") == before, "the run was overwritten");
 }
 
 #[test]
 fn no_output_overwrites_a_file_in_a_folder_that_is_an_input() {
     let files = Files::new();
     let folder = files.path("pictures");
-    std::fs::create_dir(&folder).expect("room");
+    fs::create_dir(&folder).expect("room");
     let picture = files.path("pictures/a.png");
     image::GrayImage::from_pixel(8, 8, image::Luma([7])).save(&picture).expect("room");
-    let before = std::fs::read(&picture).expect("the picture");
+    let before = fs::read(&picture).expect("the picture");
     let evaluate = ["evaluate", "--predictions", &folder, "--truth", &folder, "--classes", "cityscapes"];
     let with = |option| [&evaluate[..], &[option, &picture]].concat();
     let import = vec!["trip", "import", "--images", &folder, "--rate", "5", "--out", &picture];
@@ -639,7 +641,7 @@ fn no_output_overwrites_a_file_in_a_folder_that_is_an_input() {
         Case { what: "figures", arguments: with("--json"), status: 2, told: &["a.png", "would be overwritten"] },
         Case { what: "report", arguments: with("--html"), status: 2, told: &["a.png", "would be overwritten"] },
     ]);
-    assert!(std::fs::read(&picture).expect("the picture") == before, "the picture was overwritten");
+    assert!(fs::read(&picture).expect("the picture") == before, "the picture was overwritten");
 }
 
 #[test]
@@ -667,7 +669,7 @@ fn outputs_that_cannot_be_written_are_refused_before_the_work_and_nothing_is_cha
     let files = Files::new();
     let trip = files.trip();
     let (run, folder, kept) = (files.path("run.mcap"), files.path("folder"), files.write("kept.json", "kept"));
-    std::fs::create_dir(&folder).expect("a folder");
+    fs::create_dir(&folder).expect("a folder");
     let link = files.path("link.mcap");
     std::os::unix::fs::symlink("/dev/null", &link).expect("a link");
     let replay = |more: &[&'static str]| [&["replay", "TRIP"], more].concat();
@@ -693,9 +695,9 @@ fn outputs_that_cannot_be_written_are_refused_before_the_work_and_nothing_is_cha
         let arguments = arguments.iter().map(String::as_str).collect();
         check(&[Case { what: &what, arguments, status: *status, told }]);
     }
-    assert_eq!(std::fs::read_to_string(&kept).expect("still there"), "kept");
+    assert_eq!(fs::read_to_string(&kept).expect("still there"), "kept");
     assert!(!Path::new(&run).exists(), "refused before the recording was begun");
-    let left = std::fs::read_dir(files.folder.path()).expect("a folder").count();
+    let left = fs::read_dir(files.folder.path()).expect("a folder").count();
     assert_eq!(left, 4, "the drive, the folder, the kept file and the link: a probe leaves nothing behind");
 }
 

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkArguments {
-    /// A network folder (model.toml), a plain ONNX file, or the name of an embedded network.
-    #[arg(long, value_name = "PATH|NAME", default_value = "tiny")]
+    /// A network folder (model.toml), a plain ONNX file, or the name of an embedded network: small or tiny.
+    #[arg(long, value_name = "PATH|NAME", default_value = super::network::DEFAULT)]
     pub network: String,
     /// Which frames run the network, such as every:1 [default: every:5, or what --config says].
     #[arg(long, value_name = "every:K")]

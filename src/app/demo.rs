@@ -5,6 +5,7 @@ use super::output::{print, write_json};
 use super::session::Session;
 use super::{evaluate, network, render, replay};
 use crate::config::Config;
+use crate::engine::network::PlainOptions;
 use crate::evaluate::report;
 use crate::sink::overlay::{self, OverlayFormat};
 use crate::trip::{Range, TripReader, WhenFull};
@@ -17,6 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   segfuse demo
   segfuse demo --out /tmp/demo --seconds 5 --seed 3
+  segfuse demo --network tiny                       on a slow machine
 
 Needs nothing installed; with ffmpeg on the PATH the overlay is an MP4, without it an animated PNG.
 While it runs, `segfuse subscribe` in another terminal receives its masks.";
@@ -31,6 +33,9 @@ pub struct Arguments {
     /// Folder for everything that it makes.
     #[arg(long, value_name = "FOLDER", default_value = "segfuse-demo")]
     pub out: PathBuf,
+    /// A network folder, a plain ONNX file, or the name of an embedded network: small or tiny.
+    #[arg(long, value_name = "PATH|NAME", default_value = network::DEFAULT)]
+    pub network: String,
     /// Which frames run the network.
     #[arg(long, value_name = "every:K", default_value = "every:3")]
     pub schedule: crate::perceive::Schedule,
@@ -53,7 +58,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     if session.interrupt.asked() {
         return print(&format_args!("interrupted: {} holds what was rendered", made.drive.display()));
     }
-    let network = network::embedded()?;
+    let network = network::named(&arguments.network, None, || Ok(PlainOptions::default()))?;
     print(&format_args!("running '{}', publishing, drawing …", network.name()))?;
     let options = made.replay_options(arguments);
     let mut config = Config::default();
@@ -105,6 +110,7 @@ impl Made {
             replay: replay::Arguments,
         }
         let mut typed = Typed::parse_from(["replay".as_ref(), self.drive.as_os_str()]).replay;
+        typed.network.network.clone_from(&arguments.network);
         typed.out = Some(self.run.clone());
         typed.overlay = Some(self.overlay.clone());
         typed.publish = cfg!(feature = "zenoh") && !arguments.no_publish;
@@ -123,7 +129,7 @@ impl Made {
         let drive = drive.display();
         format!(
             "Made:\n  {drive}   the drive: frames, labels, CAN, vehicle state\n  {}     the drive with its masks\n  \
-             {}  frames with masks laid over\n  {}  the report{score}\n  {}    the summary\n\n\
+             {}  frames with masks laid over\n  {}  the report{score}\n  {}     the summary\n\n\
              To subscribe, in one terminal:   segfuse subscribe\n              and in another:     segfuse replay {drive} --realtime",
             run.display(),
             overlay.display(),

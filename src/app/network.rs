@@ -8,14 +8,32 @@ use crate::engine::cpu::CpuEngine;
 use crate::engine::network::{Network, PlainOptions};
 use std::path::Path;
 
-/// The network embedded in the program.
-pub(super) const EMBEDDED: &str = "tiny";
+/// A network folder inside the program.
+struct Embedded {
+    name: &'static str,
+    manifest: &'static str,
+    files: [(&'static str, &'static [u8]); 3],
+}
 
-const EMBEDDED_MANIFEST: &str = include_str!("../../models/tiny/model.toml");
-const EMBEDDED_FILES: [(&str, &[u8]); 2] = [
-    ("backbone.onnx", include_bytes!("../../models/tiny/backbone.onnx")),
-    ("head.onnx", include_bytes!("../../models/tiny/head.onnx")),
-];
+/// The folder of `models/` with this name. Its half-precision files stay outside: no CPU runtime reads them.
+macro_rules! embed {
+    ($name:literal) => {
+        Embedded {
+            name: $name,
+            manifest: include_str!(concat!("../../models/", $name, "/model.toml")),
+            files: [
+                ("backbone.onnx", include_bytes!(concat!("../../models/", $name, "/backbone.onnx"))),
+                ("head.onnx", include_bytes!(concat!("../../models/", $name, "/head.onnx"))),
+                ("correction.onnx", include_bytes!(concat!("../../models/", $name, "/correction.onnx"))),
+            ],
+        }
+    };
+}
+
+static EMBEDDED: [Embedded; 2] = [embed!("small"), embed!("tiny")];
+
+/// The embedded network that runs where none is named.
+pub(super) const DEFAULT: &str = "small";
 
 /// Opens the network that `arguments` name.
 pub(super) fn open(arguments: &NetworkArguments) -> anyhow::Result<Network> {
@@ -31,20 +49,32 @@ pub(super) fn named(
     plain: impl FnOnce() -> Result<PlainOptions, Misuse>,
 ) -> anyhow::Result<Network> {
     let path = Path::new(name);
-    let is_embedded = name == EMBEDDED;
-    if !is_embedded && !path.exists() {
-        return Err(Misuse(format!("network {name}: no such file or folder; embedded is '{EMBEDDED}'")).into());
+    let embedded = EMBEDDED.iter().find(|embedded| embedded.name == name);
+    if embedded.is_none() && !path.exists() {
+        let names: Vec<String> = EMBEDDED.iter().map(|embedded| format!("'{}'", embedded.name)).collect();
+        let names = names.join(" and ");
+        return Err(Misuse(format!("network {name}: no such file or folder; embedded are {names}")).into());
     }
-    if let Some(option) = given.filter(|_| is_embedded || path.is_dir()) {
-        let whose = if is_embedded { "is embedded and knows" } else { "is a network folder whose model.toml says" };
+    if let Some(option) = given.filter(|_| embedded.is_some() || path.is_dir()) {
+        let whose =
+            if embedded.is_some() { "is embedded and knows" } else { "is a network folder whose model.toml says" };
         return Err(Misuse(format!("{option} is for a plain ONNX file: '{name}' {whose} how it is used")).into());
     }
-    if is_embedded { Ok(embedded()?) } else { Ok(Network::open(path, &plain()?)?) }
+    match embedded {
+        Some(embedded) => Ok(embedded.open()?),
+        None => Ok(Network::open(path, &plain()?)?),
+    }
 }
 
-/// The network that is shipped inside the program.
-pub(super) fn embedded() -> Result<Network, EngineError> {
-    Network::from_embedded(EMBEDDED_MANIFEST, &EMBEDDED_FILES)
+/// The networks that are shipped inside the program, the default first.
+pub(super) fn embedded() -> impl Iterator<Item = Result<Network, EngineError>> {
+    EMBEDDED.iter().map(Embedded::open)
+}
+
+impl Embedded {
+    fn open(&self) -> Result<Network, EngineError> {
+        Network::from_embedded(self.manifest, &self.files)
+    }
 }
 
 /// Loads `network` as `arguments` say, and where they are silent as `config` does.

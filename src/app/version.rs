@@ -2,21 +2,23 @@
 
 use super::network;
 use super::output::print;
+use crate::engine::network::Network;
 
-/// Prints the version, what was compiled in, and the embedded network.
+/// Prints the version, what was compiled in, and the embedded networks.
 pub(super) fn run() -> anyhow::Result<()> {
-    let network = network::embedded()?;
-    let input = network.input();
+    let networks = network::embedded().map(|network| network.map(|network| line(&network)));
     print(&format_args!(
-        "segfuse {}\nfeatures   {}\nnetwork    {} ({}x{}, {} classes, hash {:016x})\ntrip       MCAP, format {}\nlicence    {}",
+        "segfuse {}\nfeatures   {}\n{}trip       MCAP, format {}\nlicence    {}",
         env!("CARGO_PKG_VERSION"),
         if cfg!(feature = "zenoh") { "zenoh" } else { "none" },
-        network.name(),
-        input.cols,
-        input.rows,
-        network.classes().classes().len(),
-        network.hash(),
+        networks.collect::<Result<String, _>>()?,
         crate::trip::FORMAT_VERSION,
         env!("CARGO_PKG_LICENSE"),
     ))
+}
+
+fn line(network: &Network) -> String {
+    let (input, classes) = (network.input(), network.classes().classes().len());
+    let (name, hash) = (network.name(), network.hash());
+    format!("network    {name} ({}x{}, {classes} classes, hash {hash:016x})\n", input.cols, input.rows)
 }

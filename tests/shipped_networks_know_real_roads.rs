@@ -1,0 +1,79 @@
+//! The shipped networks are as good on real drives as their cards say, carried features nearly so, on every runtime.
+
+#[path = "support/networks.rs"]
+mod networks;
+mod support;
+
+use networks::{agreement, engine, key_mask, read_picture};
+use segfuse::engine::cpu::RuntimeChoice::{Onnxruntime, Rten};
+use segfuse::engine::network::Network;
+use std::path::Path;
+use support::{import_camvid, json, segfuse_ok, shared_data};
+
+/// What a network must keep, in percent, over CamVid's 11 classes on 61 labelled frames at 15 Hz that no training has seen.
+struct Expected {
+    network: &'static str,
+    /// Mean IoU of all classes.
+    miou: f64,
+    /// IoU of the weakest class, poles: less than a cell of the features wide.
+    weakest: f64,
+    /// What one key frame in five may cost.
+    lost: f64,
+}
+
+const EXPECTED: [Expected; 2] = [
+    Expected { network: "small", miou: 67.0, weakest: 9.0, lost: 1.2 },
+    Expected { network: "tiny", miou: 65.0, weakest: 8.0, lost: 1.2 },
+];
+
+#[test]
+fn real_roads_are_known_and_carried_features_know_them_too() {
+    let Some(data) = shared_data("real_roads_are_known_and_carried_features_know_them_too") else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let from_data = |name: &str| data.join(name).to_string_lossy().into_owned();
+    let (images, labels) = (from_data("camvid/sequence_15hz/image"), from_data("camvid/sequence_15hz/label"));
+    let (trip, run, figures) = (path("seq.mcap"), path("run.mcap"), path("eval.json"));
+    assert!(import_camvid((&images, &labels), &trip, &[]).status.success());
+    let evaluated = |network: &str, schedule: &str| {
+        segfuse_ok(&["replay", &trip, "--network", network, "--schedule", schedule, "--out", &run]);
+        segfuse_ok(&["evaluate", &run, "--classes", "camvid", "--json", &figures]);
+        json(figures.as_ref())
+    };
+    for Expected { network, miou, weakest, lost } in EXPECTED {
+        let every = evaluated(network, "every:1");
+        let carried = evaluated(network, "every:5");
+        let [every_miou, carried_miou] = [&every, &carried].map(|found| found["miou"].as_f64().expect("a figure"));
+        println!("{network}: {every_miou:.2} on each frame, {carried_miou:.2} carried over five");
+        assert!(every_miou >= miou, "{network}: {every_miou}");
+        assert!(carried_miou >= every_miou - lost, "{network}: {carried_miou} of {every_miou}");
+        let classes = every["per_class"].as_object().expect("IoU of classes");
+        assert_eq!(classes.len(), 11);
+        for (class, iou) in classes {
+            assert!(iou.as_f64().is_some_and(|iou| iou >= weakest), "{network}: {class} {iou}");
+        }
+    }
+}
+
+#[test]
+fn rten_and_onnxruntime_label_twenty_real_frames_alike() {
+    let test = "rten_and_onnxruntime_label_twenty_real_frames_alike";
+    let Some(data) = shared_data(test) else { return };
+    let pictures = data.join("camvid/sequence_15hz/image");
+    for name in EXPECTED.map(|expected| expected.network) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name);
+        let network = Network::from_folder(&folder).expect("a whole folder");
+        let mut rten = engine(&network, Rten, 2, test).expect("rten is built in");
+        let Some(mut other) = engine(&network, Onnxruntime, 2, test) else { return };
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for picture in support::names(&pictures).iter().step_by(3).take(20) {
+            let image = read_picture(&pictures.join(picture));
+            first.extend_from_slice(key_mask(&mut rten, &image).mask.labels());
+            second.extend_from_slice(key_mask(&mut other, &image).mask.labels());
+        }
+        assert_eq!(first.len(), 20 * 480 * 360);
+        let equal = agreement(&first, &second);
+        println!("{name}: {:.4} % of labels are equal", 100.0 * equal);
+        assert!(equal >= 0.999, "{name}: {equal}");
+    }
+}
