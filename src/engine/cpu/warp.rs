@@ -72,8 +72,9 @@ struct Strip {
     count: usize,
     /// Column and row of the second of the four inputs along each axis.
     places: [(u32, u32); STRIP],
-    /// Shares of the four columns, then of the four rows.
+    /// Shares of the four columns, then of the four rows: by input, for runs, and by cell, for single ones.
     shares: [[[f32; STRIP]; TAPS]; 2],
+    by_cell: [[[f32; TAPS]; 2]; STRIP],
     /// Cells from `.0` to the next run's read consecutive inputs, if none of these is beyond the border.
     runs: heapless::Vec<u16, STRIP>,
     rows: usize,
@@ -82,8 +83,8 @@ struct Strip {
 
 impl Default for Strip {
     fn default() -> Self {
-        let shares = [[[0.0; STRIP]; TAPS]; 2];
-        Self { count: 0, places: [(0, 0); STRIP], shares, runs: heapless::Vec::new(), rows: 0, cols: 0 }
+        let (shares, by_cell) = ([[[0.0; STRIP]; TAPS]; 2], [[[0.0; TAPS]; 2]; STRIP]);
+        Self { count: 0, places: [(0, 0); STRIP], shares, by_cell, runs: heapless::Vec::new(), rows: 0, cols: 0 }
     }
 }
 
@@ -97,8 +98,9 @@ impl Strip {
             let (x, right) = place(col, step_x, self.cols);
             let (y, down) = place(row, step_y, self.rows);
             self.places[i] = (x as u32, y as u32);
-            for (axis, part) in [right, down].into_iter().enumerate() {
-                for (all, share) in self.shares[axis].iter_mut().zip(cubic(part)) {
+            self.by_cell[i] = [cubic(right), cubic(down)];
+            for (all, own) in self.shares.iter_mut().zip(self.by_cell[i]) {
+                for (all, share) in all.iter_mut().zip(own) {
                     all[i] = share;
                 }
             }
@@ -131,7 +133,7 @@ impl Strip {
         }
         let ends = self.runs.iter().skip(1).map(|&start| usize::from(start)).chain([self.count]);
         for (start, end) in self.runs.iter().map(|&start| usize::from(start)).zip(ends) {
-            let whole = end - (end - start) % isa.f32().len();
+            let whole = if self.is_inside(start) { end - (end - start) % isa.f32().len() } else { start };
             self.fetch_run(isa, plane, start..whole, out);
             self.fetch_cells(plane, whole..end, out);
         }
@@ -144,31 +146,54 @@ impl Strip {
         for at in run.step_by(ops.len()) {
             let (x, y) = self.places[at];
             let corner = &plane[(y as usize - 1) * self.cols + x as usize - 1..];
-            let line = |row: usize| {
-                let part =
-                    |tap: usize| ops.mul(ops.load(&corner[row * self.cols + tap..]), ops.load(&across[tap][at..]));
-                let sum = ops.add(ops.add(part(0), part(1)), ops.add(part(2), part(3)));
-                ops.mul(sum, ops.load(&down[row][at..]))
-            };
-            let sum = ops.add(ops.add(line(0), line(1)), ops.add(line(2), line(3)));
+            // Loops, not closures: these would not be compiled for the instructions that eval is compiled for.
+            let mut columns = [ops.zero(); TAPS];
+            for tap in 0..TAPS {
+                let mut parts = [ops.zero(); TAPS];
+                for row in 0..TAPS {
+                    parts[row] = ops.mul(ops.load(&corner[row * self.cols + tap..]), ops.load(&down[row][at..]));
+                }
+                let sum = ops.add(ops.add(parts[0], parts[1]), ops.add(parts[2], parts[3]));
+                columns[tap] = ops.mul(sum, ops.load(&across[tap][at..]));
+            }
+            let sum = ops.add(ops.add(columns[0], columns[1]), ops.add(columns[2], columns[3]));
             ops.store(sum, &mut out[at..]);
         }
     }
 
     #[inline(always)]
     fn fetch_cells(&self, plane: &[f32], cells: Range<usize>, out: &mut [f32]) {
-        let [across, down] = &self.shares;
         for i in cells {
             let (x, y) = self.places[i];
-            let (xs, ys) = (taps(x, self.cols), taps(y, self.rows));
-            let line = |row: usize| {
-                let line = &plane[ys[row] * self.cols..];
-                let part = |tap: usize| line[xs[tap]] * across[tap][i];
-                ((part(0) + part(1)) + (part(2) + part(3))) * down[row][i]
-            };
-            out[i] = (line(0) + line(1)) + (line(2) + line(3));
+            let mut lines = [[0.0; TAPS]; TAPS];
+            if self.is_inside(i) {
+                let corner = (y as usize - 1) * self.cols + x as usize - 1;
+                for (row, line) in lines.iter_mut().enumerate() {
+                    line.copy_from_slice(&plane[corner + row * self.cols..][..TAPS]);
+                }
+            } else {
+                let (xs, ys) = (taps(x, self.cols), taps(y, self.rows));
+                for (line, y) in lines.iter_mut().zip(ys) {
+                    for (value, x) in line.iter_mut().zip(xs) {
+                        *value = plane[y * self.cols + x];
+                    }
+                }
+            }
+            out[i] = blend(&lines, &self.by_cell[i]);
         }
     }
+}
+
+/// Sixteen inputs, line by line, weighed by the shares of their columns and rows; summed as runs are.
+#[inline(always)]
+fn blend(lines: &[[f32; TAPS]; TAPS], [across, down]: &[[f32; TAPS]; 2]) -> f32 {
+    let mut columns = [0.0; TAPS];
+    for (tap, column) in columns.iter_mut().enumerate() {
+        let upper = lines[0][tap] * down[0] + lines[1][tap] * down[1];
+        let lower = lines[2][tap] * down[2] + lines[3][tap] * down[3];
+        *column = (upper + lower) * across[tap];
+    }
+    (columns[0] + columns[1]) + (columns[2] + columns[3])
 }
 
 /// The four inputs around the place after `second`; beyond the border, the border.
