@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{import_camvid, json, segfuse_ok, shared_data};
+use support::{CamvidSequence, segfuse_ok, shared_data};
 
 /// mIoU, pixel accuracy and IoU per class, in percent, by an independent chain (Python, OpenCV, onnxruntime).
 struct Reference {
@@ -37,30 +37,11 @@ const REFERENCES: [Reference; 2] = [
 #[test]
 fn sixty_one_frames_of_camvid_score_as_published() {
     let Some(data) = shared_data("sixty_one_frames_of_camvid_score_as_published") else { return };
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-    let from_data = |name: &str| data.join(name).to_string_lossy().into_owned();
-    let (images, labels) = (from_data("camvid/sequence_15hz/image"), from_data("camvid/sequence_15hz/label"));
-    let (trip, run, summary, eval) = (path("seq.mcap"), path("run.mcap"), path("run.json"), path("eval.json"));
-    assert!(import_camvid((&images, &labels), &trip, &[]).status.success());
+    let sequence = CamvidSequence::import(&data);
     for reference in REFERENCES {
-        let network = from_data(&format!("networks/{}", reference.network));
-        segfuse_ok(&[
-            "replay",
-            &trip,
-            "--network",
-            &network,
-            "--schedule",
-            "every:1",
-            "--out",
-            &run,
-            "--summary",
-            &summary,
-        ]);
-        let counts = ["frames", "published", "keys"].map(|key| json(summary.as_ref())[key].as_u64());
-        assert_eq!(counts, [Some(61); 3]);
-        segfuse_ok(&["evaluate", &run, "--classes", "camvid", "--json", &eval]);
-        compare(&reference, &json(eval.as_ref()));
+        let network = data.join("networks").join(reference.network);
+        compare(&reference, &sequence.scored(&network.to_string_lossy(), "every:1"));
+        assert_eq!(sequence.summary()["keys"], 61);
     }
 }
 

@@ -8,7 +8,7 @@ use networks::{agreement, engine, key_mask, read_picture};
 use segfuse::engine::cpu::RuntimeChoice::{Onnxruntime, Rten};
 use segfuse::engine::network::Network;
 use std::path::Path;
-use support::{import_camvid, json, segfuse_ok, shared_data};
+use support::{CamvidSequence, shared_data};
 
 /// What a network must keep, in percent, over CamVid's 11 classes on 61 labelled frames at 15 Hz that no training has seen.
 struct Expected {
@@ -29,20 +29,9 @@ const EXPECTED: [Expected; 2] = [
 #[test]
 fn real_roads_are_known_and_carried_features_know_them_too() {
     let Some(data) = shared_data("real_roads_are_known_and_carried_features_know_them_too") else { return };
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-    let from_data = |name: &str| data.join(name).to_string_lossy().into_owned();
-    let (images, labels) = (from_data("camvid/sequence_15hz/image"), from_data("camvid/sequence_15hz/label"));
-    let (trip, run, figures) = (path("seq.mcap"), path("run.mcap"), path("eval.json"));
-    assert!(import_camvid((&images, &labels), &trip, &[]).status.success());
-    let evaluated = |network: &str, schedule: &str| {
-        segfuse_ok(&["replay", &trip, "--network", network, "--schedule", schedule, "--out", &run]);
-        segfuse_ok(&["evaluate", &run, "--classes", "camvid", "--json", &figures]);
-        json(figures.as_ref())
-    };
+    let sequence = CamvidSequence::import(&data);
     for Expected { network, miou, weakest, lost } in EXPECTED {
-        let every = evaluated(network, "every:1");
-        let carried = evaluated(network, "every:5");
+        let [every, carried] = ["every:1", "every:5"].map(|schedule| sequence.scored(network, schedule));
         let [every_miou, carried_miou] = [&every, &carried].map(|found| found["miou"].as_f64().expect("a figure"));
         println!("{network}: {every_miou:.2} on each frame, {carried_miou:.2} carried over five");
         assert!(every_miou >= miou, "{network}: {every_miou}");

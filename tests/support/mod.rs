@@ -55,6 +55,42 @@ pub fn import_camvid((images, labels): (&str, &str), trip: &str, more: &[&str]) 
     segfuse(&[&["trip", "import"], &named[..], more].concat())
 }
 
+/// CamVid's 61 labelled frames at 15 Hz, which no training has seen, as a trip in a folder of its own.
+pub struct CamvidSequence {
+    folder: tempfile::TempDir,
+}
+
+impl CamvidSequence {
+    /// Imports them from the recorded drives.
+    pub fn import(data: &Path) -> Self {
+        let sequence = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        let from_data = |name: &str| data.join("camvid/sequence_15hz").join(name).to_string_lossy().into_owned();
+        let output = import_camvid((&from_data("image"), &from_data("label")), &sequence.path("seq.mcap"), &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        sequence
+    }
+
+    /// Replays them with `network` on `schedule`; all 61 are answered. The figures over CamVid's 11 classes.
+    pub fn scored(&self, network: &str, schedule: &str) -> serde_json::Value {
+        let [trip, run, summary, figures] =
+            ["seq.mcap", "run.mcap", "run.json", "eval.json"].map(|name| self.path(name));
+        let with = ["--network", network, "--schedule", schedule, "--out", &run, "--summary", &summary];
+        segfuse_ok(&[&["replay", &trip], &with[..]].concat());
+        assert_eq!(["frames", "published"].map(|key| self.summary()[key].as_u64()), [Some(61); 2]);
+        segfuse_ok(&["evaluate", &run, "--classes", "camvid", "--json", &figures]);
+        json(figures.as_ref())
+    }
+
+    /// Of the last replay.
+    pub fn summary(&self) -> serde_json::Value {
+        json(self.path("run.json").as_ref())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+}
+
 /// The names of a folder's files, in order.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("a folder");
