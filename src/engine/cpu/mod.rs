@@ -234,7 +234,7 @@ impl Engine for CpuEngine {
             PixelFormat::Jpeg => tracing::debug_span!("jpeg").in_scope(|| self.jpeg.decode(image))?,
             _ => image.clone(),
         };
-        let _span = tracing::debug_span!("flow").entered();
+        let _span = tracing::debug_span!("pyramid").entered();
         let mut grey = self.pyramids.take();
         grey.fill(&image).map_err(|error| EngineError::Frame(error.to_string()))?;
         Ok(View { image, grey })
@@ -264,7 +264,7 @@ impl Engine for CpuEngine {
         earlier: &Pooled<FlowField>,
         later: &Pooled<FlowField>,
     ) -> Result<Pooled<FlowField>, EngineError> {
-        let _span = tracing::debug_span!("flow").entered();
+        let _span = tracing::debug_span!("compose").entered();
         let mut field = self.fields.take();
         earlier.compose_into(later, &mut field);
         Ok(field)
