@@ -18,10 +18,11 @@ import torch.nn.functional as F
 
 from segfuse_train import losses, views
 from segfuse_train.batches import Source, ahead
+from segfuse_train.checkpoint import Checkpoint, replaced
 from segfuse_train.network import STRIDE, Correction, Network
 from segfuse_train.pictures import Picture
 from segfuse_train.progress import Progress
-from segfuse_train.train import moving_average, replaced
+from segfuse_train.train import moving_average
 
 SAVE_EVERY = 100
 RATE = 2e-3
@@ -151,25 +152,14 @@ class CorrectionRun:
     def __init__(self, folder: Path, network: Network, recipe: dict, steps: int, seed: int, device="cpu"):
         self.folder, self.recipe, self.steps, self.seed = folder, recipe, steps, seed
         self.device = torch.device(device)
-        folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(seed)
         self.network = network.eval().requires_grad_(False).to(self.device)
         self.correction = Correction(network.widths.eighth).to(self.device)
         self.average = torch.optim.swa_utils.AveragedModel(self.correction, avg_fn=moving_average, use_buffers=True)
         self.optimiser = torch.optim.AdamW(self.correction.parameters(), lr=RATE, weight_decay=0.01)
-        self.step = 0
-        if (folder / "checkpoint.pt").exists():
-            saved = torch.load(folder / "checkpoint.pt", weights_only=True, map_location=self.device)
-            if saved["size"] != network.size:
-                raise SystemExit(f"{folder}/checkpoint.pt: of another network; take another --out or remove it")
-            for name in ("correction", "average", "optimiser"):
-                getattr(self, name).load_state_dict(saved[name])
-            self.step = saved["step"]
-            print(f"goes on from step {self.step}", flush=True)
-
-    def save(self) -> None:
-        states = {name: getattr(self, name).state_dict() for name in ("correction", "average", "optimiser")}
-        replaced(self.folder / "checkpoint.pt", states | {"step": self.step, "size": self.network.size})
+        parts = {"correction": self.correction, "average": self.average, "optimiser": self.optimiser}
+        self.checkpoint = Checkpoint(folder, parts, {"size": network.size})
+        self.step = self.checkpoint.resume(self.device)
 
     def rate(self) -> float:
         falling = 0.5 * (1 + np.cos(np.pi * self.step / self.steps))
@@ -194,7 +184,7 @@ class CorrectionRun:
             mean = loss.item() if mean is None else 0.97 * mean + 0.03 * loss.item()
             progress.step(f"loss {mean:.4f}")
             if self.step % SAVE_EVERY == 0:
-                self.save()
+                self.checkpoint.save(self.step)
         progress.close()
         return self.finish(mean)
 

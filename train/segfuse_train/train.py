@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from segfuse_train import losses
 from segfuse_train.batches import Batch, Form, Source, stream, weights_of
+from segfuse_train.checkpoint import Checkpoint, replaced
 from segfuse_train.classes import IGNORED
 from segfuse_train.network import Network
 from segfuse_train.pictures import Picture
@@ -132,7 +133,6 @@ class Run:
 
     def __init__(self, folder: Path, recipe: Recipe, device: torch.device, start: Path | None = None):
         self.folder, self.recipe, self.device = folder, recipe, device
-        folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         self.network = Network(recipe.size) if start is None else load_start(start)[0]
         # It was made for other features than those that come out of this run.
@@ -140,28 +140,9 @@ class Run:
         self.network = self.network.to(device, memory_format=torch.channels_last)
         self.average = AveragedModel(self.network, avg_fn=moving_average, use_buffers=True)
         self.optimiser = torch.optim.AdamW(parameters(self.network, recipe.decay), lr=recipe.rate)
-        self.step = 0
-        self.resume()
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pt"
-
-    def resume(self) -> None:
-        if not self.checkpoint.exists():
-            return
-        saved = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
-        if saved["recipe"] != asdict(self.recipe):
-            raise SystemExit(f"{self.checkpoint}: of another recipe; take another --out or remove it")
-        self.network.load_state_dict(saved["network"])
-        self.average.load_state_dict(saved["average"])
-        self.optimiser.load_state_dict(saved["optimiser"])
-        self.step = saved["step"]
-        print(f"goes on from step {self.step}", flush=True)
-
-    def save(self) -> None:
-        states = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimiser")}
-        replaced(self.checkpoint, states | {"step": self.step, "recipe": asdict(self.recipe)})
+        parts = {"network": self.network, "average": self.average, "optimiser": self.optimiser}
+        self.checkpoint = Checkpoint(folder, parts, {"recipe": asdict(recipe)})
+        self.step = self.checkpoint.resume(device)
 
     def train(self, sources: list[Source], held_out: list[Picture], workers: int = 1) -> dict:
         """Runs to the end; gives the figures on `held_out` (empty if there are none)."""
@@ -182,7 +163,7 @@ class Run:
             mean = loss.item() if mean is None else 0.98 * mean + 0.02 * loss.item()
             progress.step(f"loss {mean:.3f}")
             if self.step % SAVE_EVERY == 0:
-                self.save()
+                self.checkpoint.save(self.step)
             if held_out and self.step % SCORE_EVERY == 0 and self.step < recipe.steps:
                 print(f"step {self.step}: held out mIoU {self.score(held_out)['miou']}", flush=True)
         progress.close()
@@ -210,13 +191,6 @@ def parameters(network: Network, decay: float) -> list[dict]:
     flat = [p for p in network.parameters() if p.ndim == 1]
     deep = [p for p in network.parameters() if p.ndim > 1]
     return [{"params": deep, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}]
-
-
-def replaced(path: Path, states: dict) -> None:
-    """Writes beside, then renames: a run that is cut off keeps its last checkpoint."""
-    unfinished = path.with_suffix(".part")
-    torch.save(states, unfinished)
-    unfinished.rename(path)
 
 
 def load_start(path: Path) -> tuple[Network, int, int]:

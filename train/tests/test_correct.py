@@ -58,7 +58,7 @@ def test_the_correction_learns_and_goes_on_where_it_was(camvid, tmp_path, monkey
     assert CorrectionRun(tmp_path, Network("tiny"), RECIPE, 8, 1).step == 4
     network, rows, cols = load_start(tmp_path / "network.pt")
     assert (rows, cols) == (96, 160) and network.correction is not None
-    with pytest.raises(SystemExit, match="another network"):
+    with pytest.raises(SystemExit, match="another size"):
         CorrectionRun(tmp_path, Network("small"), RECIPE, 8, 1)
 
 

@@ -94,7 +94,7 @@ def stop_after(run, steps):
         update(network)
         if run.step + 1 == steps:
             run.step += 1
-            run.save()
+            run.checkpoint.save(run.step)
             raise KeyboardInterrupt
 
     run.average.update_parameters = counted
@@ -103,7 +103,7 @@ def stop_after(run, steps):
 
 def test_another_recipe_does_not_go_on_from_a_checkpoint(camvid, tmp_path):
     run = Run(tmp_path, RECIPE, torch.device("cpu"))
-    run.save()
+    run.checkpoint.save(run.step)
     with pytest.raises(SystemExit, match="another recipe"):
         Run(tmp_path, replace(RECIPE, rate=1e-3), torch.device("cpu"))
 
