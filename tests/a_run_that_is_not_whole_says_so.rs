@@ -8,7 +8,7 @@ use segfuse::trip::{Config, TripMetadata, TripReader, TripWriter, import::write_
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
-use support::{json, segfuse, segfuse_ok};
+use support::{json, names, segfuse, segfuse_ok};
 
 struct Folder(tempfile::TempDir);
 
@@ -158,6 +158,7 @@ fn a_recording_that_finds_no_room_ends_the_run_with_the_systems_reason_told_once
     assert!(errors.lines().count() < 5 && errors.contains("run.mcap: cannot write"), "{errors}");
     let summary = json(summary.as_ref());
     assert_eq!(summary["ended"], "failed");
+    assert!(summary["published"].as_u64() < Some(30), "it went on to the trip's end: {summary}");
     assert!(summary["incomplete"][0].as_str().is_some_and(|told| told.contains("File too large")), "{summary}");
     assert_ne!(info(run.as_ref()).expect("what was written is readable").ended.map(|ended| ended.ending), {
         Some(Ending::Complete)
@@ -168,9 +169,9 @@ fn a_recording_that_finds_no_room_ends_the_run_with_the_systems_reason_told_once
 fn an_overlay_that_finds_no_room_fails_the_command_and_leaves_no_half_file() {
     let folder = Folder::new();
     let trip = folder.drive("3");
-    let mut names = vec!["over.png"];
-    names.extend(Command::new("ffmpeg").arg("-version").output().is_ok().then_some("over.mp4"));
-    for name in names {
+    let mut overlays = vec!["over.png"];
+    overlays.extend(Command::new("ffmpeg").arg("-version").output().is_ok().then_some("over.mp4"));
+    for name in overlays {
         let (overlay, run) = (folder.path(name), folder.path("run.mcap"));
         let arguments = ["replay", &trip, "--engine", "rten", "--overlay", &overlay, "--out", &run];
         // Each size of file is too small in another step: while frames are written, and when the index is.
@@ -182,8 +183,9 @@ fn an_overlay_that_finds_no_room_fails_the_command_and_leaves_no_half_file() {
             let output = cramped(blocks as u32, &arguments[..6]);
             let errors = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.code(), Some(1), "{name} in {blocks} blocks: {errors}");
-            assert!(errors.contains(name) && errors.contains("File too large"), "{name} in {blocks} blocks: {errors}");
-            assert!(!Path::new(&overlay).exists(), "{name} in {blocks} blocks");
+            let told = format!("--overlay {overlay}: not written");
+            assert!(errors.contains(&told) && errors.contains("File too large"), "{name} in {blocks} blocks: {errors}");
+            assert_eq!(names(folder.0.path()), ["drive.mcap", "run.mcap"], "{name} in {blocks} blocks");
         }
     }
 }

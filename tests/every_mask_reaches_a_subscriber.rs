@@ -77,6 +77,24 @@ fn all_subscribers_that_were_there_first_get_every_mask_of_a_real_time_replay() 
     }
 }
 
+#[test]
+fn a_subscriber_that_comes_while_a_replay_waits_for_one_gets_every_mask() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let trip = folder.path().join("drive.mcap").to_string_lossy().into_owned();
+    segfuse_ok(&["render", "--size", "160x96", "--fps", "20", "--seconds", "1", "--out", &trip]);
+    let endpoint = endpoint();
+    let received = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            segfuse_ok(&["replay", &trip, "--realtime", "--listen", &endpoint, "--await-subscriber", "20"]);
+        });
+        std::thread::sleep(std::time::Duration::from_secs(2)); // by now a replay that does not wait is over
+        last_line(subscribe(&endpoint, &["--count", "20", "--seconds", "15"]))
+    });
+    for (key, expected) in [("received", 20), ("missed", 0), ("joined_at", 0), ("before_joining", 0)] {
+        assert_eq!(received[key], expected, "{key}: {received}");
+    }
+}
+
 /// The masks saved by the subscriber are those that the run recorded.
 fn same_masks(run: &str, saved: &str, exported: &str) {
     segfuse_ok(&["trip", "export", run, "--masks", exported]);
