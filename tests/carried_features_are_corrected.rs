@@ -27,11 +27,15 @@ fn frame(id: u64) -> Image {
 
 /// Four frames, the first of which is the only key frame with `every:4`.
 fn perceive(engine: CpuEngine, schedule: &str) -> Vec<Perception> {
+    perceive_pictures(engine, schedule, &[0, 1, 2, 3].map(frame))
+}
+
+fn perceive_pictures(engine: CpuEngine, schedule: &str, pictures: &[Image]) -> Vec<Perception> {
     let schedule = schedule.parse().expect("a schedule");
     let mut perceiver = Perceiver::new(engine, segfuse::perceive::Config { schedule });
-    let all = (0..4).map(|id| {
+    let all = (0..).zip(pictures).map(|(id, image)| {
         let stamp = Stamp::from_ns(id);
-        let frame = Frame { id: FrameId(id), stamp, arrival: stamp, image: frame(id) };
+        let frame = Frame { id: FrameId(id), stamp, arrival: stamp, image: image.clone() };
         perceiver.perceive(&AlignedFrame { frame, state: VehicleState::default() }).expect("a mask")
     });
     all.collect()
@@ -90,6 +94,57 @@ fn each_frame_is_corrected_by_itself_and_nothing_corrected_is_carried_on() {
     assert_ne!(*found, carried_by_hand(1).mask, "this test cannot see which frame is looked at");
 }
 
+/// A still picture in which a bright square appears in frame 1 and stays.
+fn square_appears() -> [Image; 4] {
+    let still = shifted_picture(SIZE, 0.0);
+    let mut bytes = still.bytes().to_vec();
+    for (index, value) in bytes.iter_mut().enumerate() {
+        if distance_from_square(index / 3) == 0 {
+            *value = 255;
+        }
+    }
+    let bright = Image::packed(still.format(), SIZE, bytes.into()).expect("three bytes a pixel");
+    [still, bright.clone(), bright.clone(), bright]
+}
+
+/// Of pixel `index`, along rows or columns, whichever is more.
+fn distance_from_square(index: usize) -> usize {
+    const SIDE: usize = 48;
+    let (row, col) = (index / SIZE.width as usize, index % SIZE.width as usize);
+    let outside =
+        |place: usize, first: usize| first.saturating_sub(place).max((place + 1).saturating_sub(first + SIDE));
+    outside(row, 48).max(outside(col, 72))
+}
+
+/// Of the square's pixels and of those 40 and more from it: the share with another label in `one` than in `other`.
+fn differing(one: &Perception, other: &Perception) -> [f64; 2] {
+    let pairs = || one.mask.labels().iter().zip(other.mask.labels().iter()).enumerate();
+    let share = |among: fn(usize) -> bool| {
+        let chosen: Vec<bool> =
+            pairs().filter(|(index, _)| among(*index)).map(|(_, (one, other))| one != other).collect();
+        chosen.iter().filter(|differs| **differs).count() as f64 / chosen.len() as f64
+    };
+    [share(|index| distance_from_square(index) == 0), share(|index| distance_from_square(index) >= 40)]
+}
+
+#[test]
+fn a_correction_that_asks_is_told_what_differs_from_the_key_frame_and_where() {
+    let asking = tiny_with("correction_by_residual.onnx").expect("the test network is right");
+    for runtime in [Rten, Onnxruntime] {
+        let test = "a_correction_that_asks_is_told";
+        let (Some(plain), Some(told)) = (engine(&tiny(), runtime, 1, test), engine(&asking, runtime, 1, test)) else {
+            continue;
+        };
+        let [plain, told] = [plain, told].map(|engine| perceive_pictures(engine, "every:4", &square_appears()));
+        let shares: Vec<_> = plain.iter().zip(&told).map(|(plain, told)| differing(plain, told)).collect();
+        assert_eq!(plain[0], told[0], "a key frame is not corrected");
+        for [near, far] in &shares[1..] {
+            // In frames 2 and 3 too, which are as the frame before them: the features are the key frame's.
+            assert!(*near > 0.5 && *far == 0.0, "{runtime:?}: {shares:?}");
+        }
+    }
+}
+
 #[test]
 fn the_file_may_list_its_inputs_in_any_order() {
     let image_first = tiny_with("correction_image_first.onnx").expect("the test network is right");
@@ -137,12 +192,13 @@ fn a_network_without_a_correction_keeps_its_hash_and_one_with_it_has_another() {
 fn wrong_corrections_are_refused_with_what_was_expected_and_what_is_there() {
     let rten = Config { runtime: Rten, ..Config::default() };
     let open = |file: &str| tiny_with(file).and_then(|network| CpuEngine::new(&network, &rten));
-    let cases: [(&str, &[&str]); 8] = [
+    let cases: [(&str, &[&str]); 9] = [
         ("backbone", &["it has 1 inputs, expected 2", "'image' [1, 3, 48, 64]", "inputs 'features' and 'image'"]),
         ("two_inputs", &["no input 'features'", "'more' [1, 16, 8, 8]", "export it with that name"]),
         ("correction_of_9_channels", &["input: expected [1, 8, 6, 8]", "'features' [1, 9, 6, 8]"]),
         ("correction_of_another_grid", &["input: expected [1, 8, 6, 8]", "'features' [1, 8, 12, 16]"]),
         ("correction_of_a_smaller_image", &["input: expected [1, 3, 48, 64]", "'image' [1, 3, 24, 32]"]),
+        ("correction_by_a_coarse_residual", &["input: expected [1, 1, 12, 16]", "'residual' [1, 1, 6, 8]"]),
         ("correction_to_7_channels", &["output: expected [1, 8, 6, 8]", "[1, 7, 6, 8]"]),
         ("correction_to_7_channels_unstated", &["output: expected [1, 8, 6, 8] from model.toml", "[1, 7, 6, 8]"]),
         ("two_outputs", &["it has 1 inputs, expected 2"]),

@@ -120,7 +120,10 @@ fn measure(network: &Network, trial: &Trial, mut loaded: LoadedGraphs, session: 
     }
     let mut correction_ms = None;
     if let Some(correction) = &mut loaded.correction {
-        let inputs = [&features.values[..], &picture];
+        // Its values are the same to the clock.
+        let residual = loaded.residual.map(|values| vec![0.0; values]);
+        let inputs = [&features.values[..], &picture].into_iter().chain(residual.as_deref());
+        let inputs: Vec<&[f32]> = inputs.collect();
         correction_ms = Some(median_ms(session, || correction.run(&inputs, &mut answer))?.0);
     }
     let (runtime, verdict, backbone_ms) = (trial.describe(), Verdict::Runs, Some(backbone_ms));

@@ -4,7 +4,7 @@
 //! tiny/model.toml      name, classes, [input], [features], [files] with their SHA-256
 //! tiny/backbone.onnx   image    [1, 3, rows, cols]       → features [1, C, rows/stride, cols/stride]
 //! tiny/head.onnx       features [1, C, rows/s, cols/s]   → logits   [1, classes, rows/l, cols/l]; l is s if not stated
-//! tiny/correction.onnx features and image                → features as they were; may be absent
+//! tiny/correction.onnx features, image, may be residual  → features as they were; may be absent
 //! ```
 //!
 //! A plain ONNX file works too; how its input is to be prepared is said by [`PlainOptions`].
@@ -28,6 +28,12 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// ONNX itself cannot hold more in one file; a network for a vehicle is far smaller.
 const MAX_FILE_BYTES: u64 = 1 << 31;
+
+/// Pixels of the network's input, along each axis, in one of the residual that a correction may want.
+pub(crate) const RESIDUAL_STRIDE: usize = 4;
+
+/// An input's name and shape.
+type Input<'a> = (&'a str, [usize; 4]);
 
 /// How pictures are to be prepared for a network.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -145,19 +151,20 @@ impl Network {
         hash.update(model_toml.as_bytes());
         let classes = class_table(&manifest, &read).map_err(|reason| refuse(path, &reason))?;
         hash.update(&classes.hash().to_le_bytes());
-        let mut graph = |file: &str, inputs: &[(&str, [usize; 4])], output: [usize; 4]| {
+        let mut graph = |file: &str, inputs: &[Input], optional: Option<Input>, output: [usize; 4]| {
             let bytes = read(file)?;
             manifest.check_hash(file, &bytes).map_err(|reason| refuse(path, &reason))?;
             hash.update(&bytes);
             let shown = format!("{path}/{file}");
             let in_graph = |reason: String| refuse(&shown, &format!("{reason} (class table '{}')", manifest.classes));
-            Graph::read(&shown, bytes, inputs, output).map_err(in_graph)
+            Graph::read(&shown, bytes, inputs, optional, output).map_err(in_graph)
         };
         let (image, features, logits) = manifest.shapes(classes.classes().len());
-        let backbone = graph(manifest::BACKBONE, &[("image", image)], features)?;
-        let head = graph(manifest::HEAD, &[("features", features)], logits)?;
+        let backbone = graph(manifest::BACKBONE, &[("image", image)], None, features)?;
+        let head = graph(manifest::HEAD, &[("features", features)], None, logits)?;
         let corrected = [("features", features), ("image", image)];
-        let correction = manifest.has_correction().then(|| graph(manifest::CORRECTION, &corrected, features));
+        let residual = residual_shape(image).map(|shape| ("residual", shape));
+        let correction = manifest.has_correction().then(|| graph(manifest::CORRECTION, &corrected, residual, features));
         let correction = correction.transpose()?.map(Box::new);
         let stated = |file: &'static str| NetworkFile {
             name: file.into(),
@@ -226,6 +233,12 @@ impl Network {
     pub(crate) fn graphs(&self) -> &Graphs {
         &self.graphs
     }
+}
+
+/// Of an image `[1, 3, rows, cols]`; none where its sides are no multiples of the stride.
+fn residual_shape([_, _, rows, cols]: [usize; 4]) -> Option<[usize; 4]> {
+    let fits = [rows, cols].iter().all(|side| side.is_multiple_of(RESIDUAL_STRIDE));
+    fits.then_some([1, 1, rows / RESIDUAL_STRIDE, cols / RESIDUAL_STRIDE])
 }
 
 fn class_table(

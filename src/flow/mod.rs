@@ -64,8 +64,8 @@ impl FlowField {
         self.at(row, col).map(|motion| if motion.is_finite() { motion } else { 0.0 })
     }
 
-    /// Bilinear between the centres of cells.
-    fn between(&self, row: f32, col: f32) -> [f32; 2] {
+    /// The motion at a place between the centres of cells: bilinear, the border clamped; none where it is not finite.
+    pub(crate) fn between(&self, row: f32, col: f32) -> [f32; 2] {
         let ((top, bottom, down), (left, right, along)) = (split(row, self.rows), split(col, self.cols));
         let line = |row: usize| mix(self.finite_at(row, left), self.finite_at(row, right), along);
         mix(line(top), line(bottom), down)

@@ -80,6 +80,18 @@ def correction(name, gain=1.0, features=("features", [1, FEATURES, *GRID]), imag
     graph.write(name, inputs, [("corrected", stated)])
 
 
+def correction_by_residual(name, residual):
+    """Adds to the features how much the picture differs from what was carried there; nothing where it does not."""
+    graph = Builder()
+    side = residual[1][2] // GRID[0]
+    seen = graph.node("AveragePool", ["residual"], kernel_shape=[side, side], strides=[side, side])
+    weight = graph.constant(graph.random.normal(0, 4.0, (FEATURES, 1, 1, 1)).astype(np.float32))
+    told = graph.node("Conv", [seen, weight], kernel_shape=[1, 1], strides=[1, 1], dilations=[1, 1], pads=[0] * 4, group=1)
+    graph.node("Add", ["features", told], "corrected")
+    inputs = [residual, ("features", [1, FEATURES, *GRID]), IMAGE]
+    graph.write(name, inputs, [("corrected", [1, FEATURES, *GRID])])
+
+
 def one_node(name, kind, inputs, outputs, weights=(), **attributes):
     graph = Builder()
     names = [tensor[0] for tensor in inputs] + [graph.constant(weight) for weight in weights]
@@ -105,6 +117,8 @@ def main():
     correction("correction_of_a_smaller_image", image=("image", [1, 3, ROWS // 2, COLS // 2]))
     correction("correction_to_7_channels", to=7)
     correction("correction_to_7_channels_unstated", to=7)
+    correction_by_residual("correction_by_residual", ("residual", [1, 1, ROWS // 4, COLS // 4]))
+    correction_by_residual("correction_by_a_coarse_residual", ("residual", [1, 1, *GRID]))
 
     plain("plain")
     plain("plain_of_7_classes", classes=7)

@@ -9,8 +9,10 @@ pub(crate) struct LoadedGraphs {
     /// What turns a picture into features: a split network's backbone, or a whole plain network.
     pub(crate) backbone: LoadedGraph,
     pub(crate) head: Option<LoadedGraph>,
-    /// Fed with features and picture, in this order.
+    /// Fed with features, picture and, if it wants one, residual, in this order.
     pub(crate) correction: Option<LoadedGraph>,
+    /// Values of the residual, if the correction wants one.
+    pub(crate) residual: Option<usize>,
 }
 
 impl LoadedGraphs {
@@ -21,11 +23,12 @@ impl LoadedGraphs {
                 backbone: runtime.load(backbone)?,
                 head: Some(runtime.load(head)?),
                 correction: correction.as_ref().map(|graph| runtime.load(graph)).transpose()?,
+                residual: correction.as_ref().and_then(|graph| Some(graph.inputs.get(2)?.shape.iter().product())),
             }),
             Graphs::Plain(graph) => {
                 let backbone = runtime.load(graph)?;
                 check_logits(&backbone, network)?;
-                Ok(Self { backbone, head: None, correction: None })
+                Ok(Self { backbone, head: None, correction: None, residual: None })
             }
         }
     }

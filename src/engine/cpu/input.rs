@@ -23,6 +23,11 @@ impl NetworkInput {
         self.spec.chain
     }
 
+    /// `[3, rows, cols]` of what [`prepare`](Self::prepare) gives.
+    pub(super) fn shape(&self) -> [usize; 3] {
+        [3, self.spec.rows, self.spec.cols]
+    }
+
     /// `image` as `[3, rows, cols] f32`.
     pub(super) fn prepare(&mut self, image: &Image) -> Result<&[f32], EngineError> {
         let _span = tracing::debug_span!("preprocess").entered();

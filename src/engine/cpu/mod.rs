@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! image ─JPEG decoding, grey pyramid─▶ View ─preprocess, backbone─▶ Features ─head, decode─▶ labels
-//!                                      └preprocess, correction──────▲ (carried ones)
+//!                                      └preprocess, residual, correction──▲ (carried ones)
 //! ```
 //!
 //! Its own buffers are pooled: after the first frames only the ONNX runtimes allocate. Masks are
@@ -17,6 +17,7 @@ mod nearest;
 mod onnxruntime;
 pub mod preprocess;
 pub mod reference;
+mod residual;
 mod rten;
 mod runtime;
 mod shuffle;
@@ -99,7 +100,10 @@ pub struct CpuEngine {
     logits: FeatureMap,
     decoder: Decoder,
     nearest: NearestDecoder,
+    /// What the correction is told of where the frame differs.
+    residual: FeatureMap,
     maps: Pool<FeatureMap>,
+    glances: Pool<FeatureMap>,
     pyramids: Pool<GreyPyramid>,
     fields: Pool<FlowField>,
     masks: BufferPool,
@@ -129,6 +133,8 @@ pub struct Features {
     carried: Pooled<FeatureMap>,
     /// A key frame's logits at full detail, where the carried ones are coarser.
     detailed: Option<Pooled<FeatureMap>>,
+    /// The frame's picture, small, where the correction wants to know what has changed since.
+    glance: Option<Pooled<FeatureMap>>,
 }
 
 /// More threads than any vehicle computer has cores; the runtimes start every one that they are told to.
@@ -168,7 +174,9 @@ impl CpuEngine {
             logits: FeatureMap::default(),
             decoder: Decoder::new(),
             nearest: NearestDecoder::default(),
+            residual: FeatureMap::default(),
             maps: Pool::new(),
+            glances: Pool::new(),
             pyramids: Pool::new(),
             fields: Pool::new(),
             masks: BufferPool::new(MASKS_IN_USE),
@@ -178,18 +186,35 @@ impl CpuEngine {
 
     fn reduce(&self, detailed: &FeatureMap) -> Pooled<FeatureMap> {
         let mut carried = self.maps.take();
-        average_blocks(detailed, self.carried.reduction, &mut carried);
+        let shape = [detailed.channels, detailed.rows, detailed.cols];
+        average_blocks(&detailed.values, shape, self.carried.reduction, &mut carried);
         carried
     }
 
-    /// Carried features mended by what `current` shows, where the network knows how.
-    fn correct(&mut self, carried: Pooled<FeatureMap>, current: &View) -> Result<Pooled<FeatureMap>, EngineError> {
-        let Some(correction) = &mut self.graphs.correction else { return Ok(carried) };
+    /// `carried`, what came of `key` along `flow`, mended by what `current` shows, where the network knows how.
+    fn correct(
+        &mut self,
+        carried: Pooled<FeatureMap>,
+        key: &Features,
+        flow: &FlowField,
+        current: &View,
+    ) -> Result<Features, EngineError> {
+        let Some(correction) = &mut self.graphs.correction else { return Ok(Features::carried(carried)) };
+        let shape = self.input.shape();
         let image = self.input.prepare(&current.image)?;
+        let glance = key.glance.as_ref().map(|earlier| {
+            let _span = tracing::debug_span!("residual").entered();
+            let glance = residual::glance(image, shape, &self.glances);
+            residual::residual(earlier, &glance, flow, &mut self.residual);
+            glance
+        });
         let _span = tracing::debug_span!("correct").entered();
         let mut corrected = self.maps.take();
-        correction.run(&[&carried.values, image], &mut corrected)?;
-        Ok(corrected)
+        match glance {
+            Some(_) => correction.run(&[&carried.values, image, &self.residual.values], &mut corrected)?,
+            None => correction.run(&[&carried.values, image], &mut corrected)?,
+        }
+        Ok(Features { glance, ..Features::carried(corrected) })
     }
 
     fn decoded(&mut self, logits: &Logits<'_>, size: Size) -> Result<Decoded, EngineError> {
@@ -241,14 +266,16 @@ impl Engine for CpuEngine {
     }
 
     fn extract(&mut self, view: &View) -> Result<Features, EngineError> {
+        let shape = self.input.shape();
         let image = self.input.prepare(&view.image)?;
+        let glance = self.graphs.residual.map(|_| residual::glance(image, shape, &self.glances));
         let _span = tracing::debug_span!("backbone").entered();
         let mut map = self.maps.take();
         self.graphs.backbone.run(&[image], &mut map)?;
         if self.carried.reduction == 1 {
-            return Ok(Features { carried: map, detailed: None });
+            return Ok(Features { glance, ..Features::carried(map) });
         }
-        Ok(Features { carried: self.reduce(&map), detailed: Some(map) })
+        Ok(Features { carried: self.reduce(&map), detailed: Some(map), glance })
     }
 
     fn flow(&mut self, earlier: &View, current: &View) -> Result<Pooled<FlowField>, EngineError> {
@@ -278,7 +305,7 @@ impl Engine for CpuEngine {
     ) -> Result<Features, EngineError> {
         let mut carried = self.maps.take();
         tracing::debug_span!("propagate").in_scope(|| warp::warp(&features.carried, flow, &mut carried));
-        Ok(Features { carried: self.correct(carried, current)?, detailed: None })
+        self.correct(carried, features, flow, current)
     }
 
     fn decode(&mut self, features: &Features, size: Size) -> Result<Decoded, EngineError> {
@@ -295,6 +322,12 @@ impl Engine for CpuEngine {
     }
 }
 
+impl Features {
+    fn carried(carried: Pooled<FeatureMap>) -> Self {
+        Self { carried, detailed: None, glance: None }
+    }
+}
+
 impl Carried {
     /// A split network's features as they are; plain logits averaged down to the carried stride.
     fn choose(backbone: &LoadedGraph, split: bool) -> Self {
@@ -306,15 +339,16 @@ impl Carried {
     }
 }
 
-/// Averages blocks of `side` by `side` cells: `[C, rows, cols]` to `[C, rows / side, cols / side]`.
-fn average_blocks(map: &FeatureMap, side: usize, out: &mut FeatureMap) {
-    let (rows, cols) = (map.rows / side, map.cols / side);
-    out.reshape(map.channels, rows, cols);
+/// Averages blocks of `side` by `side` cells: `[channels, rows, cols]` to `[channels, rows / side, cols / side]`.
+///
+/// Both sides of `values` are whole multiples of `side`.
+fn average_blocks(values: &[f32], [channels, rows, cols]: [usize; 3], side: usize, out: &mut FeatureMap) {
+    out.reshape(channels, rows / side, cols / side);
     let share = 1.0 / (side * side) as f32;
-    let out_rows = out.values.chunks_exact_mut(cols.max(1));
-    for (out_row, block_rows) in out_rows.zip(map.values.chunks_exact((map.cols * side).max(1))) {
+    let out_rows = out.values.chunks_exact_mut((cols / side).max(1));
+    for (out_row, block_rows) in out_rows.zip(values.chunks_exact((cols * side).max(1))) {
         out_row.fill(0.0);
-        for row in block_rows.chunks_exact(map.cols) {
+        for row in block_rows.chunks_exact(cols) {
             for (sum, block) in out_row.iter_mut().zip(row.chunks_exact(side)) {
                 *sum += block.iter().sum::<f32>();
             }
@@ -333,7 +367,7 @@ mod tests {
     fn averaging_takes_blocks_of_every_plane() {
         let map = FeatureMap { channels: 2, rows: 2, cols: 4, values: (0..16_u8).map(f32::from).collect() };
         let mut out = FeatureMap::zeros(7, 7, 7);
-        average_blocks(&map, 2, &mut out);
+        average_blocks(&map.values, [2, 2, 4], 2, &mut out);
         assert_eq!(out, FeatureMap { channels: 2, rows: 1, cols: 2, values: vec![2.5, 4.5, 10.5, 12.5] });
     }
 }

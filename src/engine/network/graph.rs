@@ -33,13 +33,17 @@ impl Graph {
     /// Reads a graph with the `inputs` that are stated for it, by name, and one output.
     ///
     /// An input that is alone may have any name; several are told apart by theirs, in whatever order the file has them.
+    /// `optional` is one more, of a graph that has it.
     pub(super) fn read(
         path: &str,
         bytes: Vec<u8>,
         inputs: &[(&str, [usize; 4])],
+        optional: Option<(&str, [usize; 4])>,
         output: [usize; 4],
     ) -> Result<Self, String> {
         let onnx = OnnxGraph::parse(&bytes)?;
+        let optional = optional.filter(|(name, _)| onnx.inputs.iter().any(|info| info.name == *name));
+        let inputs: Vec<_> = inputs.iter().copied().chain(optional).collect();
         let names: Vec<&str> = inputs.iter().map(|(name, _)| *name).collect();
         check_signature(&onnx, &names)?;
         let inputs = inputs.iter().map(|(name, shape)| {
