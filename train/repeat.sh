@@ -27,10 +27,13 @@ done
 segfuse_train teach --teacher "$DATA/networks/espnetv2_s2.0_city_512x1024.onnx" --out "$OUT/teacher" \
     --pictures "camvid:$DATA/camvid/train" --pictures "frames:$OUT/frames"
 for size in $SIZES; do
-    segfuse_train train --size "$size" --out "$OUT/$size" --teacher "$OUT/teacher" \
+    segfuse_train train --size "$size" --out "$OUT/$size" --teacher "$OUT/teacher" --pasted 0 \
         --pictures "camvid:$DATA/camvid/train@3" --pictures "frames:$OUT/frames@0.4" --pictures "trainids:$OUT/drives@1"
-    segfuse_train correct --network "$OUT/$size/network.pt" --out "$OUT/${size}_corrected" \
-        --pictures "camvid:$DATA/camvid/train@7" --pictures "frames:$OUT/frames@1" --pictures "trainids:$OUT/drives@2"
+    segfuse_train adapt --from "$OUT/$size/network.pt" --out "$OUT/${size}_again" --teacher "$OUT/teacher" \
+        --steps 4000 --rate 1e-3 --jaccard 1 \
+        --pictures "camvid:$DATA/camvid/train@3" --pictures "frames:$OUT/frames@0.4" --pictures "trainids:$OUT/drives@1"
+    segfuse_train correct --network "$OUT/${size}_again/network.pt" --out "$OUT/${size}_corrected" \
+        --pictures "camvid:$DATA/camvid/train@7" --pictures "video:$OUT/frames@3" --pictures "trainids:$OUT/drives@2"
     segfuse_train export --network "$OUT/${size}_corrected/network.pt" --name "$size" --out "$OUT/models/$size"
     segfuse_train evaluate --network "$OUT/models/$size" --pictures "camvid:$DATA/camvid/sequence_15hz"
     segfuse_train conditions --network "$OUT/models/$size" --pictures "trainids:$OUT/judged" --out "$OUT/conditions/$size"

@@ -90,12 +90,15 @@ def add_run_options(command, recipe: Recipe) -> None:
         command.add_argument(f"--{name}", type=int, default=getattr(recipe, name))
     command.add_argument("--rate", type=float, default=recipe.rate)
     command.add_argument("--jaccard", type=float, default=recipe.jaccard_share, help="share of the areas' loss")
+    command.add_argument(
+        "--pasted", type=float, default=recipe.pasted_part, help="part of the views that get rare things"
+    )
     command.set_defaults(recipe=recipe)
 
 
 def recipe_of(options) -> Recipe:
     given = {name: getattr(options, name) for name in ("steps", "batch", "moved", "seed", "rate")}
-    recipe = replace(options.recipe, jaccard_share=options.jaccard, **given)
+    recipe = replace(options.recipe, jaccard_share=options.jaccard, pasted_part=options.pasted, **given)
     if options.start is None:
         return replace(recipe, size=options.size, rows=options.rows, cols=options.cols)
     network, rows, cols = load_start(options.start)
@@ -127,7 +130,8 @@ def add_correct(commands) -> None:
     command.add_argument("--pictures", required=True, action="append", metavar="LAYOUT:FOLDER[@SHARE]")
     command.add_argument("--out", type=Path, required=True, help="folder for network.pt, the same with a correction")
     command.add_argument("--hold-out", type=float, default=0.1, help="part of the first data set that is not learnt")
-    for name, default in (("steps", 600), ("batch", 4), ("seed", 1)):
+    command.add_argument("--pairs", type=int, default=2400, help="drawn once, shown many times; 1.4 MB each in memory")
+    for name, default in (("steps", 3000), ("batch", 8), ("seed", 1)):
         command.add_argument(f"--{name}", type=int, default=default)
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     command.set_defaults(run=run_correct)
@@ -140,10 +144,11 @@ def run_correct(options) -> None:
     for place, text in enumerate(options.pictures):
         data_set, _, share = text.partition("@")
         found = pictures.read(data_set, None, learnt if place == 0 else None)
-        sources.append(Source(found, float(share or 1.0), class_weights(found)))
+        video = data_set.startswith("video:")
+        sources.append(Source(found, float(share or 1.0), class_weights(found), video))
     recipe = asdict(Recipe(size=network.size, rows=rows, cols=cols))
     run = CorrectionRun(options.out, network, recipe, options.steps, options.seed, options.device)
-    loss = run.train(sources, options.batch)
+    loss = run.train(sources, options.pairs, options.batch)
     print(f"wrote {options.out}/network.pt; loss {loss:.4f}")
 
 

@@ -20,6 +20,8 @@ class Source:
     pictures: list[Picture]
     share: float
     weights: torch.Tensor
+    # One after the other at a camera's rate.
+    video: bool = False
 
     @property
     def covers(self) -> torch.Tensor:
@@ -60,6 +62,12 @@ class Form:
     rows: int
     cols: int
     full: tuple[int, int]
+    # Of the views that do not move, the part that gets rare things of another picture.
+    pasted: float = 0.0
+
+
+# What weighs more than this, in means, is rare: poles, signs, fences and people, not roads, trees and cars.
+RARE = 2.0
 
 
 def class_weights(pictures: list[Picture], power: float = 0.4, most: float = 5.0) -> torch.Tensor:
@@ -84,12 +92,39 @@ def draw(sources: list[Source], form: Form, seed: int, step: int) -> Batch:
         picture = source.pictures[random.integers(len(source.pictures))]
         affine = views.random_affine(random, form.rows, form.cols, form.full)
         light = views.random_light(random)
-        first.append((which, seen(picture, affine, light, form, random)))
+        view = views.look(picture, affine, form.rows, form.cols)
+        if place >= form.moved and random.random() < form.pasted:
+            view = with_rare_things(view, source, form, random)
+        view.image = views.expose(view.image, light, random)
+        first.append((which, view))
         if place < form.moved:
             view, motion = moment_later(picture, affine, light, form, random)
             later.append((which, view))
             motions.append(motion)
     return collate(sources, first + later, motions)
+
+
+def with_rare_things(view: views.View, source: Source, form: Form, random: np.random.Generator) -> views.View:
+    """`view`, and in it some of what is rare in another picture of the source (after ClassMix, Olsson et al., 2021)."""
+    other = source.pictures[random.integers(len(source.pictures))]
+    giver = views.look(other, views.random_affine(random, form.rows, form.cols, form.full), form.rows, form.cols)
+    present = giver.label.unique()
+    present = present[present != IGNORED]
+    rare = present[source.weights[present] > RARE]
+    kept = rare[torch.from_numpy(random.random(len(rare)) < 0.7)]
+    return pasted(view, giver, torch.isin(giver.label, kept))
+
+
+def pasted(view: views.View, giver: views.View, mask: torch.Tensor) -> views.View:
+    """`view`, and `giver` where `mask`, at the labels' size, says so."""
+    over = mask.repeat_interleave(views.LABEL_STRIDE, 0).repeat_interleave(views.LABEL_STRIDE, 1)
+    step = views.TEACHER_STRIDE // views.LABEL_STRIDE
+    return views.View(
+        torch.where(over, giver.image, view.image),
+        torch.where(mask, giver.label, view.label),
+        torch.where(mask[::step, ::step], giver.teacher, view.teacher),
+        view.taught and giver.taught,
+    )
 
 
 def moment_later(picture: Picture, affine: np.ndarray, light: views.Light, form: Form, random: np.random.Generator):

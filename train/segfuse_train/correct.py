@@ -1,12 +1,11 @@
 """Trains a network's correction: carried features and a glance at the current image give fresh features.
 
-    earlier ──backbone──▶ features ──carried along a motion that errs──┐
-    later   ───────────────────────────────────────────────────────────┴─correction─▶ features ─head─▶ ┐ the same
-    later   ──backbone──▶ features ──head─────────────────────────────────────────────────────────────▶ ┘ answer
+    earlier ──backbone──▶ features ──carried along the estimated motion──┐
+    later   ─────────────────────────────────────────────────────────────┴─correction─▶ features ─head─▶ ┐ the same
+    later   ──backbone──▶ features ──head───────────────────────────────────────────────────────────────▶ ┘ answer
 
 Backbone and head stay as they are, and no label is needed: the network's own answer on the later picture is the aim.
-What goes wrong with flow on the road is drawn: motion that is off, smoothly and by cells; things that move by
-themselves, hide and uncover, whether the motion knows of them or not.
+The pairs are drawn once, for the backbone costs most, and are shown many times.
 """
 
 from dataclasses import dataclass
@@ -16,114 +15,105 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from segfuse_train import losses, views
+from segfuse_train import drives, losses, views
 from segfuse_train.batches import Source, ahead
 from segfuse_train.checkpoint import Checkpoint, replaced
-from segfuse_train.network import STRIDE, Correction, Network
-from segfuse_train.pictures import Picture
+from segfuse_train.network import Correction, Network
 from segfuse_train.progress import Progress
 from segfuse_train.train import moving_average
 
-SAVE_EVERY = 100
+SAVE_EVERY = 250
 RATE = 2e-3
-# Standard deviation of a motion's error, as parts of half the picture: up to one cell of 384x640.
-ERRORS = (0.0, 0.005, 0.012, 0.025)
-MOST_THINGS = 3
+DRAWN_AT_ONCE = 4
 SIMILARITY_SHARE = 0.03
 # What was right before weighs more: a correction that blurs small signs to mend large cars is none.
 HARM_SHARE = 1.0
 
 
 @dataclass
-class Pair:
-    """Two moments of N pictures, normalised [N, 3, H, W], and the motion [N, H/8, W/8, 2] that one would have found."""
+class Pairs:
+    """N pairs, in half precision: features carried and fresh [N, C, H/8, W/8], what the correction sees beside them."""
 
-    earlier: torch.Tensor
-    later: torch.Tensor
-    motion: torch.Tensor
+    carried: torch.Tensor
+    fresh: torch.Tensor
+    # [N, 3, H/2, W/2]
+    glance: torch.Tensor
+    # [N, 1, H/4, W/4]
+    residual: torch.Tensor
 
-    def to(self, device: torch.device) -> "Pair":
-        return Pair(self.earlier.to(device), self.later.to(device), self.motion.to(device))
+    def __len__(self) -> int:
+        return len(self.carried)
+
+    def some(self, which: list[int], device: torch.device) -> "Pairs":
+        return Pairs(*(part[which].to(device).float() for part in vars(self).values()))
 
 
-def draw(sources: list[Source], shape: tuple[int, int, int], seed: int, step: int) -> Pair:
-    """The pairs of a step; `shape` is their number, rows and cols."""
-    count, rows, cols = shape
-    random = np.random.default_rng((seed, step))
+def draw_pairs(network: Network, sources: list[Source], count: int, shape: tuple[int, int], seed: int) -> Pairs:
+    """`count` pairs of rows x cols; which, depends on the seed alone."""
+    device = next(network.parameters()).device
+    progress, parts = Progress("draw pairs", count), []
+    batches = range(-(-count // DRAWN_AT_ONCE))
+    for batch in ahead(lambda number: draw(sources, *shape, seed, number), batches, 1):
+        parts.append(carry(network, *(part.to(device) for part in batch)))
+        for _ in batch[0]:
+            progress.step()
+    progress.close()
+    return Pairs(*(torch.cat([getattr(part, name) for part in parts])[:count] for name in Pairs.__annotations__))
+
+
+def draw(sources: list[Source], rows: int, cols: int, seed: int, number: int) -> tuple[torch.Tensor, ...]:
+    """A few moments: earlier and later, normalised [n, 3, rows, cols], and motion [n, rows/8, cols/8, 2]."""
+    random = np.random.default_rng((seed, number))
     shares = np.array([source.share for source in sources])
-    drawn = []
-    for which in random.choice(len(sources), count, p=shares / shares.sum()):
-        drawn.append(moments(sources[which].pictures, rows, cols, random))
-    earlier, later, motion = (torch.stack(part) for part in zip(*drawn, strict=True))
-    return Pair(views.normalise(earlier), views.normalise(later), motion)
+    chosen = random.choice(len(sources), DRAWN_AT_ONCE, p=shares / shares.sum())
+    drawn = [drives.draw(sources[which], rows, cols, random) for which in chosen]
+    earlier, later, motion = (
+        torch.stack([getattr(one, name) for one in drawn]) for name in drives.Moments.__annotations__
+    )
+    return views.normalise(earlier), views.normalise(later), motion
 
 
-def moments(found: list[Picture], rows: int, cols: int, random: np.random.Generator):
-    """Images [3, rows, cols] of two moments and an erring motion."""
-    picture = found[random.integers(len(found))]
-    affine, cells = views.random_affine(random, rows, cols, (rows, cols)), (rows // STRIDE, cols // STRIDE)
-    earlier = views.look(picture, affine, rows, cols).image
-    if picture.later is not None:
-        later = views.look(picture.later, affine, rows, cols).image
-        motion = views.true_motion(picture.later.flow, affine, *cells)
-    else:
-        moved = views.random_motion(random)
-        later = views.look(picture, views.after(affine, moved), rows, cols).image
-        motion = views.affine_motion(moved, *cells).clone()
-    for _ in range(random.integers(0, MOST_THINGS + 1)):
-        other = found[random.integers(len(found))]
-        thing = views.look(other, views.random_affine(random, rows, cols, (rows, cols)), rows, cols).image
-        put(thing, earlier, later, motion, random)
-    light = views.random_light(random)
-    earlier, later = views.expose(earlier, light, random), views.expose(later, light, random)
-    return earlier, later, motion + error(cells, random)
+def carry(network: Network, earlier: torch.Tensor, later: torch.Tensor, motion: torch.Tensor) -> Pairs:
+    """Both moments through the backbone, the features of the earlier one carried to the later."""
+    with torch.no_grad(), torch.autocast(earlier.device.type, torch.bfloat16, enabled=mixed(earlier.device)):
+        before, fresh = network.backbone(earlier), network.backbone(later)
+    carried = F.grid_sample(before.float(), motion, mode="bicubic", padding_mode="border", align_corners=False)
+    parts = carried, fresh, F.avg_pool2d(later, 2), residual(earlier, later, motion)
+    return Pairs(*(part.to("cpu", torch.bfloat16) for part in parts))
 
 
-def error(cells: tuple[int, int], random: np.random.Generator) -> torch.Tensor:
-    """[*cells, 2] smooth, and by patches."""
-    size = random.choice(ERRORS)
-    coarse, fine = (random.standard_normal((1, 2, *grid), dtype=np.float32) for grid in ((6, 10), (12, 20)))
-    spread = lambda grid: F.interpolate(torch.from_numpy(grid), cells, mode="bicubic", align_corners=False)[0]
-    return ((spread(coarse) + 0.6 * spread(fine)) * size).permute(1, 2, 0)
+def residual(earlier: torch.Tensor, later: torch.Tensor, motion: torch.Tensor) -> torch.Tensor:
+    """[N, 1, H/4, W/4] how far the later image is from the earlier one, carried along: the mean over colours.
+
+    As the engine has it: both averaged over 4 x 4 pixels, the motion's offsets interpolated between cells.
+    """
+    small, aim = F.avg_pool2d(earlier, 4), F.avg_pool2d(later, 4)
+    still = lambda like, size: views.affine_motion(np.eye(2, 3), *size).to(like.device)
+    offset = (motion - still(motion, motion.shape[1:3])).permute(0, 3, 1, 2)
+    offset = F.interpolate(offset, aim.shape[-2:], mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+    there = still(motion, aim.shape[-2:]) + offset
+    fetched = F.grid_sample(small, there, mode="bilinear", padding_mode="border", align_corners=False)
+    return (fetched - aim).abs().mean(1, keepdim=True)
 
 
-def put(thing: torch.Tensor, earlier: torch.Tensor, later: torch.Tensor, motion: torch.Tensor, random) -> None:
-    """Cuts a rectangle or an ellipse from `thing` and puts it into both images, moved; the motion may know of it."""
-    rows, cols = thing.shape[1:]
-    height, width = (int(random.integers(side // 16, side // 2)) for side in (rows, cols * 2 // 3))
-    y, x = int(random.integers(0, rows - height)), int(random.integers(0, cols - width))
-    later_y = int(np.clip(y + random.normal(0.0, rows / 64), 0, rows - height))
-    later_x = int(np.clip(x + random.normal(0.0, cols / 32), 0, cols - width))
-    down, along = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
-    inside = (down.square() + along.square() < 1) | bool(random.random() < 0.5)
-    for image, top, left in ((earlier, y, x), (later, later_y, later_x)):
-        place = image[:, top : top + height, left : left + width]
-        place[:, inside] = thing[:, y : y + height, x : x + width][:, inside]
-    if random.random() < 0.75:
-        covered = torch.zeros(rows, cols)
-        covered[later_y : later_y + height, later_x : later_x + width] = inside.float()
-        cells = F.avg_pool2d(covered[None], STRIDE)[0] > 0.5
-        own = torch.tensor([(x - later_x) / cols, (y - later_y) / rows]) * 2
-        still = views.affine_motion(np.eye(2, 3), *cells.shape)
-        motion[cells] = still[cells] + own
+def mixed(device: torch.device) -> bool:
+    """Whether bfloat16 is worth its while."""
+    return torch.cpu._is_avx512_bf16_supported() if device.type == "cpu" else True
 
 
-def loss_of(network: Network, correction: Correction, pair: Pair, rarity: torch.Tensor, mixed: bool) -> torch.Tensor:
+def loss_of(network: Network, correction: Correction, pairs: Pairs, rarity: torch.Tensor) -> torch.Tensor:
     """How far the corrected features' answer is from the fresh ones', rare classes weighing more, and they themselves."""
-    device = pair.later.device.type
-    with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=mixed):
-        earlier, fresh = network.backbone(pair.earlier).float(), network.backbone(pair.later).float()
-        aim = network.head(fresh).float().log_softmax(1)
-    carried = F.grid_sample(earlier, pair.motion, mode="bicubic", padding_mode="border", align_corners=False)
-    with torch.autocast(device, torch.bfloat16, enabled=mixed):
-        corrected = correction(carried, pair.later)
+    device = pairs.fresh.device
+    with torch.no_grad():
+        aim = network.head(pairs.fresh).log_softmax(1)
+        before = divergence(aim, network.head(pairs.carried))
+    with torch.autocast(device.type, torch.bfloat16, enabled=mixed(device)):
+        corrected = correction.mend(pairs.carried, pairs.glance, pairs.residual)
     corrected = corrected.float()
     apart = divergence(aim, network.head(corrected))
-    with torch.no_grad():
-        before = divergence(aim, network.head(carried))
     apart = apart + HARM_SHARE * (apart - before).clamp(min=0)
     weight = torch.einsum("nchw,c->nhw", aim.exp(), rarity)
-    similar = (corrected - fresh).square().mean() / fresh.square().mean().clamp(min=1e-3)
+    similar = (corrected - pairs.fresh).square().mean() / pairs.fresh.square().mean().clamp(min=1e-3)
     return losses.balanced(apart, weight) + SIMILARITY_SHARE * similar
 
 
@@ -132,16 +122,12 @@ def divergence(aim: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     return (aim.exp() * (aim - logits.log_softmax(1))).sum(1)
 
 
-def rarity_of(network: Network, sources: list[Source], rows: int, cols: int) -> torch.Tensor:
+def rarity_of(network: Network, pairs: Pairs) -> torch.Tensor:
     """[19] what each class weighs, by how often the network sees it: by a lower power of the share than for labels."""
-    shares = torch.zeros(19)
+    device = next(network.parameters()).device
+    seen = pairs.some(list(range(0, len(pairs), max(1, len(pairs) // 100))), device).fresh
     with torch.no_grad():
-        for source in sources:
-            for picture in source.pictures[:: max(1, len(source.pictures) // 30)]:
-                image = F.interpolate(picture.image[None].float() / 255, (rows, cols), mode="bilinear")
-                seen = views.normalise(image).to(next(network.parameters()).device)
-                shares += source.share * network(seen).softmax(1).mean((0, 2, 3)).cpu()
-    shares = (shares / shares.sum()).clamp(min=1e-4)
+        shares = network.head(seen).softmax(1).mean((0, 2, 3)).clamp(min=1e-4)
     weights = shares**-0.2
     return (weights / (weights * shares).sum()).clamp(max=5.0)
 
@@ -165,23 +151,22 @@ class CorrectionRun:
         falling = 0.5 * (1 + np.cos(np.pi * self.step / self.steps))
         return RATE * min(1.0, (self.step + 1) / 50) * max(0.01, float(falling))
 
-    def train(self, sources: list[Source], batch: int) -> float:
-        """Runs to the end; gives the mean loss of the last steps."""
-        rows, cols = self.recipe["rows"], self.recipe["cols"]
-        rarity, mean = rarity_of(self.network, sources, rows, cols).to(self.device), None
+    def train(self, sources: list[Source], pairs: int, batch: int) -> float:
+        """Draws `pairs` pairs and runs to the end; gives the mean loss of the last steps."""
+        drawn = draw_pairs(self.network, sources, pairs, (self.recipe["rows"], self.recipe["cols"]), self.seed)
+        rarity, mean = rarity_of(self.network, drawn), None
         progress = Progress("correct", self.steps - self.step)
-        mixed = torch.cpu._is_avx512_bf16_supported() if self.device.type == "cpu" else True
-        shape = (batch, rows, cols)
-        for pair in ahead(lambda step: draw(sources, shape, self.seed, step), range(self.step, self.steps), 1):
+        for _ in range(self.step, self.steps):
             for group in self.optimiser.param_groups:
                 group["lr"] = self.rate()
-            loss = loss_of(self.network, self.correction, pair.to(self.device), rarity, mixed)
+            shown = drawn.some(shown_at(self.step, batch, len(drawn), self.seed), self.device)
+            loss = loss_of(self.network, self.correction, shown, rarity)
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self.optimiser.step()
             self.average.update_parameters(self.correction)
             self.step += 1
-            mean = loss.item() if mean is None else 0.97 * mean + 0.03 * loss.item()
+            mean = loss.item() if mean is None else 0.98 * mean + 0.02 * loss.item()
             progress.step(f"loss {mean:.4f}")
             if self.step % SAVE_EVERY == 0:
                 self.checkpoint.save(self.step)
@@ -193,3 +178,11 @@ class CorrectionRun:
         self.network.cpu()
         replaced(self.folder / "network.pt", {"network": self.network.state_dict(), "recipe": self.recipe})
         return float("nan") if mean is None else mean
+
+
+def shown_at(step: int, batch: int, count: int, seed: int) -> list[int]:
+    """The pairs of a step: every pair once, in a new order, before any is shown again."""
+    batch = min(batch, count)
+    each = count // batch
+    order = np.random.default_rng((seed, step // each)).permutation(count)
+    return order[step % each * batch :][:batch].tolist()

@@ -2,7 +2,7 @@
 
     backbone.onnx       image [1, 3, rows, cols] f32 ──▶ features [1, C, rows/8, cols/8]
     head.onnx           features ──▶ logits [1, 19, rows/8, cols/8]
-    correction.onnx     carried features, current image ──▶ features; if the network has one
+    correction.onnx     carried features, current image, residual ──▶ features; if the network has one
     *.fp16.onnx         the same, typed in half precision throughout, for TensorRT; not beside an int8 backbone
     model.toml          preprocessing, sizes, SHA-256 of each
 
@@ -124,20 +124,22 @@ def agreement(network: Network, files: dict[str, bytes], rows: int, cols: int) -
     """The largest difference between onnxruntime's f32 logits and PyTorch's; the part of labels that fp16 changes."""
     random = np.random.default_rng(1)
     image, later = (random.standard_normal((1, 3, rows, cols), dtype=np.float32) for _ in range(2))
+    residual = np.abs(random.standard_normal((1, 1, rows // 4, cols // 4), dtype=np.float32))
     with torch.no_grad():
         features = network.backbone(torch.from_numpy(image))
         expected = [network.head(features).numpy()]
         if network.correction is not None:
-            expected.append(network.head(network.correction(features, torch.from_numpy(later))).numpy())
-    logits = answers(files, "onnx", image, later)
-    halved = answers(files, "fp16.onnx", image.astype(np.float16), later.astype(np.float16))
+            corrected = network.correction(features, torch.from_numpy(later), torch.from_numpy(residual))
+            expected.append(network.head(corrected).numpy())
+    logits = answers(files, "onnx", image, later, residual)
+    halved = answers(files, "fp16.onnx", *(part.astype(np.float16) for part in (image, later, residual)))
     apart = max(float(np.abs(one - other).max()) for one, other in zip(expected, logits, strict=True))
     changed = np.mean([one.argmax(1) != other.argmax(1) for one, other in zip(logits, halved, strict=True)])
     return apart, float(changed)
 
 
-def answers(files: dict[str, bytes], ending: str, image: np.ndarray, later: np.ndarray) -> list[np.ndarray]:
-    """onnxruntime's logits of an image and, if there is a correction, of its features corrected by a later one."""
+def answers(files: dict[str, bytes], ending: str, image: np.ndarray, *later: np.ndarray) -> list[np.ndarray]:
+    """onnxruntime's logits of an image and, if there is a correction, of its features corrected: by image and residual."""
 
     def run(part: str, **inputs: np.ndarray) -> np.ndarray:
         return onnxruntime.InferenceSession(files[f"{part}.{ending}"], providers=["CPUExecutionProvider"]).run(
@@ -146,8 +148,9 @@ def answers(files: dict[str, bytes], ending: str, image: np.ndarray, later: np.n
 
     features = run("backbone", image=image)
     found = [run("head", features=features)]
-    if f"correction.{ending}" in files:
-        found.append(run("head", features=run("correction", features=features, image=later)))
+    if later and f"correction.{ending}" in files:
+        seen = dict(zip(("image", "residual"), later, strict=True))
+        found.append(run("head", features=run("correction", features=features, **seen)))
     return found
 
 
@@ -188,7 +191,7 @@ def export(network: Network, name: str, rows: int, cols: int, out: Path, calibra
         shown = [program_view(picture, rows, cols).numpy() for picture in calibration]
         exact = files | {}
         files["backbone.onnx"] = quantised(graphs["backbone"], shown)
-        pairs = [(answers(exact, "onnx", one, one)[0], answers(files, "onnx", one, one)[0]) for one in shown[:10]]
+        pairs = [(answers(exact, "onnx", one)[0], answers(files, "onnx", one)[0]) for one in shown[:10]]
         changed = np.mean([one.argmax(1) != other.argmax(1) for one, other in pairs])
         told = f"int8 changes {changed:.4%} of labels"
     out.mkdir(parents=True, exist_ok=True)
@@ -206,7 +209,8 @@ def graphs_of(network: Network, rows: int, cols: int) -> dict[str, onnx.ModelPro
         "head": graph(network.head, {"features": features}, "logits"),
     }
     if network.correction is not None:
-        graphs["correction"] = graph(network.correction, {"features": features, "image": image}, "corrected")
+        seen = {"features": features, "image": image, "residual": [1, 1, rows // 4, cols // 4]}
+        graphs["correction"] = graph(network.correction, seen, "corrected")
     return graphs
 
 

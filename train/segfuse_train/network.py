@@ -2,8 +2,9 @@
 
     image ──▶ 1/2 ──▶ 1/4 ──▶ 1/8 ──┬──▶ detail ─────────────────────────┬──▶ fuse ──▶ features ──▶ head ──▶ logits
                                     └──▶ 1/16 ──▶ 1/32 ──▶ pools ──▶ 1/16 ┘
-    between key frames:   features, carried ──┬──▶ mix ──(+)──▶ features ──▶ head ──▶ logits
-                          image ──▶ 1/2 ──▶ 1/8 ┘
+    between key frames:   features, carried ─────┬──▶ mix ──(+)──▶ features ──▶ head ──▶ logits
+                          image ──▶ 1/2 ──▶ 1/8 ──┤
+                          residual, 1/4 ──▶ 1/8 ──┘
 
 Two branches, after BiSeNet (Yu et al., 2018) and DDRNet (Hong et al., 2021): one keeps the detail at 1/8,
 the other sees far at 1/16 and 1/32 and ends in pooled context (PSPNet, Zhao et al., 2017). No depthwise
@@ -123,29 +124,36 @@ class Head(nn.Sequential):
 
 
 class Correction(nn.Module):
-    """Carried features [N, C, H/8, W/8] and the current image to features: a glance at what has changed.
+    """Carried features [N, C, H/8, W/8], the current image and the residual to features: a glance at what has changed.
 
+    The residual [N, 1, H/4, W/4] says where the image is not what was carried there: see `correct.residual`.
     Adds to the features, and begins with adding nothing. The image is halved first: the glance is to cost little.
     """
 
     LOOK = (16, 32)
+    DIFFER = 8
     MIX = 40
 
     def __init__(self, channels: int):
         super().__init__()
         near, far = self.LOOK
         self.look = nn.Sequential(convolution(3, near, stride=2), convolution(near, far, stride=2))
+        self.differ = convolution(1, self.DIFFER, stride=2)
         last = nn.Conv2d(self.MIX, channels, 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.mix = nn.Sequential(
-            convolution(channels + far, self.MIX, kernel=1),
+            convolution(channels + far + self.DIFFER, self.MIX, kernel=1),
             convolution(self.MIX, self.MIX),
             last,
         )
 
-    def forward(self, features: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-        return features + self.mix(torch.cat([features, self.look(F.avg_pool2d(image, 2))], 1))
+    def mend(self, features: torch.Tensor, halved: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+        """The features, of the current image at half its size."""
+        return features + self.mix(torch.cat([features, self.look(halved), self.differ(residual)], 1))
+
+    def forward(self, features: torch.Tensor, image: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+        return self.mend(features, F.avg_pool2d(image, 2), residual)
 
 
 class Network(nn.Module):

@@ -8,6 +8,7 @@ A data set is named on the command line as LAYOUT:FOLDER:
                      and, if there is DIR/later, what was seen a moment later: DIR/later/image, DIR/later/label and
                      DIR/later/flow/NAME.flo, the exact flow back from there (unknown: above 1e9; any size)
     frames:DIR       pictures without labels: only a teacher's opinion is learnt from them
+    video:DIR        the same, one after the other at the camera's rate, named in their order: what `correct` likes best
     TABLE.toml:DIR   DIR/image and DIR/label in the ids of a class table
 
 A teacher's opinion of each picture lies in a folder that `teach` wrote: probabilities of the 19 train ids as u8,
@@ -23,6 +24,7 @@ from PIL import Image
 
 from segfuse_train.classes import IGNORED, ClassTable, load
 
+UNLABELLED = ("frames", "video")
 ENDINGS = (".png", ".jpg", ".jpeg")
 
 
@@ -72,7 +74,7 @@ def files(layout: str, folder: Path) -> list[Files]:
     """The pictures of a data set in the order of their names."""
     if layout == "cityscapes":
         return cityscapes_files(folder)
-    if layout == "frames":
+    if layout in UNLABELLED:
         return [Files(path, None) for path in pictures_in(folder)]
     return [Files(path, label_of(folder, path.stem)) for path in pictures_in(folder / "image")]
 
@@ -105,7 +107,7 @@ def cityscapes_files(folder: Path) -> list[Files]:
 
 
 def table_of(layout: str) -> ClassTable:
-    return load("cityscapes" if layout in ("cityscapes", "trainids", "frames") else layout)
+    return load("cityscapes" if layout in ("cityscapes", "trainids", *UNLABELLED) else layout)
 
 
 def read(text: str, teacher: Path | None = None, select=None, longest: int = 1024) -> list[Picture]:

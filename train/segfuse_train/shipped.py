@@ -27,9 +27,12 @@ def load_folder(folder: Path) -> tuple[Network, int, int]:
     for part in parts:
         weights |= convolutions(onnx.load(folder / f"{part}.onnx").graph, part)
     network = Network(size_of(weights, folder), corrects)
-    with torch.no_grad():
-        for part in parts:
-            fill(getattr(network, part), part, weights)
+    try:
+        with torch.no_grad():
+            for part in parts:
+                fill(getattr(network, part), part, weights)
+    except KeyError as error:
+        raise SystemExit(f"{folder}: lacks {error}: another version of segfuse_train wrote it") from error
     return network, described["input"]["rows"], described["input"]["cols"]
 
 

@@ -47,14 +47,15 @@ class Recipe:
     auxiliary_share: float = 0.3
     carried_share: float = 0.4
     steady_share: float = 0.2
+    pasted_part: float = 0.5
 
     def form(self, step: int) -> Form:
         """The batch of a step."""
         full = (self.rows, self.cols)
         if step < self.small_part * self.steps:
             small = [max(64, round(side * 2 / 3 / 32) * 32) for side in full]
-            return Form(2 * self.batch, 2 * self.moved, small[0], small[1], full)
-        return Form(self.batch, self.moved, *full, full)
+            return Form(2 * self.batch, 2 * self.moved, small[0], small[1], full, self.pasted_part)
+        return Form(self.batch, self.moved, *full, full, self.pasted_part)
 
     def rate_at(self, step: int) -> float:
         """Of the full rate: rises over the first steps, then falls along a cosine."""

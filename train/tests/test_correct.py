@@ -4,12 +4,14 @@ import torch
 
 from segfuse_train import correct, pictures, views
 from segfuse_train.batches import Source, class_weights
-from segfuse_train.correct import CorrectionRun, draw, put
+from segfuse_train.correct import CorrectionRun, draw_pairs, residual, shown_at
 from segfuse_train.export import export
 from segfuse_train.network import Correction, Network
 from segfuse_train.shipped import load_folder
 from segfuse_train.train import load_start
 
+# Features, image and residual.
+SEEN = torch.rand(1, 48, 12, 20), torch.rand(1, 3, 96, 160), torch.rand(1, 1, 24, 40)
 RECIPE = {"size": "tiny", "rows": 96, "cols": 160}
 
 
@@ -19,33 +21,39 @@ def sources_of(camvid):
 
 
 def test_a_correction_begins_with_changing_nothing():
-    features, image = torch.rand(1, 48, 12, 20), torch.rand(1, 3, 96, 160)
-    assert torch.equal(Correction(48).eval()(features, image), features)
+    assert torch.equal(Correction(48).eval()(*SEEN), SEEN[0])
 
 
-def test_a_step_draws_the_same_pairs_again_and_another_step_others(camvid):
-    sources = sources_of(camvid)
-    first, again, other = (draw(sources, (2, 96, 160), 1, step) for step in (3, 3, 4))
-    assert torch.equal(first.earlier, again.earlier) and torch.equal(first.motion, again.motion)
-    assert not torch.equal(first.earlier, other.earlier)
-    assert first.motion.shape == (2, 12, 20, 2) and first.motion.isfinite().all()
+def test_pairs_are_drawn_the_same_again_and_others_from_another_seed(camvid):
+    torch.manual_seed(4)
+    network, sources = Network("tiny").eval(), sources_of(camvid)
+    first, again, other = (draw_pairs(network, sources, 3, (96, 160), seed) for seed in (1, 1, 2))
+    assert torch.equal(first.carried, again.carried) and torch.equal(first.residual, again.residual)
+    assert not torch.equal(first.glance, other.glance)
+    assert first.fresh.shape == first.carried.shape == (3, 48, 12, 20) and len(first) == 3
+    assert first.glance.shape == (3, 3, 48, 80) and first.residual.shape == (3, 1, 24, 40)
+    assert all(part.isfinite().all() for part in vars(first).values())
 
 
-def test_a_thing_that_the_motion_knows_of_is_carried_to_where_it_went():
-    known = 0
-    for seed in range(20):
-        random = np.random.default_rng(seed)
-        thing, earlier, later = torch.ones(3, 192, 320), torch.zeros(3, 192, 320), torch.zeros(3, 192, 320)
-        motion = views.affine_motion(np.eye(2, 3), 24, 40).clone()
-        still = motion.clone()
-        put(thing, earlier, later, motion, random)
-        moved = (motion != still).any(-1)
-        if not moved.any():
-            continue
-        known += 1
-        fetched = torch.nn.functional.grid_sample(earlier[None], motion[None], align_corners=False)[0, 0]
-        assert fetched[moved].mean() > 0.9
-    assert 8 <= known < 20
+def test_every_pair_is_shown_once_before_any_is_shown_again():
+    twice = [shown_at(step, 3, 12, 1) for step in range(8)]
+    for time in (twice[:4], twice[4:]):
+        assert sorted(pair for step in time for pair in step) == list(range(12))
+    assert twice[:4] != twice[4:]
+    assert shown_at(5, 8, 4, 1) == shown_at(5, 4, 4, 1)
+
+
+def test_the_residual_is_nothing_where_the_motion_is_right_and_the_difference_where_it_is_not():
+    earlier = torch.zeros(1, 3, 96, 160)
+    earlier[..., 80:] = 2.0
+    later = torch.zeros(1, 3, 96, 160)
+    later[..., 64:] = 2.0
+    cell = 2 / 20
+    moved = views.affine_motion(np.array([[1.0, 0.0, 2 * cell], [0.0, 1.0, 0.0]]), 12, 20)[None]
+    still = views.affine_motion(np.eye(2, 3), 12, 20)[None]
+    assert residual(earlier, later, moved).abs().max() < 1e-4
+    left = residual(earlier, later, still)[0, 0]
+    assert torch.allclose(left[:, 16:20], torch.tensor(2.0)) and left[:, :16].max() < 1e-4 > left[:, 20:].max()
 
 
 def test_the_correction_learns_and_goes_on_where_it_was(camvid, tmp_path, monkeypatch):
@@ -54,7 +62,7 @@ def test_the_correction_learns_and_goes_on_where_it_was(camvid, tmp_path, monkey
     network = Network("tiny")
     run = CorrectionRun(tmp_path, network, RECIPE, 8, 1)
     run.steps = 4
-    run.train(sources_of(camvid), 2)
+    run.train(sources_of(camvid), 6, 2)
     assert CorrectionRun(tmp_path, Network("tiny"), RECIPE, 8, 1).step == 4
     network, rows, cols = load_start(tmp_path / "network.pt")
     assert (rows, cols) == (96, 160) and network.correction is not None
@@ -68,8 +76,7 @@ def test_a_correction_is_exported_and_read_back(tmp_path):
     torch.nn.init.normal_(network.correction.mix[-1].weight, std=0.1)
     export(network, "tried", 96, 160, tmp_path)
     again, _, _ = load_folder(tmp_path)
-    features, image = torch.rand(1, 48, 12, 20), torch.rand(1, 3, 96, 160)
     with torch.no_grad():
-        expected, found = network.correction(features, image), again.eval().correction(features, image)
-    assert (expected - features).abs().max() > 0.05
+        expected, found = network.correction(*SEEN), again.eval().correction(*SEEN)
+    assert (expected - SEEN[0]).abs().max() > 0.05
     assert torch.allclose(expected, found, atol=2e-3)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from segfuse_train import classes, losses, pictures
-from segfuse_train.batches import Source, class_weights, draw
+from segfuse_train import classes, losses, pictures, views
+from segfuse_train.batches import RARE, Source, class_weights, draw, with_rare_things
 from segfuse_train.conditions import CONDITIONS, conditions, under
 from segfuse_train.curve import learning_curve
 from segfuse_train.network import SIZES, STRIDE, Network
@@ -67,6 +67,25 @@ def test_a_draw_depends_on_seed_and_step_alone(camvid):
     first, again, other = (draw([source], RECIPE.form(0), 1, step) for step in (5, 5, 6))
     assert torch.equal(first.image, again.image) and torch.equal(first.label, again.label)
     assert not torch.equal(first.image, other.image)
+
+
+def test_rare_things_are_pasted_with_their_label_and_their_teachers_opinion(camvid):
+    source = source_of(camvid)
+    for place, picture in enumerate(source.pictures):
+        picture.teacher = torch.full((19, 24, 40), 10 * place, dtype=torch.uint8)
+    form = replace(RECIPE, batch=1, moved=0, pasted_part=1.0).form(RECIPE.steps)
+    car, more = classes.load("camvid").names.index("car"), 0
+    assert source.weights[car] > RARE > source.weights[classes.load("camvid").names.index("road")]
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        view = views.look(source.pictures[0], np.eye(2, 3), form.rows, form.cols)
+        result = with_rare_things(view, source, form, random)
+        new = (result.label != view.label) | (result.image[:, ::2, ::2] != view.image[:, ::2, ::2]).any(0)
+        assert (result.label[new] == car).all() and result.taught
+        heard = result.teacher[0] > 0
+        assert not heard[~new[::2, ::2]].any()
+        more += int(heard.sum())
+    assert more > 100
 
 
 def test_a_network_learns_and_a_run_that_was_cut_off_ends_the_same(camvid, tmp_path):
