@@ -17,25 +17,25 @@ struct Expected {
     miou: f64,
     /// IoU of the weakest class, poles: less than a cell of the features wide.
     weakest: f64,
-    /// What one key frame in five may cost.
-    lost: f64,
+    /// Mean IoU at one key frame in five.
+    carried: f64,
 }
 
 const EXPECTED: [Expected; 2] = [
-    Expected { network: "small", miou: 67.0, weakest: 9.0, lost: 1.2 },
-    Expected { network: "tiny", miou: 65.0, weakest: 8.0, lost: 1.2 },
+    Expected { network: "small", miou: 68.5, weakest: 9.4, carried: 67.2 },
+    Expected { network: "tiny", miou: 65.0, weakest: 8.0, carried: 64.2 },
 ];
 
 #[test]
 fn real_roads_are_known_and_carried_features_know_them_too() {
     let Some(data) = shared_data("real_roads_are_known_and_carried_features_know_them_too") else { return };
     let sequence = CamvidSequence::import(&data);
-    for Expected { network, miou, weakest, lost } in EXPECTED {
+    for Expected { network, miou, weakest, carried: least } in EXPECTED {
         let [every, carried] = ["every:1", "every:5"].map(|schedule| sequence.scored(network, schedule));
         let [every_miou, carried_miou] = [&every, &carried].map(|found| found["miou"].as_f64().expect("a figure"));
         println!("{network}: {every_miou:.2} on each frame, {carried_miou:.2} carried over five");
         assert!(every_miou >= miou, "{network}: {every_miou}");
-        assert!(carried_miou >= every_miou - lost, "{network}: {carried_miou} of {every_miou}");
+        assert!(carried_miou >= least, "{network}: {carried_miou} of {every_miou}");
         let classes = every["per_class"].as_object().expect("IoU of classes");
         assert_eq!(classes.len(), 11);
         for (class, iou) in classes {

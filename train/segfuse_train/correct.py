@@ -50,15 +50,23 @@ class Pairs:
 
 def draw_pairs(network: Network, sources: list[Source], count: int, shape: tuple[int, int], seed: int) -> Pairs:
     """`count` pairs of rows x cols; which, depends on the seed alone."""
+    if count < 1:
+        raise SystemExit(f"--pairs {count}: at least 1 is needed")
     device = next(network.parameters()).device
-    progress, parts = Progress("draw pairs", count), []
-    batches = range(-(-count // DRAWN_AT_ONCE))
-    for batch in ahead(lambda number: draw(sources, *shape, seed, number), batches, 1):
-        parts.append(carry(network, *(part.to(device) for part in batch)))
+    progress, pairs = Progress("draw pairs", count), None
+    batches = ahead(lambda number: draw(sources, *shape, seed, number), range(-(-count // DRAWN_AT_ONCE)), 1)
+    for number, batch in enumerate(batches):
+        some = carry(network, *(part.to(device) for part in batch))
+        # All at once: a list of them, put together in the end, would take twice the memory.
+        if pairs is None:
+            pairs = Pairs(*(part.new_empty(count, *part.shape[1:]) for part in vars(some).values()))
+        for whole, part in zip(vars(pairs).values(), vars(some).values(), strict=True):
+            place = whole[number * DRAWN_AT_ONCE :][:DRAWN_AT_ONCE]
+            place.copy_(part[: len(place)])
         for _ in batch[0]:
             progress.step()
     progress.close()
-    return Pairs(*(torch.cat([getattr(part, name) for part in parts])[:count] for name in Pairs.__annotations__))
+    return pairs
 
 
 def draw(sources: list[Source], rows: int, cols: int, seed: int, number: int) -> tuple[torch.Tensor, ...]:
