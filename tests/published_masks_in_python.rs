@@ -42,7 +42,13 @@ fn the_python_example_prints_rate_age_gaps_and_classes() {
             assert!(!line.contains("unlabeled"), "shared {shared}: {line}");
             assert!(line.contains("(720, 1280)") && line.matches(" 5%").count() == 3, "shared {shared}: {line}");
         }
-        assert!(lines[1..].iter().all(|line| line.contains("gap 0")), "shared {shared}: {lines:#?}");
+        // A busy machine may lose some: what matters is that the gap told is the gap there was.
+        let number = |line: &str| line.split(' ').next().and_then(|id| id.parse().ok());
+        for two in lines.windows(2) {
+            let [before, after]: [f64; 2] = [&two[0], &two[1]].map(|line| number(line).expect("a frame's number"));
+            let told = number_after(&two[1], " gap ");
+            assert!((told - (after - before - 1.0)).abs() < 0.5, "shared {shared}: {lines:#?}");
+        }
         // One in 30 ms at best, and the machine that tests run on may be busy.
         let (rate_hz, age_ms) = (number_after(&lines[MASKS - 1], " rate "), number_after(&lines[MASKS - 1], " age "));
         assert!((1.0..40.0).contains(&rate_hz), "shared {shared}: {rate_hz}");
@@ -116,7 +122,7 @@ fn example(python: &Path, endpoint: &str, masks: usize) -> Command {
 
 fn number_after(line: &str, word: &str) -> f64 {
     let (_, rest) = line.split_once(word).unwrap_or_else(|| panic!("no '{word}' in {line}"));
-    let number = rest.split(['/', ' ']).next().expect("split gives one at least");
+    let number = rest.split(['/', ' ', ':']).next().expect("split gives one at least");
     number.parse().unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 

@@ -130,8 +130,8 @@ def add_correct(commands) -> None:
     command.add_argument("--pictures", required=True, action="append", metavar="LAYOUT:FOLDER[@SHARE]")
     command.add_argument("--out", type=Path, required=True, help="folder for network.pt, the same with a correction")
     command.add_argument("--hold-out", type=float, default=0.1, help="part of the first data set that is not learnt")
-    command.add_argument("--pairs", type=int, default=2400, help="drawn once, shown many times; 1.4 MB each in memory")
-    for name, default in (("steps", 3000), ("batch", 8), ("seed", 1)):
+    command.add_argument("--pairs", type=int, default=4000, help="drawn once, shown many times; 1.4 MB each in memory")
+    for name, default in (("steps", 6000), ("batch", 8), ("seed", 1)):
         command.add_argument(f"--{name}", type=int, default=default)
     command.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     command.set_defaults(run=run_correct)
