@@ -64,8 +64,16 @@ impl FlowField {
         self.at(row, col).map(|motion| if motion.is_finite() { motion } else { 0.0 })
     }
 
-    /// The motion at a place between the centres of cells: bilinear, the border clamped; none where it is not finite.
-    pub(crate) fn between(&self, row: f32, col: f32) -> [f32; 2] {
+    /// The motion at every column, `row` between the centres of two rows: linear, the border clamped; none where it is
+    /// not finite.
+    pub(crate) fn line(&self, row: f32, line: &mut Vec<[f32; 2]>) {
+        let (top, bottom, down) = split(row, self.rows);
+        line.clear();
+        line.extend((0..self.cols).map(|col| mix(self.finite_at(top, col), self.finite_at(bottom, col), down)));
+    }
+
+    /// Bilinear between the centres of cells.
+    fn between(&self, row: f32, col: f32) -> [f32; 2] {
         let ((top, bottom, down), (left, right, along)) = (split(row, self.rows), split(col, self.cols));
         let line = |row: usize| mix(self.finite_at(row, left), self.finite_at(row, right), along);
         mix(line(top), line(bottom), down)

@@ -37,6 +37,7 @@ use graphs::LoadedGraphs;
 use input::NetworkInput;
 use jpeg::JpegDecoder;
 use nearest::NearestDecoder;
+use residual::Residual;
 use runtime::{LoadedGraph, Runtime};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
@@ -101,7 +102,7 @@ pub struct CpuEngine {
     decoder: Decoder,
     nearest: NearestDecoder,
     /// What the correction is told of where the frame differs.
-    residual: FeatureMap,
+    residual: Residual,
     maps: Pool<FeatureMap>,
     glances: Pool<FeatureMap>,
     pyramids: Pool<GreyPyramid>,
@@ -174,7 +175,7 @@ impl CpuEngine {
             logits: FeatureMap::default(),
             decoder: Decoder::new(),
             nearest: NearestDecoder::default(),
-            residual: FeatureMap::default(),
+            residual: Residual::default(),
             maps: Pool::new(),
             glances: Pool::new(),
             pyramids: Pool::new(),
@@ -186,8 +187,7 @@ impl CpuEngine {
 
     fn reduce(&self, detailed: &FeatureMap) -> Pooled<FeatureMap> {
         let mut carried = self.maps.take();
-        let shape = [detailed.channels, detailed.rows, detailed.cols];
-        average_blocks(&detailed.values, shape, self.carried.reduction, &mut carried);
+        average_blocks(detailed, self.carried.reduction, &mut carried);
         carried
     }
 
@@ -202,16 +202,19 @@ impl CpuEngine {
         let Some(correction) = &mut self.graphs.correction else { return Ok(Features::carried(carried)) };
         let shape = self.input.shape();
         let image = self.input.prepare(&current.image)?;
-        let glance = key.glance.as_ref().map(|earlier| {
-            let _span = tracing::debug_span!("residual").entered();
-            let glance = residual::glance(image, shape, &self.glances);
-            residual::residual(earlier, &glance, flow, &mut self.residual);
-            glance
-        });
+        let (glance, residual) = match &key.glance {
+            Some(earlier) => {
+                let _span = tracing::debug_span!("residual").entered();
+                let glance = residual::glance(image, shape, &self.glances);
+                let residual = self.residual.between(earlier, &glance, flow);
+                (Some(glance), Some(residual))
+            }
+            None => (None, None),
+        };
         let _span = tracing::debug_span!("correct").entered();
         let mut corrected = self.maps.take();
-        match glance {
-            Some(_) => correction.run(&[&carried.values, image, &self.residual.values], &mut corrected)?,
+        match residual {
+            Some(residual) => correction.run(&[&carried.values, image, residual], &mut corrected)?,
             None => correction.run(&[&carried.values, image], &mut corrected)?,
         }
         Ok(Features { glance, ..Features::carried(corrected) })
@@ -339,16 +342,15 @@ impl Carried {
     }
 }
 
-/// Averages blocks of `side` by `side` cells: `[channels, rows, cols]` to `[channels, rows / side, cols / side]`.
-///
-/// Both sides of `values` are whole multiples of `side`.
-fn average_blocks(values: &[f32], [channels, rows, cols]: [usize; 3], side: usize, out: &mut FeatureMap) {
-    out.reshape(channels, rows / side, cols / side);
+/// Averages blocks of `side` by `side` cells: `[C, rows, cols]` to `[C, rows / side, cols / side]`.
+fn average_blocks(map: &FeatureMap, side: usize, out: &mut FeatureMap) {
+    let (rows, cols) = (map.rows / side, map.cols / side);
+    out.reshape(map.channels, rows, cols);
     let share = 1.0 / (side * side) as f32;
-    let out_rows = out.values.chunks_exact_mut((cols / side).max(1));
-    for (out_row, block_rows) in out_rows.zip(values.chunks_exact((cols * side).max(1))) {
+    let out_rows = out.values.chunks_exact_mut(cols.max(1));
+    for (out_row, block_rows) in out_rows.zip(map.values.chunks_exact((map.cols * side).max(1))) {
         out_row.fill(0.0);
-        for row in block_rows.chunks_exact(cols) {
+        for row in block_rows.chunks_exact(map.cols) {
             for (sum, block) in out_row.iter_mut().zip(row.chunks_exact(side)) {
                 *sum += block.iter().sum::<f32>();
             }
@@ -367,7 +369,7 @@ mod tests {
     fn averaging_takes_blocks_of_every_plane() {
         let map = FeatureMap { channels: 2, rows: 2, cols: 4, values: (0..16_u8).map(f32::from).collect() };
         let mut out = FeatureMap::zeros(7, 7, 7);
-        average_blocks(&map.values, [2, 2, 4], 2, &mut out);
+        average_blocks(&map, 2, &mut out);
         assert_eq!(out, FeatureMap { channels: 2, rows: 1, cols: 2, values: vec![2.5, 4.5, 10.5, 12.5] });
     }
 }

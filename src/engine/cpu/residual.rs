@@ -5,50 +5,101 @@
 //! the key frame's glance ──────carried along flow──┘
 //! ```
 //!
-//! A correction that asks for it sees at once what hid, came into view or was followed wrongly. The plain loops
-//! take a tenth of what the correction itself takes.
+//! A correction that asks for it sees at once what hid, came into view or was followed wrongly.
 
 use super::features::Pool;
-use super::{FeatureMap, Pooled, average_blocks};
+use super::{FeatureMap, Pooled};
 use crate::engine::network::RESIDUAL_STRIDE;
 use crate::flow::FlowField;
 
 /// A prepared picture `[3, rows, cols]`, its shape, averaged over blocks of [`RESIDUAL_STRIDE`].
 pub(super) fn glance(prepared: &[f32], shape: [usize; 3], pool: &Pool<FeatureMap>) -> Pooled<FeatureMap> {
+    let [channels, rows, cols] = shape;
     let mut glance = pool.take();
-    average_blocks(prepared, shape, RESIDUAL_STRIDE, &mut glance);
+    glance.reshape(channels, rows / RESIDUAL_STRIDE, cols / RESIDUAL_STRIDE);
+    let lines = glance.values.chunks_exact_mut(cols / RESIDUAL_STRIDE);
+    for (line, four_rows) in lines.zip(prepared.chunks_exact(cols * RESIDUAL_STRIDE)) {
+        average(line, four_rows, cols);
+    }
     glance
 }
 
-/// Writes how far `current` is from `earlier` carried along `flow`: `[1, rows, cols]`, the mean over colours.
-///
-/// `flow` points back into `earlier` and may be of a coarser grid: it is read bilinearly, as `earlier` is, the borders
-/// clamped. A motion that is not finite is taken for none.
-///
-/// # Panics
-/// If the glances are of two sizes.
-pub(super) fn residual(earlier: &FeatureMap, current: &FeatureMap, flow: &FlowField, out: &mut FeatureMap) {
-    let FeatureMap { channels, rows, cols, .. } = *current;
-    assert_eq!((earlier.channels, earlier.rows, earlier.cols), (channels, rows, cols), "glances of two sizes");
-    out.reshape(1, rows, cols);
-    let cells = [flow.rows as f32 / rows as f32, flow.cols as f32 / cols as f32];
-    for row in 0..rows {
-        for col in 0..cols {
-            let [x, y] = flow.between((row as f32 + 0.5) * cells[0] - 0.5, (col as f32 + 0.5) * cells[1] - 0.5);
-            let place = Place::clamped([row as f32 + y / cells[0], col as f32 + x / cells[1]], rows, cols);
-            let at = row * cols + col;
-            let apart = |channel| (place.fetch(earlier.plane(channel), cols) - current.plane(channel)[at]).abs();
-            out.values[at] = (0..channels).map(apart).sum::<f32>() / channels as f32;
+/// Averages blocks of four rows, columns side by side, so that the compiler adds four at a time.
+fn average(line: &mut [f32], four_rows: &[f32], cols: usize) {
+    const SHARE: f32 = 1.0 / (RESIDUAL_STRIDE * RESIDUAL_STRIDE) as f32;
+    let (first, others) = four_rows.split_at(cols);
+    let (second, others) = others.split_at(cols);
+    let (third, fourth) = others.split_at(cols);
+    let rows = [first, second, third, fourth].map(|row| row.as_chunks::<RESIDUAL_STRIDE>().0);
+    for (col, mean) in line.iter_mut().enumerate() {
+        let mut sums = [0.0; RESIDUAL_STRIDE];
+        for row in rows {
+            for (sum, value) in sums.iter_mut().zip(row[col]) {
+                *sum += value;
+            }
         }
+        *mean = sums.iter().sum::<f32>() * SHARE;
     }
+}
+
+/// Works out residuals, in buffers of its own.
+#[derive(Default)]
+pub(super) struct Residual {
+    map: FeatureMap,
+    /// The flow along a row of pixels, at the flow's own columns.
+    line: Vec<[f32; 2]>,
+    /// Where the pixels of a row come from.
+    places: Vec<Place>,
+}
+
+impl Residual {
+    /// How far `current` is from `earlier` carried along `flow`: `[1, rows, cols]`, the mean over colours.
+    ///
+    /// `flow` points back into `earlier` and may be of a coarser grid: it is read bilinearly, as `earlier` is, the
+    /// borders clamped. A motion that is not finite is taken for none.
+    ///
+    /// # Panics
+    /// If the glances are of two sizes.
+    pub(super) fn between(&mut self, earlier: &FeatureMap, current: &FeatureMap, flow: &FlowField) -> &[f32] {
+        let FeatureMap { channels, rows, cols, .. } = *current;
+        assert_eq!((earlier.channels, earlier.rows, earlier.cols), (channels, rows, cols), "glances of two sizes");
+        self.map.reshape(1, rows, cols);
+        let scale = [flow.cols as f32 / cols as f32, flow.rows as f32 / rows as f32];
+        for row in 0..rows {
+            flow.line((row as f32 + 0.5) * scale[1] - 0.5, &mut self.line);
+            self.places.clear();
+            self.places.extend((0..cols).map(|col| {
+                let [x, y] = along(&self.line, (col as f32 + 0.5) * scale[0] - 0.5);
+                Place::clamped([row as f32 + y / scale[1], col as f32 + x / scale[0]], rows, cols)
+            }));
+            let line = &mut self.map.values[row * cols..][..cols];
+            line.fill(0.0);
+            for channel in 0..channels {
+                let (plane, now) = (earlier.plane(channel), &current.plane(channel)[row * cols..][..cols]);
+                for ((apart, place), now) in line.iter_mut().zip(&self.places).zip(now) {
+                    *apart += (place.fetch(plane) - now).abs();
+                }
+            }
+            for apart in line {
+                *apart /= channels as f32;
+            }
+        }
+        &self.map.values
+    }
+}
+
+/// Between two motions of a line, its ends clamped.
+fn along(line: &[[f32; 2]], place: f32) -> [f32; 2] {
+    let place = place.clamp(0.0, (line.len() - 1) as f32);
+    let (one, other, share) = (line[place as usize], line[(place as usize + 1).min(line.len() - 1)], place.fract());
+    [0, 1].map(|axis| one[axis] + (other[axis] - one[axis]) * share)
 }
 
 /// A point between the centres of four pixels.
 struct Place {
-    /// Rows above and below, columns left and right.
-    rows: [usize; 2],
-    cols: [usize; 2],
-    /// Shares of the second ones.
+    /// Above left, above right, below left, below right.
+    corners: [u32; 4],
+    /// Shares of the lower and of the right ones.
     down: f32,
     along: f32,
 }
@@ -56,16 +107,17 @@ struct Place {
 impl Place {
     fn clamped([row, col]: [f32; 2], rows: usize, cols: usize) -> Self {
         let (row, col) = (row.clamp(0.0, (rows - 1) as f32), col.clamp(0.0, (cols - 1) as f32));
-        let pair = |place: f32, count: usize| [place as usize, (place as usize + 1).min(count - 1)];
-        Self { rows: pair(row, rows), cols: pair(col, cols), down: row.fract(), along: col.fract() }
+        let (top, left) = (row as usize, col as usize);
+        let (bottom, right) = ((top + 1).min(rows - 1), (left + 1).min(cols - 1));
+        let corner = |row: usize, col: usize| (row * cols + col) as u32;
+        let corners = [corner(top, left), corner(top, right), corner(bottom, left), corner(bottom, right)];
+        Self { corners, down: row.fract(), along: col.fract() }
     }
 
-    fn fetch(&self, plane: &[f32], stride: usize) -> f32 {
-        let line = |row: usize| {
-            let [left, right] = self.cols.map(|col| plane[row * stride + col]);
-            left + (right - left) * self.along
-        };
-        let [above, below] = self.rows.map(line);
+    fn fetch(&self, plane: &[f32]) -> f32 {
+        let [above_left, above_right, below_left, below_right] = self.corners.map(|corner| plane[corner as usize]);
+        let above = above_left + (above_right - above_left) * self.along;
+        let below = below_left + (below_right - below_left) * self.along;
         above + (below - above) * self.down
     }
 }
@@ -90,9 +142,21 @@ mod tests {
     }
 
     fn residual_of(earlier: &FeatureMap, current: &FeatureMap, flow: &FlowField) -> FeatureMap {
-        let mut out = FeatureMap::default();
-        residual(earlier, current, flow, &mut out);
-        out
+        let mut residual = Residual::default();
+        residual.between(earlier, current, flow);
+        residual.map
+    }
+
+    #[test]
+    fn a_glance_is_the_mean_of_each_block_of_each_colour() {
+        let prepared: Vec<f32> = (0..3 * 8 * 12).map(|value| value as f32).collect();
+        let glance = glance(&prepared, [3, 8, 12], &Pool::new());
+        assert_eq!((glance.channels, glance.rows, glance.cols), (3, 2, 3));
+        for (index, mean) in glance.values.iter().enumerate() {
+            let (channel, row, col) = (index / 6, index / 3 % 2, index % 3);
+            let corner = (channel * 96 + row * 48 + col * 4) as f32;
+            assert_eq!(*mean, corner + 1.5 + 1.5 * 12.0, "block {index}");
+        }
     }
 
     #[test]
