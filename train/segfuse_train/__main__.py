@@ -145,6 +145,8 @@ def run_correct(options) -> None:
         data_set, _, share = text.partition("@")
         found = pictures.read(data_set, None, learnt if place == 0 else None)
         video = data_set.startswith("video:")
+        if video and len(found) < 2:
+            raise SystemExit(f"{data_set}: a video needs two frames at least, there are {len(found)}")
         sources.append(Source(found, float(share or 1.0), class_weights(found), video))
     recipe = asdict(Recipe(size=network.size, rows=rows, cols=cols))
     run = CorrectionRun(options.out, network, recipe, options.steps, options.seed, options.device)

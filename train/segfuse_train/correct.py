@@ -8,6 +8,7 @@ Backbone and head stay as they are, and no label is needed: the network's own an
 The pairs are drawn once, for the backbone costs most, and are shown many times.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,9 @@ import torch.nn.functional as F
 from segfuse_train import drives, losses, views
 from segfuse_train.batches import Source, ahead
 from segfuse_train.checkpoint import Checkpoint, replaced
-from segfuse_train.network import Correction, Network
+from segfuse_train.network import RESIDUAL_STRIDE, Correction, Network
 from segfuse_train.progress import Progress
-from segfuse_train.train import moving_average
+from segfuse_train.train import annealed, mixes, moving_average
 
 SAVE_EVERY = 250
 RATE = 2e-3
@@ -75,15 +76,14 @@ def draw(sources: list[Source], rows: int, cols: int, seed: int, number: int) ->
     shares = np.array([source.share for source in sources])
     chosen = random.choice(len(sources), DRAWN_AT_ONCE, p=shares / shares.sum())
     drawn = [drives.draw(sources[which], rows, cols, random) for which in chosen]
-    earlier, later, motion = (
-        torch.stack([getattr(one, name) for one in drawn]) for name in drives.Moments.__annotations__
-    )
+    earlier, later = (torch.stack(images) for images in zip(*((one.earlier, one.later) for one in drawn), strict=True))
+    motion = torch.stack([one.motion for one in drawn])
     return views.normalise(earlier), views.normalise(later), motion
 
 
 def carry(network: Network, earlier: torch.Tensor, later: torch.Tensor, motion: torch.Tensor) -> Pairs:
     """Both moments through the backbone, the features of the earlier one carried to the later."""
-    with torch.no_grad(), torch.autocast(earlier.device.type, torch.bfloat16, enabled=mixed(earlier.device)):
+    with torch.no_grad(), torch.autocast(earlier.device.type, torch.bfloat16, enabled=mixes(earlier.device)):
         before, fresh = network.backbone(earlier), network.backbone(later)
     carried = F.grid_sample(before.float(), motion, mode="bicubic", padding_mode="border", align_corners=False)
     parts = carried, fresh, F.avg_pool2d(later, 2), residual(earlier, later, motion)
@@ -93,9 +93,9 @@ def carry(network: Network, earlier: torch.Tensor, later: torch.Tensor, motion: 
 def residual(earlier: torch.Tensor, later: torch.Tensor, motion: torch.Tensor) -> torch.Tensor:
     """[N, 1, H/4, W/4] how far the later image is from the earlier one, carried along: the mean over colours.
 
-    As the engine has it: both averaged over 4 x 4 pixels, the motion's offsets interpolated between cells.
+    As the engine has it: both averaged over blocks, the motion's offsets interpolated between cells.
     """
-    small, aim = F.avg_pool2d(earlier, 4), F.avg_pool2d(later, 4)
+    small, aim = F.avg_pool2d(earlier, RESIDUAL_STRIDE), F.avg_pool2d(later, RESIDUAL_STRIDE)
     still = lambda like, size: views.affine_motion(np.eye(2, 3), *size).to(like.device)
     offset = (motion - still(motion, motion.shape[1:3])).permute(0, 3, 1, 2)
     offset = F.interpolate(offset, aim.shape[-2:], mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
@@ -104,18 +104,13 @@ def residual(earlier: torch.Tensor, later: torch.Tensor, motion: torch.Tensor) -
     return (fetched - aim).abs().mean(1, keepdim=True)
 
 
-def mixed(device: torch.device) -> bool:
-    """Whether bfloat16 is worth its while."""
-    return torch.cpu._is_avx512_bf16_supported() if device.type == "cpu" else True
-
-
 def loss_of(network: Network, correction: Correction, pairs: Pairs, rarity: torch.Tensor) -> torch.Tensor:
     """How far the corrected features' answer is from the fresh ones', rare classes weighing more, and they themselves."""
     device = pairs.fresh.device
     with torch.no_grad():
         aim = network.head(pairs.fresh).log_softmax(1)
         before = divergence(aim, network.head(pairs.carried))
-    with torch.autocast(device.type, torch.bfloat16, enabled=mixed(device)):
+    with torch.autocast(device.type, torch.bfloat16, enabled=mixes(device)):
         corrected = correction.mend(pairs.carried, pairs.glance, pairs.residual)
     corrected = corrected.float()
     apart = divergence(aim, network.head(corrected))
@@ -152,12 +147,11 @@ class CorrectionRun:
         self.average = torch.optim.swa_utils.AveragedModel(self.correction, avg_fn=moving_average, use_buffers=True)
         self.optimiser = torch.optim.AdamW(self.correction.parameters(), lr=RATE, weight_decay=0.01)
         parts = {"correction": self.correction, "average": self.average, "optimiser": self.optimiser}
-        self.checkpoint = Checkpoint(folder, parts, {"size": network.size})
+        self.checkpoint = Checkpoint(folder, parts, {"network": fingerprint(network)})
         self.step = self.checkpoint.resume(self.device)
 
     def rate(self) -> float:
-        falling = 0.5 * (1 + np.cos(np.pi * self.step / self.steps))
-        return RATE * min(1.0, (self.step + 1) / 50) * max(0.01, float(falling))
+        return RATE * annealed(self.step, self.steps, 50, 0.01)
 
     def train(self, sources: list[Source], pairs: int, batch: int) -> float:
         """Draws `pairs` pairs and runs to the end; gives the mean loss of the last steps."""
@@ -186,6 +180,15 @@ class CorrectionRun:
         self.network.cpu()
         replaced(self.folder / "network.pt", {"network": self.network.state_dict(), "recipe": self.recipe})
         return float("nan") if mean is None else mean
+
+
+def fingerprint(network: Network) -> str:
+    """Of its weights: a correction is for these features alone."""
+    digest = hashlib.sha256(network.size.encode())
+    for part in (network.backbone, network.head):
+        for values in part.state_dict().values():
+            digest.update(values.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def shown_at(step: int, batch: int, count: int, seed: int) -> list[int]:

@@ -50,7 +50,7 @@ def draw(source: Source, rows: int, cols: int, random: np.random.Generator) -> M
     movers = moving_rows(source.pictures[0])
     for _ in range(random.integers(0, MOST_THINGS + 1)):
         other = source.pictures[random.integers(len(source.pictures))]
-        giver = views.look(other, near_affine(random), rows, cols)
+        giver = views.look(other, views.near_affine(random), rows, cols)
         Thing.cut(giver, movers, random).put(frames, random)
     light = views.random_light(random)
     frames = [views.expose(frame, light, random) for frame in frames]
@@ -59,7 +59,7 @@ def draw(source: Source, rows: int, cols: int, random: np.random.Generator) -> M
 
 def filmed(source: Source, rows: int, cols: int, random: np.random.Generator) -> list[torch.Tensor]:
     """Two to six frames; those between the first and the last are smaller: only the flow sees them."""
-    found, affine, steps = source.pictures, near_affine(random), int(random.integers(1, MOST_STEPS + 1))
+    found, affine, steps = source.pictures, views.near_affine(random), int(random.integers(1, MOST_STEPS + 1))
     first = int(random.integers(len(found)))
     if source.video:
         first = int(random.integers(max(1, len(found) - steps)))
@@ -77,16 +77,6 @@ def filmed(source: Source, rows: int, cols: int, random: np.random.Generator) ->
 def flow_size(rows: int, cols: int) -> tuple[int, int]:
     """Of the pictures that the flow is estimated on."""
     return (rows // 2, cols // 2) if rows // 2 >= FEWEST_ROWS else (rows, cols)
-
-
-def near_affine(random: np.random.Generator) -> np.ndarray:
-    """A view that stays within the picture: what lies beyond its edge teaches nothing about a drive."""
-    scale, aspect = np.exp(random.uniform(0.0, np.log(1.7))), np.exp(random.uniform(np.log(0.85), np.log(1.15)))
-    part = np.minimum(1.0, np.array([1 / (scale * aspect), 1 / scale]))
-    centre = random.uniform(-1.0, 1.0, 2) * 0.98 * (1.0 - part)
-    angle, mirror = random.normal(0.0, 0.02), -1.0 if random.random() < 0.5 else 1.0
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return np.concatenate([np.diag(part) @ turn @ np.diag([mirror, 1.0]), centre[:, None]], 1)
 
 
 def part_of(motion: np.ndarray, part: float) -> np.ndarray:

@@ -25,7 +25,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from segfuse_train.network import COARSEST, MEAN, STD, STRIDE, Network
+from segfuse_train.network import COARSEST, MEAN, RESIDUAL_STRIDE, STD, STRIDE, Network
 from segfuse_train.pictures import Picture
 from segfuse_train.score import program_view
 
@@ -124,7 +124,7 @@ def agreement(network: Network, files: dict[str, bytes], rows: int, cols: int) -
     """The largest difference between onnxruntime's f32 logits and PyTorch's; the part of labels that fp16 changes."""
     random = np.random.default_rng(1)
     image, later = (random.standard_normal((1, 3, rows, cols), dtype=np.float32) for _ in range(2))
-    residual = np.abs(random.standard_normal((1, 1, rows // 4, cols // 4), dtype=np.float32))
+    residual = np.abs(random.standard_normal(residual_shape(rows, cols), dtype=np.float32))
     with torch.no_grad():
         features = network.backbone(torch.from_numpy(image))
         expected = [network.head(features).numpy()]
@@ -201,6 +201,10 @@ def export(network: Network, name: str, rows: int, cols: int, out: Path, calibra
     print(f"wrote {out}: {sum(map(len, files.values()))} bytes of ONNX; {told}")
 
 
+def residual_shape(rows: int, cols: int) -> list[int]:
+    return [1, 1, rows // RESIDUAL_STRIDE, cols // RESIDUAL_STRIDE]
+
+
 def graphs_of(network: Network, rows: int, cols: int) -> dict[str, onnx.ModelProto]:
     """The f32 graphs of a folder, by their files' names."""
     image, features = [1, 3, rows, cols], [1, network.widths.eighth, rows // STRIDE, cols // STRIDE]
@@ -209,7 +213,7 @@ def graphs_of(network: Network, rows: int, cols: int) -> dict[str, onnx.ModelPro
         "head": graph(network.head, {"features": features}, "logits"),
     }
     if network.correction is not None:
-        seen = {"features": features, "image": image, "residual": [1, 1, rows // 4, cols // 4]}
+        seen = {"features": features, "image": image, "residual": residual_shape(rows, cols)}
         graphs["correction"] = graph(network.correction, seen, "corrected")
     return graphs
 

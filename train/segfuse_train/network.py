@@ -22,6 +22,8 @@ from segfuse_train.classes import CLASSES
 
 STRIDE = 8
 COARSEST = 32
+# Pixels of the input, along each axis, in one of the residual.
+RESIDUAL_STRIDE = 4
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 

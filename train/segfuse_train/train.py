@@ -6,6 +6,7 @@ view's answer. What is kept is the moving average of the weights.
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,9 +60,18 @@ class Recipe:
 
     def rate_at(self, step: int) -> float:
         """Of the full rate: rises over the first steps, then falls along a cosine."""
-        warm = min(300, max(1, self.steps // 20))
-        falling = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / self.steps)).item())
-        return min(1.0, (step + 1) / warm) * max(1e-3, falling)
+        return annealed(step, self.steps, min(300, max(1, self.steps // 20)), 1e-3)
+
+
+def annealed(step: int, steps: int, warm: int, least: float) -> float:
+    """Of a full rate: rises over `warm` steps, then falls along a cosine, to `least`."""
+    falling = 0.5 * (1 + math.cos(math.pi * step / steps))
+    return min(1.0, (step + 1) / warm) * max(least, falling)
+
+
+def mixes(device: torch.device) -> bool:
+    """Whether computing in bfloat16 is worth its while."""
+    return torch.cpu._is_avx512_bf16_supported() if device.type == "cpu" else True
 
 
 def loss_of(network: Network, batch: Batch, recipe: Recipe, mixed: bool) -> torch.Tensor:
@@ -150,7 +160,7 @@ class Run:
         recipe, mean = self.recipe, None
         progress = Progress(f"train {recipe.size}", recipe.steps - self.step)
         steps = range(self.step, recipe.steps)
-        mixed = torch.cpu._is_avx512_bf16_supported() if self.device.type == "cpu" else True
+        mixed = mixes(self.device)
         for batch in stream(sources, recipe.form, steps, recipe.seed, workers):
             for group in self.optimiser.param_groups:
                 group["lr"] = recipe.rate * recipe.rate_at(self.step)

@@ -70,19 +70,33 @@ def random_affine(random: np.random.Generator, rows: int, cols: int, full: tuple
         scale, angle = np.exp(random.uniform(np.log(0.8), np.log(2.0))), random.normal(0.0, 0.04)
         aspect = np.exp(random.uniform(np.log(0.72), np.log(1.2)))
     part = np.array([cols / full[1] / (scale * aspect), rows / full[0] / scale])
-    room = np.maximum(0.0, 1.0 - part)
-    centre = random.uniform(-1.0, 1.0, 2) * room
+    centre = random.uniform(-1.0, 1.0, 2) * np.maximum(0.0, 1.0 - part)
+    return placed(part, centre, angle, random)
+
+
+def near_affine(random: np.random.Generator) -> np.ndarray:
+    """A view that stays within the picture, where a drive goes on beyond no edge."""
+    scale, aspect = np.exp(random.uniform(0.0, np.log(1.7))), np.exp(random.uniform(np.log(0.85), np.log(1.15)))
+    part = np.minimum(1.0, np.array([1 / (scale * aspect), 1 / scale]))
+    centre = random.uniform(-1.0, 1.0, 2) * 0.98 * (1.0 - part)
+    return placed(part, centre, random.normal(0.0, 0.02), random)
+
+
+def placed(part: np.ndarray, centre: np.ndarray, angle: float, random: np.random.Generator) -> np.ndarray:
+    """The view of a part of the picture, as x and y, around a centre; turned, and half the time mirrored."""
     mirror = -1.0 if random.random() < 0.5 else 1.0
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = np.diag(part) @ turn @ np.diag([mirror, 1.0])
+    linear = np.diag(part) @ turn(angle) @ np.diag([mirror, 1.0])
     return np.concatenate([linear, centre[:, None]], 1)
+
+
+def turn(angle: float) -> np.ndarray:
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 def random_motion(random: np.random.Generator) -> np.ndarray:
     """From the coordinates of a view to those of the same view some frames earlier: nearer, shifted, turned."""
     zoom, angle = np.exp(random.normal(0.04, 0.05)), random.normal(0.0, 0.01)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return np.concatenate([turn / zoom, random.normal(0.0, 0.04, (2, 1))], 1)
+    return np.concatenate([turn(angle) / zoom, random.normal(0.0, 0.04, (2, 1))], 1)
 
 
 def after(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:

@@ -1,14 +1,19 @@
+import copy
+import shutil
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from segfuse_train import correct, pictures, views
+from segfuse_train.__main__ import main
 from segfuse_train.batches import Source, class_weights
 from segfuse_train.correct import CorrectionRun, draw_pairs, residual, shown_at
 from segfuse_train.export import export
 from segfuse_train.network import Correction, Network
 from segfuse_train.shipped import load_folder
-from segfuse_train.train import load_start
+from segfuse_train.train import Recipe, Run, load_start
 
 # Features, image and residual.
 SEEN = torch.rand(1, 48, 12, 20), torch.rand(1, 3, 96, 160), torch.rand(1, 1, 24, 40)
@@ -63,11 +68,23 @@ def test_the_correction_learns_and_goes_on_where_it_was(camvid, tmp_path, monkey
     run = CorrectionRun(tmp_path, network, RECIPE, 8, 1)
     run.steps = 4
     run.train(sources_of(camvid), 6, 2)
-    assert CorrectionRun(tmp_path, Network("tiny"), RECIPE, 8, 1).step == 4
+    assert CorrectionRun(tmp_path, copy.deepcopy(network), RECIPE, 8, 1).step == 4
     network, rows, cols = load_start(tmp_path / "network.pt")
     assert (rows, cols) == (96, 160) and network.correction is not None
-    with pytest.raises(SystemExit, match="another size"):
-        CorrectionRun(tmp_path, Network("small"), RECIPE, 8, 1)
+    # Of the same size, but with other weights.
+    with pytest.raises(SystemExit, match="another network"):
+        CorrectionRun(tmp_path, Network("tiny"), RECIPE, 8, 1)
+
+
+def test_a_video_of_one_frame_is_refused(camvid, tmp_path, monkeypatch):
+    Run(tmp_path / "start", Recipe(size="tiny", rows=96, cols=160), torch.device("cpu")).finish([])
+    (tmp_path / "video").mkdir()
+    shutil.copy(next((camvid / "image").iterdir()), tmp_path / "video")
+    arguments = ["correct", "--network", tmp_path / "start/network.pt", "--out", tmp_path / "out"]
+    arguments += ["--hold-out", "0", "--pictures", f"video:{tmp_path / 'video'}"]
+    monkeypatch.setattr(sys, "argv", ["segfuse_train", *map(str, arguments)])
+    with pytest.raises(SystemExit, match="two frames at least, there are 1"):
+        main()
 
 
 def test_a_correction_is_exported_and_read_back(tmp_path):

@@ -70,10 +70,3 @@ def test_things_are_cut_by_their_label_and_move_from_frame_to_frame(camvid):
             moves += bool((first - last).abs().max() > 1)
             assert (middle - (first + last) / 2).abs().max() < 12
     assert cars >= 5 and moves >= 10
-
-
-def test_a_view_of_a_drive_stays_within_its_picture():
-    random = np.random.default_rng(1)
-    for _ in range(200):
-        grid = F.affine_grid(torch.from_numpy(drives.near_affine(random)).float()[None], [1, 1, 8, 8], False)
-        assert grid.abs().max() < 1.15

@@ -59,3 +59,10 @@ def test_light_keeps_an_image_an_image(camvid):
     for _ in range(60):
         lit = views.expose(image, views.random_light(random), random)
         assert lit.shape == image.shape and lit.isfinite().all() and 0 <= lit.min() and lit.max() <= 1
+
+
+def test_a_view_of_a_drive_stays_within_its_picture():
+    random = np.random.default_rng(1)
+    for _ in range(200):
+        grid = F.affine_grid(torch.from_numpy(views.near_affine(random)).float()[None], [1, 1, 8, 8], False)
+        assert grid.abs().max() < 1.15
