@@ -12,7 +12,7 @@ from segfuse_train.conditions import CONDITIONS, conditions, under
 from segfuse_train.curve import learning_curve
 from segfuse_train.network import SIZES, STRIDE, Network
 from segfuse_train.score import equal_labels, figures, predict, score
-from segfuse_train.train import Recipe, Run
+from segfuse_train.train import Recipe, Run, annealed
 
 RECIPE = Recipe(size="tiny", rows=96, cols=160, steps=60, batch=4, moved=1, rate=4e-3)
 
@@ -103,6 +103,13 @@ def test_a_network_learns_and_a_run_that_was_cut_off_ends_the_same(camvid, tmp_p
     resumed = Run(tmp_path / "cut", RECIPE, torch.device("cpu"))
     assert resumed.step == 25
     assert resumed.train([source], judged) == whole
+
+
+def test_rates_rise_then_fall_and_end_at_the_least():
+    rates = [annealed(step, 100, 10, 0.02) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and rates[:10] == sorted(rates[:10])
+    assert rates[9:] == sorted(rates[9:], reverse=True) and rates[9] > 0.95
+    assert rates[50] == pytest.approx(0.5) and rates[99] == 0.02
 
 
 def stop_after(run, steps):

@@ -66,3 +66,10 @@ def test_a_view_of_a_drive_stays_within_its_picture():
     for _ in range(200):
         grid = F.affine_grid(torch.from_numpy(views.near_affine(random)).float()[None], [1, 1, 8, 8], False)
         assert grid.abs().max() < 1.15
+
+
+def test_half_of_the_views_are_mirrored():
+    random = np.random.default_rng(1)
+    for drawn in (lambda: views.random_affine(random, 96, 160, (96, 160)), lambda: views.near_affine(random)):
+        mirrored = [np.linalg.det(drawn()[:, :2]) < 0 for _ in range(200)]
+        assert 70 < sum(mirrored) < 130
