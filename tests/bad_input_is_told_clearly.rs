@@ -4,7 +4,7 @@
 mod cases;
 mod support;
 
-use cases::{Case, Files, check};
+use cases::{Files, case, check};
 use segfuse::data::{Event, Frame, FrameId, Image, Size, Stamp};
 use segfuse::trip::{Config, TripMetadata, TripWriter};
 use std::fs;
@@ -37,7 +37,7 @@ fn what_is_no_trip_is_told_with_what_to_do_instead() {
         (&empty, ["empty.mcap", "it is empty"]),
         (&pipe, ["pipe", "copy it into"]),
     ] {
-        check(&[Case { what: path, arguments: vec!["replay", path], status: 1, told: &told }]);
+        check(&[case(path, ["replay", path], 1, &told)]);
     }
 }
 
@@ -51,44 +51,19 @@ fn trips_that_cannot_be_used() {
     let (blind, nowhere) = (files.path("blind.mcap"), files.path("nosuch/x.mcap"));
     segfuse_ok(&["trip", "import", "--candump", &log, "--out", &blind]);
     check(&[
-        Case {
-            what: "missing",
-            arguments: vec!["replay", "nowhere.mcap"],
-            status: 1,
-            told: &["nowhere.mcap", "look at the path"],
-        },
-        Case {
-            what: "no folder to write in",
-            arguments: vec!["render", "--seconds", "0.1", "--out", &nowhere],
-            status: 1,
-            told: &["x.mcap", "make its folder first"],
-        },
-        Case { what: "text", arguments: vec!["trip", "info", &text], status: 1, told: &["text.mcap"] },
-        Case { what: "empty", arguments: vec!["replay", &empty], status: 1, told: &["empty.mcap"] },
-        Case {
-            what: "no camera",
-            arguments: vec!["replay", &blind],
-            status: 1,
-            told: &["blind.mcap", "no camera frames", "--states"],
-        },
-        Case {
-            what: "no masks",
-            arguments: vec!["evaluate", &trip],
-            status: 1,
-            told: &["drive.mcap", "no masks", "segfuse replay"],
-        },
-        Case {
-            what: "over itself",
-            arguments: vec!["replay", &trip, "--out", &trip],
-            status: 2,
-            told: &["drive.mcap", "overwritten"],
-        },
-        Case {
-            what: "backwards",
-            arguments: vec!["replay", &trip, "--from", "2", "--until", "1"],
-            status: 2,
-            told: &["--from 2", "--until 1"],
-        },
+        case("missing", ["replay", "nowhere.mcap"], 1, &["nowhere.mcap", "look at the path"]),
+        case(
+            "no folder to write in",
+            ["render", "--seconds", "0.1", "--out", &nowhere],
+            1,
+            &["x.mcap", "make its folder first"],
+        ),
+        case("text", ["trip", "info", &text], 1, &["text.mcap"]),
+        case("empty", ["replay", &empty], 1, &["empty.mcap"]),
+        case("no camera", ["replay", &blind], 1, &["blind.mcap", "no camera frames", "--states"]),
+        case("no masks", ["evaluate", &trip], 1, &["drive.mcap", "no masks", "segfuse replay"]),
+        case("over itself", ["replay", &trip, "--out", &trip], 2, &["drive.mcap", "overwritten"]),
+        case("backwards", ["replay", &trip, "--from", "2", "--until", "1"], 2, &["--from 2", "--until 1"]),
     ]);
 }
 
@@ -104,60 +79,30 @@ fn pictures_labels_dbc_and_logs_that_cannot_be_imported() {
     let out = files.path("out.mcap");
     let (cut, nothing) = (files.path("cut"), files.path("nothing"));
     check(&[
-        Case {
-            what: "cut PNG",
-            arguments: vec!["trip", "import", "--images", &cut, "--rate", "10", "--out", &out],
-            status: 1,
-            told: &["000.png"],
-        },
-        Case {
-            what: "no pictures",
-            arguments: vec!["trip", "import", "--images", &nothing, "--rate", "10", "--out", &out],
-            status: 1,
-            told: &["nothing"],
-        },
-        Case {
-            what: "no rate",
-            arguments: vec!["trip", "import", "--images", &cut, "--out", &out],
-            status: 2,
-            told: &["--rate"],
-        },
-        Case {
-            what: "broken DBC",
-            arguments: vec!["trip", "import", "--candump", &log, "--dbc", &dbc, "--signals", "toyota", "--out", &out],
-            status: 1,
-            told: &["bad.dbc"],
-        },
-        Case {
-            what: "DBC without signals",
-            arguments: vec!["trip", "import", "--candump", &log, "--dbc", &dbc, "--out", &out],
-            status: 2,
-            told: &["--signals"],
-        },
-        Case {
-            what: "no such signals",
-            arguments: vec!["trip", "import", "--candump", &log, "--dbc", &dbc, "--signals", "tesla", "--out", &out],
-            status: 2,
-            told: &["--signals", "tesla"],
-        },
-        Case {
-            what: "not a log",
-            arguments: vec!["trip", "import", "--candump", &bad_log, "--out", &out],
-            status: 1,
-            told: &["bad.log"],
-        },
-        Case {
-            what: "missing video",
-            arguments: vec!["trip", "import", "--video", "nowhere.mp4", "--out", &out],
-            status: 1,
-            told: &["nowhere.mp4"],
-        },
-        Case {
-            what: "missing folder",
-            arguments: vec!["trip", "import", "--comma2k19", "nowhere", "--out", &out],
-            status: 1,
-            told: &["nowhere"],
-        },
+        case("cut PNG", ["trip", "import", "--images", &cut, "--rate", "10", "--out", &out], 1, &["000.png"]),
+        case("no pictures", ["trip", "import", "--images", &nothing, "--rate", "10", "--out", &out], 1, &["nothing"]),
+        case("no rate", ["trip", "import", "--images", &cut, "--out", &out], 2, &["--rate"]),
+        case(
+            "broken DBC",
+            ["trip", "import", "--candump", &log, "--dbc", &dbc, "--signals", "toyota", "--out", &out],
+            1,
+            &["bad.dbc"],
+        ),
+        case(
+            "DBC without signals",
+            ["trip", "import", "--candump", &log, "--dbc", &dbc, "--out", &out],
+            2,
+            &["--signals"],
+        ),
+        case(
+            "no such signals",
+            ["trip", "import", "--candump", &log, "--dbc", &dbc, "--signals", "tesla", "--out", &out],
+            2,
+            &["--signals", "tesla"],
+        ),
+        case("not a log", ["trip", "import", "--candump", &bad_log, "--out", &out], 1, &["bad.log"]),
+        case("missing video", ["trip", "import", "--video", "nowhere.mp4", "--out", &out], 1, &["nowhere.mp4"]),
+        case("missing folder", ["trip", "import", "--comma2k19", "nowhere", "--out", &out], 1, &["nowhere"]),
     ]);
 }
 
@@ -240,29 +185,24 @@ fn nothing_exported_and_nothing_evaluated_are_failures() {
     }
     let (masks, labels) = (files.path("masks"), files.path("labels"));
     check(&[
-        Case {
-            what: "beyond the end",
-            arguments: vec!["trip", "export", &trip, "--frames", &frames, "--states", &states, "--from", "50"],
-            status: 1,
-            told: &["drive.mcap", "no frames, no states between --from and --until", "segfuse trip info"],
-        },
-        Case {
-            what: "no masks",
-            arguments: vec!["trip", "export", &trip, "--masks", &frames],
-            status: 1,
-            told: &["drive.mcap", "no masks"],
-        },
-        Case {
-            what: "a part of what was asked",
-            arguments: vec!["trip", "export", &trip, "--masks", &masks, "--states", &states],
-            status: 0,
-            told: &["no masks"],
-        },
-        Case {
-            what: "every label ignored",
-            arguments: vec!["evaluate", "--predictions", &masks, "--truth", &labels, "--classes", "camvid"],
-            status: 1,
-            told: &["nothing was evaluated", "'camvid'", "--classes"],
-        },
+        case(
+            "beyond the end",
+            ["trip", "export", &trip, "--frames", &frames, "--states", &states, "--from", "50"],
+            1,
+            &["drive.mcap", "no frames, no states between --from and --until", "segfuse trip info"],
+        ),
+        case("no masks", ["trip", "export", &trip, "--masks", &frames], 1, &["drive.mcap", "no masks"]),
+        case(
+            "a part of what was asked",
+            ["trip", "export", &trip, "--masks", &masks, "--states", &states],
+            0,
+            &["no masks"],
+        ),
+        case(
+            "every label ignored",
+            ["evaluate", "--predictions", &masks, "--truth", &labels, "--classes", "camvid"],
+            1,
+            &["nothing was evaluated", "'camvid'", "--classes"],
+        ),
     ]);
 }

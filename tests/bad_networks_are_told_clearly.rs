@@ -4,7 +4,7 @@
 mod cases;
 mod support;
 
-use cases::{Case, Files, check, with_variable};
+use cases::{Files, case, check, with_variable};
 use std::fs;
 use std::path::Path;
 use support::{names, segfuse_ok};
@@ -37,7 +37,7 @@ fn networks_that_cannot_be_used() {
         ("a folder of something else", folder("."), 1, &["model.toml", "segfuse network import"]),
     ] {
         let arguments = replay(&network);
-        check(&[Case { what, arguments: arguments.iter().map(String::as_str).collect(), status, told }]);
+        check(&[case(what, arguments.iter().map(String::as_str).collect::<Vec<_>>(), status, told)]);
     }
 }
 
@@ -59,7 +59,7 @@ fn options_for_plain_networks_are_refused_where_they_would_be_ignored_and_where_
     for (option, value) in given {
         for (network, told) in [("tiny", "embedded"), (folder, "model.toml")] {
             let arguments = vec!["replay", &trip, "--network", network, option, value];
-            check(&[Case { what: option, arguments, status: 2, told: &[option, "plain ONNX", network, told] }]);
+            check(&[case(option, arguments, 2, &[option, "plain ONNX", network, told])]);
         }
     }
     for (option, value, told) in [
@@ -76,7 +76,7 @@ fn options_for_plain_networks_are_refused_where_they_would_be_ignored_and_where_
         ("--network-classes", &table, "table.toml"),
     ] {
         let arguments = vec!["replay", &trip, "--network", plain, option, value];
-        check(&[Case { what: option, arguments, status: 2, told: &[option, told] }]);
+        check(&[case(option, arguments, 2, &[option, told])]);
     }
     let sound = ["--channels", "bgr", "--scale", "1", "--mean", "-1,100,100", "--std", "50,50,50", "--chain", "fine"];
     segfuse_ok(&[&["replay", &trip, "--engine", "rten", "--network", plain], &sound[..]].concat());
@@ -109,10 +109,10 @@ fn an_empty_variable_counts_as_not_set_and_a_wrong_one_is_named() {
     let output = with_variable(&replay, "ORT_DYLIB_PATH", "/nosuch.so");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && errors.contains("named by the variable ORT_DYLIB_PATH"), "{errors}");
-    check(&[Case {
-        what: "option",
-        arguments: [&replay[..], &["--onnxruntime-library", "/nosuch.so"]].concat(),
-        status: 1,
-        told: &["/nosuch.so", "named by --onnxruntime-library"],
-    }]);
+    check(&[case(
+        "option",
+        [&replay[..], &["--onnxruntime-library", "/nosuch.so"]].concat(),
+        1,
+        &["/nosuch.so", "named by --onnxruntime-library"],
+    )]);
 }

@@ -4,7 +4,7 @@
 mod cases;
 mod support;
 
-use cases::{Case, Files, check, with_variable};
+use cases::{Files, case, check, with_variable};
 use std::fs;
 use std::path::Path;
 use support::segfuse_ok;
@@ -18,97 +18,35 @@ fn configurations_and_options_that_cannot_be_used() {
     let chunks = files.write("chunks.toml", "[trip]\nchunk_bytes = 1\n");
     let schedule = files.write("schedule.toml", "[perceive]\nschedule = \"sometimes\"\n");
     check(&[
-        Case {
-            what: "unknown key",
-            arguments: vec!["replay", &trip, "--config", &unknown],
-            status: 2,
-            told: &["unknown.toml", "max_speed"],
-        },
-        Case {
-            what: "bad schedule",
-            arguments: vec!["replay", &trip, "--config", &schedule],
-            status: 2,
-            told: &["schedule.toml", "every:K"],
-        },
-        Case {
-            what: "threads",
-            arguments: vec!["replay", &trip, "--threads", "100000"],
-            status: 2,
-            told: &["100000", "1 to 256"],
-        },
-        Case {
-            what: "no threads",
-            arguments: vec!["replay", &trip, "--threads", "0"],
-            status: 2,
-            told: &["'0'", "1 to 256"],
-        },
-        Case {
-            what: "threads in the file",
-            arguments: vec!["replay", &trip, "--config", &threads],
-            status: 2,
-            told: &["threads.toml", "engine.threads is 1000", "1 to 256"],
-        },
-        Case {
-            what: "chunks in the file",
-            arguments: vec!["replay", &trip, "--config", &chunks],
-            status: 2,
-            told: &["chunks.toml", "trip.chunk_bytes is 1", "65536"],
-        },
-        Case {
-            what: "missing config",
-            arguments: vec!["replay", &trip, "--config", "no.toml"],
-            status: 2,
-            told: &["no.toml"],
-        },
-        Case {
-            what: "schedule",
-            arguments: vec!["replay", &trip, "--schedule", "every:0"],
-            status: 2,
-            told: &["every:0", "every:5"],
-        },
-        Case {
-            what: "engine",
-            arguments: vec!["replay", &trip, "--engine", "tensorrt"],
-            status: 2,
-            told: &["tensorrt", "rten"],
-        },
-        Case {
-            what: "mean",
-            arguments: vec!["replay", &trip, "--mean", "1,2"],
-            status: 2,
-            told: &["1,2", "three numbers"],
-        },
-        Case {
-            what: "scene",
-            arguments: vec!["render", "--fps", "0", "--out", "x.mcap"],
-            status: 2,
-            told: &["fps", "0.1"],
-        },
-        Case {
-            what: "classes",
-            arguments: vec!["evaluate", &trip, "--classes", "mapillary"],
-            status: 2,
-            told: &["--classes", "mapillary", "camvid"],
-        },
-        Case {
-            what: "log filter",
-            arguments: vec!["version", "--log", "segfuse=loud=1"],
-            status: 2,
-            told: &["--log", "segfuse=debug"],
-        },
-        Case {
-            what: "no onnxruntime",
-            arguments: vec![
-                "replay",
-                &trip,
-                "--engine",
-                "onnxruntime",
-                "--onnxruntime-library",
-                "/nowhere/libonnxruntime.so",
-            ],
-            status: 1,
-            told: &["onnxruntime", "/nowhere"],
-        },
+        case("unknown key", ["replay", &trip, "--config", &unknown], 2, &["unknown.toml", "max_speed"]),
+        case("bad schedule", ["replay", &trip, "--config", &schedule], 2, &["schedule.toml", "every:K"]),
+        case("threads", ["replay", &trip, "--threads", "100000"], 2, &["100000", "1 to 256"]),
+        case("no threads", ["replay", &trip, "--threads", "0"], 2, &["'0'", "1 to 256"]),
+        case(
+            "threads in the file",
+            ["replay", &trip, "--config", &threads],
+            2,
+            &["threads.toml", "engine.threads is 1000", "1 to 256"],
+        ),
+        case(
+            "chunks in the file",
+            ["replay", &trip, "--config", &chunks],
+            2,
+            &["chunks.toml", "trip.chunk_bytes is 1", "65536"],
+        ),
+        case("missing config", ["replay", &trip, "--config", "no.toml"], 2, &["no.toml"]),
+        case("schedule", ["replay", &trip, "--schedule", "every:0"], 2, &["every:0", "every:5"]),
+        case("engine", ["replay", &trip, "--engine", "tensorrt"], 2, &["tensorrt", "rten"]),
+        case("mean", ["replay", &trip, "--mean", "1,2"], 2, &["1,2", "three numbers"]),
+        case("scene", ["render", "--fps", "0", "--out", "x.mcap"], 2, &["fps", "0.1"]),
+        case("classes", ["evaluate", &trip, "--classes", "mapillary"], 2, &["--classes", "mapillary", "camvid"]),
+        case("log filter", ["version", "--log", "segfuse=loud=1"], 2, &["--log", "segfuse=debug"]),
+        case(
+            "no onnxruntime",
+            ["replay", &trip, "--engine", "onnxruntime", "--onnxruntime-library", "/nowhere/libonnxruntime.so"],
+            1,
+            &["onnxruntime", "/nowhere"],
+        ),
     ]);
 }
 
@@ -140,7 +78,7 @@ fn values_outside_their_range_are_refused_before_anything_is_read() {
         ["evaluate", "--predictions", "x", "--truth", "y", "--prediction-classes", "z"].to_vec(),
         &["'z'"],
     ));
-    let cases = cases.into_iter().map(|(what, arguments, told)| Case { what, arguments, status: 2, told });
+    let cases = cases.into_iter().map(|(what, arguments, told)| case(what, arguments, 2, told));
     check(&cases.collect::<Vec<_>>());
     assert!(!Path::new("x.mcap").exists());
 }
@@ -153,14 +91,14 @@ fn options_that_would_do_nothing_are_refused_and_a_wrong_table_names_its_option(
     let await_without = ["replay", &trip, "--await-subscriber", "1"];
     let await_never = [&await_without[..], &["--realtime", "--no-publish"]].concat();
     check(&[
-        Case { what: "await", arguments: await_without.into(), status: 2, told: &["--await-subscriber", "--publish"] },
-        Case { what: "await", arguments: await_never, status: 2, told: &["--await-subscriber", "--publish"] },
-        Case {
-            what: "wrong table",
-            arguments: vec!["replay", &trip, "--engine", "rten", "--network", plain, "--network-classes", "camvid"],
-            status: 1,
-            told: &["--network-classes", "11"],
-        },
+        case("await", await_without, 2, &["--await-subscriber", "--publish"]),
+        case("await", await_never, 2, &["--await-subscriber", "--publish"]),
+        case(
+            "wrong table",
+            ["replay", &trip, "--engine", "rten", "--network", plain, "--network-classes", "camvid"],
+            1,
+            &["--network-classes", "11"],
+        ),
     ]);
 }
 
@@ -171,32 +109,19 @@ fn zenoh_endpoints_and_files_that_cannot_be_used() {
     let trip = files.trip();
     let zenoh = files.write("zenoh.json5", "{ mode: \"spaceship\" }");
     check(&[
-        Case {
-            what: "endpoint in nobody's hands",
-            arguments: vec!["replay", &trip, "--publish", "--listen", "tcp/192.0.2.1:1"],
-            status: 1,
-            told: &["192.0.2.1"],
-        },
-        Case {
-            what: "endpoint refused",
-            arguments: vec![
-                "replay",
-                &trip,
-                "--publish",
-                "--listen",
-                "tcp/127.0.0.1:0",
-                "--connect",
-                "tcp/127.0.0.1:9",
-            ],
-            status: 1,
-            told: &["127.0.0.1:9"],
-        },
-        Case {
-            what: "zenoh file",
-            arguments: vec!["replay", &trip, "--publish", "--zenoh-config", &zenoh],
-            status: 2,
-            told: &["zenoh.json5"],
-        },
+        case(
+            "endpoint in nobody's hands",
+            ["replay", &trip, "--publish", "--listen", "tcp/192.0.2.1:1"],
+            1,
+            &["192.0.2.1"],
+        ),
+        case(
+            "endpoint refused",
+            ["replay", &trip, "--publish", "--listen", "tcp/127.0.0.1:0", "--connect", "tcp/127.0.0.1:9"],
+            1,
+            &["127.0.0.1:9"],
+        ),
+        case("zenoh file", ["replay", &trip, "--publish", "--zenoh-config", &zenoh], 2, &["zenoh.json5"]),
     ]);
 }
 
@@ -231,21 +156,11 @@ fn options_of_publishers_and_subscribers_that_are_wrong_by_themselves_are_misuse
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
     check(&[
-        Case { what: "no mask", arguments: vec!["subscribe", "--count", "0"], status: 2, told: &["--count", "1"] },
-        Case { what: "no queue", arguments: vec!["subscribe", "--queue", "0"], status: 2, told: &["--queue", "120"] },
-        Case { what: "long", arguments: vec!["subscribe", "--queue", "121"], status: 2, told: &["--queue", "120"] },
-        Case {
-            what: "name in the configuration",
-            arguments: vec!["replay", &trip, "--publish", "--config", &keys],
-            status: 2,
-            told: &["camera", "a/b"],
-        },
-        Case {
-            what: "rate in the configuration",
-            arguments: vec!["replay", &trip, "--publish", "--config", &rate],
-            status: 2,
-            told: &["max_rate_hz"],
-        },
+        case("no mask", ["subscribe", "--count", "0"], 2, &["--count", "1"]),
+        case("no queue", ["subscribe", "--queue", "0"], 2, &["--queue", "120"]),
+        case("long", ["subscribe", "--queue", "121"], 2, &["--queue", "120"]),
+        case("name in the configuration", ["replay", &trip, "--publish", "--config", &keys], 2, &["camera", "a/b"]),
+        case("rate in the configuration", ["replay", &trip, "--publish", "--config", &rate], 2, &["max_rate_hz"]),
     ]);
 }
 
@@ -259,32 +174,17 @@ fn no_output_overwrites_an_input_or_another_output() {
     let before = fs::read(&run).expect("the run");
     let scene = files.write("scene.toml", "seconds = 0.2\n");
     check(&[
-        Case { what: "evaluate", arguments: vec!["evaluate", &run, "--json", &run], status: 2, told: &["run.mcap"] },
-        Case { what: "report", arguments: vec!["evaluate", &run, "--html", &run], status: 2, told: &["run.mcap"] },
-        Case {
-            what: "export",
-            arguments: vec!["trip", "export", &run, "--states", &run],
-            status: 2,
-            told: &["run.mcap"],
-        },
-        Case {
-            what: "scene",
-            arguments: vec!["render", "--scene", &scene, "--out", &scene],
-            status: 2,
-            told: &["scene"],
-        },
-        Case {
-            what: "two outputs",
-            arguments: vec!["replay", &trip, "--out", &other, "--summary", &other],
-            status: 2,
-            told: &["other.mcap", "two outputs"],
-        },
-        Case {
-            what: "masks and labels into one folder",
-            arguments: vec!["trip", "export", &run, "--masks", &both, "--labels", &both_too],
-            status: 2,
-            told: &["both", "two outputs"],
-        },
+        case("evaluate", ["evaluate", &run, "--json", &run], 2, &["run.mcap"]),
+        case("report", ["evaluate", &run, "--html", &run], 2, &["run.mcap"]),
+        case("export", ["trip", "export", &run, "--states", &run], 2, &["run.mcap"]),
+        case("scene", ["render", "--scene", &scene, "--out", &scene], 2, &["scene"]),
+        case("two outputs", ["replay", &trip, "--out", &other, "--summary", &other], 2, &["other.mcap", "two outputs"]),
+        case(
+            "masks and labels into one folder",
+            ["trip", "export", &run, "--masks", &both, "--labels", &both_too],
+            2,
+            &["both", "two outputs"],
+        ),
     ]);
     assert!(fs::read(&run).expect("the run") == before, "the run was overwritten");
 }
@@ -301,9 +201,9 @@ fn no_output_overwrites_a_file_in_a_folder_that_is_an_input() {
     let with = |option| [&evaluate[..], &[option, &picture]].concat();
     let import = vec!["trip", "import", "--images", &folder, "--rate", "5", "--out", &picture];
     check(&[
-        Case { what: "import", arguments: import, status: 2, told: &["a.png", "would be overwritten"] },
-        Case { what: "figures", arguments: with("--json"), status: 2, told: &["a.png", "would be overwritten"] },
-        Case { what: "report", arguments: with("--html"), status: 2, told: &["a.png", "would be overwritten"] },
+        case("import", import, 2, &["a.png", "would be overwritten"]),
+        case("figures", with("--json"), 2, &["a.png", "would be overwritten"]),
+        case("report", with("--html"), 2, &["a.png", "would be overwritten"]),
     ]);
     assert!(fs::read(&picture).expect("the picture") == before, "the picture was overwritten");
 }
@@ -337,8 +237,8 @@ fn outputs_that_cannot_be_written_are_refused_before_the_work_and_nothing_is_cha
         };
         let arguments: Vec<String> = arguments.iter().map(named).collect();
         let what = arguments.join(" ");
-        let arguments = arguments.iter().map(String::as_str).collect();
-        check(&[Case { what: &what, arguments, status: *status, told }]);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        check(&[case(&what, arguments, *status, told)]);
     }
     assert_eq!(fs::read_to_string(&kept).expect("still there"), "kept");
     assert!(!Path::new(&run).exists(), "refused before the recording was begun");

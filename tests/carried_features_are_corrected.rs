@@ -1,9 +1,10 @@
-//! A network's correction looks at each frame between key frames and mends what was carried there, for that frame alone.
+//! A network's correction looks at each frame between key frames and mends what was carried there, for that frame alone;
+//! a key frame takes a share of what was carried and mended, where the picture agrees.
 
 #[path = "support/networks.rs"]
 mod tiny_networks;
 
-use segfuse::data::{AlignedFrame, Frame, FrameId, Image, Perception, Size, Stamp, VehicleState};
+use segfuse::data::{AlignedFrame, Frame, FrameId, Image, Origin, Perception, PixelFormat, Size, Stamp, VehicleState};
 use segfuse::engine::cpu::RuntimeChoice::{self, Onnxruntime, Rten};
 use segfuse::engine::cpu::{Config, CpuEngine};
 use segfuse::engine::network::Network;
@@ -50,12 +51,10 @@ fn labels(perceptions: &[Perception]) -> Vec<u8> {
 }
 
 #[test]
-fn a_correction_changes_the_frames_between_key_frames_and_no_key_frame() {
-    let (plain, mended) = (drive(&tiny(), "every:3"), drive(&corrected(), "every:3"));
-    for frame in [0, 3] {
-        assert_eq!(plain[frame], mended[frame], "key frame {frame}");
-    }
-    for frame in [1, 2] {
+fn a_correction_changes_the_frames_after_a_key_frame_and_not_the_key_frame() {
+    let (plain, mended) = (drive(&tiny(), "every:4"), drive(&corrected(), "every:4"));
+    assert_eq!(plain[0], mended[0]);
+    for frame in [1, 2, 3] {
         let equal = agreement(plain[frame].mask.labels(), mended[frame].mask.labels());
         assert!(equal < 0.9, "frame {frame}: {equal}");
         assert_eq!(plain[frame].origin, mended[frame].origin);
@@ -143,6 +142,38 @@ fn a_correction_that_asks_is_told_what_differs_from_the_key_frame_and_where() {
             assert!(*near > 0.5 && *far == 0.0, "{runtime:?}: {shares:?}");
         }
     }
+}
+
+#[test]
+fn a_key_frame_takes_over_what_was_carried_and_mended_where_the_picture_agrees() {
+    let [still, bright, ..] = square_appears();
+    for runtime in [Rten, Onnxruntime] {
+        let Some(one) = engine(&corrected(), runtime, 1, "a_key_frame_takes_over_what_was_carried") else { continue };
+        let other = engine(&corrected(), runtime, 1, "").expect("it is there");
+        let pictures = [still.clone(), still.clone(), bright.clone()];
+        let (with_past, alone) =
+            (perceive_pictures(one, "every:2", &pictures), perceive_pictures(other, "every:1", &pictures));
+        assert_eq!((with_past[2].origin, alone[2].origin), (Origin::Key, Origin::Key));
+        let [square, around] = differing(&with_past[2], &alone[2]);
+        // The square's outer pixels lie between its cells and others.
+        assert!(square < 0.2 && around > 0.9, "{runtime:?}: {square} of the square, {around} of the rest");
+    }
+}
+
+#[test]
+fn a_key_frame_that_shows_another_place_takes_nothing_over() {
+    let one = engine(&corrected(), Rten, 1, "").expect("rten is built in");
+    let other = engine(&corrected(), Rten, 1, "").expect("rten is built in");
+    let inverted = Image::packed(
+        PixelFormat::Rgb8,
+        SIZE,
+        shifted_picture(SIZE, 0.0).bytes().iter().map(|byte| byte.wrapping_add(128)).collect::<Vec<u8>>().into(),
+    );
+    let pictures = [frame(0), frame(0), inverted.expect("three bytes a pixel")];
+    let (with_past, alone) =
+        (perceive_pictures(one, "every:2", &pictures), perceive_pictures(other, "every:1", &pictures));
+    let equal = agreement(with_past[2].mask.labels(), alone[2].mask.labels());
+    assert!(equal > 0.98, "{equal}");
 }
 
 #[test]

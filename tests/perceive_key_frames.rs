@@ -43,8 +43,36 @@ fn every_third_frame_is_a_key_frame_and_the_others_carry_its_labels() {
     assert_eq!(origins, [Origin::Key, propagated(0, 1), propagated(0, 2), Origin::Key, propagated(3, 1)]);
     let labels: Vec<u8> = all.iter().map(|perception| perception.mask.labels()[0]).collect();
     assert_eq!(labels, [0, 0, 0, 3, 3]);
-    let steps = Steps { observed: 5, extracted: 2, flows: 3, decoded: 5 };
+    let steps = Steps { observed: 5, extracted: 2, renewed: 1, flows: 4, decoded: 5 };
     assert_eq!(perceiver.engine().steps, steps);
+}
+
+#[test]
+fn a_key_frame_is_blended_with_its_past_if_it_has_one_and_never_where_each_frame_stands_alone() {
+    let blended = |schedule: &str, sizes: &[Size]| {
+        let mut perceiver = perceiver(schedule);
+        for (id, size) in (0..).zip(sizes) {
+            perceive(&mut perceiver, &frame(id, *size));
+        }
+        let Steps { extracted, renewed, flows, .. } = perceiver.engine().steps;
+        (extracted, renewed, flows)
+    };
+    assert_eq!(blended("every:2", &[SIZE; 5]), (3, 2, 4));
+    assert_eq!(blended("every:1", &[SIZE; 5]), (5, 0, 0));
+    let other = Size::new(12, 8);
+    assert_eq!(blended("every:2", &[SIZE, SIZE, other, other, SIZE]), (3, 0, 2), "nothing is carried to another size");
+}
+
+#[test]
+fn after_a_failure_the_next_key_frame_has_no_past() {
+    let mut perceiver = perceiver("every:2");
+    for id in [0, 1] {
+        perceive(&mut perceiver, &frame(id, SIZE));
+    }
+    perceiver.perceive(&broken_jpeg(2)).expect_err("a broken JPEG");
+    perceive(&mut perceiver, &frame(3, SIZE));
+    let Steps { extracted, renewed, .. } = perceiver.engine().steps;
+    assert_eq!((extracted, renewed), (2, 0));
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub struct Steps {
     pub observed: u64,
     /// Key frames.
     pub extracted: u64,
+    /// Of these, those into which what was known before was blended.
+    pub renewed: u64,
     /// Flows estimated.
     pub flows: u64,
     /// Frames decoded.
@@ -93,6 +95,12 @@ impl Engine for FakeEngine {
     ) -> Result<FakeFeatures, EngineError> {
         assert_eq!(features.size, current.size, "features are carried between frames of one size only");
         Ok(FakeFeatures { carried: features.carried.saturating_add(*flow), ..features.clone() })
+    }
+
+    fn renew(&mut self, features: &FakeFeatures, _: &u8, current: &FakeView) -> Result<FakeFeatures, EngineError> {
+        assert_eq!(features.size, current.size, "features are blended between frames of one size only");
+        self.steps.renewed += 1;
+        self.extract(current)
     }
 
     fn decode(&mut self, features: &FakeFeatures, size: Size) -> Result<Decoded, EngineError> {

@@ -6,6 +6,7 @@
 //! next frame:  image ─observe─▶ View ─────┴─flow─▶ Flow ─── propagate┘
 //!                                └───── what it shows ──────────┘
 //! one more:    image ─observe─▶ View ───────flow─▶ Flow ─── compose ─▶ Flow from the key frame ─── propagate ─▶ …
+//! key frame:   image ─observe─▶ View ───────flow─▶ Flow ─── compose ─▶ Flow from the key frame ─── renew ─────▶ …
 //! ```
 //!
 //! What is behind [`Engine::Features`], [`Engine::View`] and [`Engine::Flow`] (host or device
@@ -104,6 +105,15 @@ pub trait Engine {
     /// Carries features along a flow that leads to `current`, and mends them by what `current` shows where the
     /// network knows how. What is mended is for decoding: carried on are a key frame's own features.
     fn propagate(
+        &mut self,
+        features: &Self::Features,
+        flow: &Self::Flow,
+        current: &Self::View,
+    ) -> Result<Self::Features, EngineError>;
+
+    /// Runs the whole backbone on `current` and blends in what came there from an earlier key frame, `features`
+    /// along `flow`, as far as `current` shows the same: two looks at a thing err less than one.
+    fn renew(
         &mut self,
         features: &Self::Features,
         flow: &Self::Flow,

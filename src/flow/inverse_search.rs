@@ -4,22 +4,25 @@
 //! for each level, coarse to fine:
 //!     for each 8x8 patch, 4 pixels apart, row by row:
 //!         start from the coarser level, from the patch to the left, from the one above; keep the best; refine
+//!     for each patch, the last one first:
+//!         start from the patch to the right, from the one below, if they moved otherwise; refine; keep the better
 //!     each 4x4 block: mean of the up to 4 patches over it, weighted by how well each fits this block
-//!     median of each block and its 8 neighbours
 //! each cell of the grid: bilinear between blocks
 //! ```
 
 #![allow(clippy::inline_always, reason = "only what is inlined into SimdOp::eval is compiled for its instructions")]
 
+use super::FlowField;
 use super::patch::{Fit, Patch, SIDE};
 use super::pyramid::{GreyPyramid, Level};
-use super::{FlowField, patch};
 use rten_simd::{Isa, SimdOp};
 
 /// Pixels between patches and to a block's side.
 const BLOCK: usize = SIDE / 2;
 /// Squared difference of a block that counts as none: a grey level of noise in each pixel.
 const NOISE: f32 = (BLOCK * BLOCK) as f32;
+/// Motions less than a pixel apart lead a search to the same place.
+const APART: f32 = 1.0;
 
 /// Estimates flow between frames; keeps its buffers.
 ///
@@ -98,8 +101,6 @@ impl DenseFlow {
         }
         Matching { earlier, current, coarser: &self.coarser, fits: &mut self.fits, cols }.dispatch();
         self.blocks.spread(&self.fits, rows, cols);
-        self.coarser.clone_from(&self.blocks);
-        self.blocks.take_medians(&self.coarser);
     }
 }
 
@@ -121,24 +122,60 @@ impl SimdOp for Matching<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn eval<I: Isa>(self, _isa: I) {
+    fn eval<I: Isa>(mut self, _isa: I) {
         for index in 0..self.fits.len() {
-            let (row, col) = (index / self.cols, index % self.cols);
-            let mut starts: heapless::Vec<[f32; 2], 4> = heapless::Vec::new();
-            let mut offer = |motion| starts.push(motion).expect("four starts: coarser, none, left, above");
-            offer([0.0; 2]);
-            if !self.coarser.motion.is_empty() {
-                offer(self.coarser.doubled((row + 1) * BLOCK, (col + 1) * BLOCK));
-            }
-            if col > 0 {
-                offer(self.fits[index - 1].motion);
-            }
-            if row > 0 {
-                offer(self.fits[index - self.cols].motion);
-            }
-            let patch = Patch::cut(self.current, col * patch::SIDE / 2, row * patch::SIDE / 2);
-            self.fits[index] = patch.search(self.earlier, &starts);
+            self.search(index);
         }
+        for index in (0..self.fits.len()).rev() {
+            self.search_again(index);
+        }
+    }
+}
+
+impl Matching<'_> {
+    #[inline(always)]
+    fn search(&mut self, index: usize) {
+        let (row, col) = (index / self.cols, index % self.cols);
+        let mut starts: heapless::Vec<[f32; 2], 4> = heapless::Vec::new();
+        let mut offer = |motion| starts.push(motion).expect("four starts: coarser, none, left, above");
+        offer([0.0; 2]);
+        if !self.coarser.motion.is_empty() {
+            offer(self.coarser.doubled((row + 1) * BLOCK, (col + 1) * BLOCK));
+        }
+        if col > 0 {
+            offer(self.fits[index - 1].motion);
+        }
+        if row > 0 {
+            offer(self.fits[index - self.cols].motion);
+        }
+        self.fits[index] = self.patch(index).search(self.earlier, &starts);
+    }
+
+    /// What the patches that had not been searched for yet know now.
+    #[inline(always)]
+    fn search_again(&mut self, index: usize) {
+        let found = self.fits[index];
+        let right = (index % self.cols + 1 < self.cols).then_some(index + 1);
+        let below = (index + self.cols < self.fits.len()).then_some(index + self.cols);
+        let mut starts: heapless::Vec<[f32; 2], 2> = heapless::Vec::new();
+        for neighbour in [right, below].into_iter().flatten() {
+            let motion = self.fits[neighbour].motion;
+            if (0..2).any(|axis| (motion[axis] - found.motion[axis]).abs() > APART) {
+                starts.push(motion).expect("two starts: right, below");
+            }
+        }
+        if starts.is_empty() {
+            return;
+        }
+        let fit = self.patch(index).search(self.earlier, &starts);
+        if fit.error() < found.error() {
+            self.fits[index] = fit;
+        }
+    }
+
+    #[inline(always)]
+    fn patch(&self, index: usize) -> Patch {
+        Patch::cut(self.current, index % self.cols * BLOCK, index / self.cols * BLOCK)
     }
 }
 
@@ -165,27 +202,6 @@ impl Blocks {
                 self.motion.push(blend(fits, (rows, cols), (row, col)));
             }
         }
-    }
-
-    /// Each block's median with its neighbours in `raw`, x and y apart.
-    fn take_medians(&mut self, raw: &Self) {
-        for row in 0..self.rows {
-            for col in 0..self.cols {
-                let motion = [0, 1].map(|axis| raw.median(row, col, axis));
-                self.motion[row * self.cols + col] = motion;
-            }
-        }
-    }
-
-    fn median(&self, row: usize, col: usize, axis: usize) -> f32 {
-        let mut values = [0.0; 9];
-        for (i, value) in values.iter_mut().enumerate() {
-            let row = (row + i / 3).saturating_sub(1).min(self.rows - 1);
-            let col = (col + i % 3).saturating_sub(1).min(self.cols - 1);
-            *value = self.motion[row * self.cols + col][axis];
-        }
-        values.sort_unstable_by(f32::total_cmp);
-        values[4]
     }
 
     fn sample(&self, pyramid: &GreyPyramid, field: &mut FlowField) {
@@ -217,7 +233,7 @@ impl Blocks {
     }
 }
 
-/// Mean motion of the patches over block `(row, col)`, each weighted by its fit there.
+/// Mean motion of the patches over block `(row, col)`, each weighted by how well it fits there, squared.
 fn blend(fits: &[Fit], (rows, cols): (usize, usize), (row, col): (usize, usize)) -> [f32; 2] {
     let (mut sum, mut weights) = ([0.0; 2], 0.0);
     for quarter in 0..4 {
@@ -225,7 +241,7 @@ fn blend(fits: &[Fit], (rows, cols): (usize, usize), (row, col): (usize, usize))
         let (Some(y), Some(x)) = (row.checked_sub(down), col.checked_sub(right)) else { continue };
         if y < rows && x < cols {
             let fit = &fits[y * cols + x];
-            let weight = 1.0 / (fit.quarters[quarter] + NOISE);
+            let weight = (fit.quarters[quarter] + NOISE).powi(-2);
             sum = [sum[0] + weight * fit.motion[0], sum[1] + weight * fit.motion[1]];
             weights += weight;
         }
@@ -298,6 +314,40 @@ mod tests {
         });
         println!("mean end-point error in pixels: {found:?}");
         assert!(found.iter().all(|(_, error)| *error < 0.2), "{found:?}");
+    }
+
+    /// A square of `side` pixels moves before a still picture: the error inside it, and of what surrounds it.
+    fn errors_of_a_moving_square(left: f64, top: f64, side: f64, motion: (f64, f64)) -> [f64; 2] {
+        let inside = move |x: f64, y: f64| x >= left && y >= top && x < left + side && y < top + side;
+        // Another part of the texture, so that the square is not the background.
+        let earlier = picture(move |x, y| if inside(x, y) { (x + 500.0, y + 300.0) } else { (x, y) });
+        let was = move |x: f64, y: f64| (x + motion.0, y + motion.1);
+        let current = picture(move |x, y| {
+            let (from_x, from_y) = was(x, y);
+            if inside(from_x, from_y) { (from_x + 500.0, from_y + 300.0) } else { (x, y) }
+        });
+        let flow = DenseFlow::new().estimate(&earlier, &current, 60, 80);
+        let mut errors = [Vec::new(), Vec::new()];
+        for (row, col) in (0..60).flat_map(|row| (0..80).map(move |col| (row, col))) {
+            let (x, y) = (f64::from(col) * 4.0 + 1.5, f64::from(row) * 4.0 + 1.5);
+            let [along_x, along_y] = flow.at(row as usize, col as usize).map(|step| f64::from(step) * 4.0);
+            let (from_x, from_y) = was(x, y);
+            if inside(from_x, from_y) {
+                errors[0].push((along_x - motion.0).hypot(along_y - motion.1));
+            } else if !inside(x, y) {
+                errors[1].push(along_x.hypot(along_y));
+            }
+        }
+        errors.map(|errors| errors.iter().sum::<f64>() / errors.len() as f64)
+    }
+
+    #[test]
+    fn a_thing_that_moves_by_itself_is_followed_whichever_of_its_corners_is_found_first() {
+        for motion in [(-14.0, -6.0), (14.0, 6.0), (-14.0, 6.0), (14.0, -6.0), (-28.0, -14.0)] {
+            let [thing, around] = errors_of_a_moving_square(120.0, 90.0, 64.0, motion);
+            println!("{motion:?}: {thing:.2} pixels off, around it {around:.2}");
+            assert!(thing < 1.0 && around < 0.3, "{motion:?}: {thing} pixels off, around it {around}");
+        }
     }
 
     #[test]

@@ -81,12 +81,13 @@ impl FlowField {
 }
 
 /// The cells before and after `place`, which is moved into the grid, and the share of the second.
-fn split(place: f32, count: usize) -> (usize, usize, f32) {
+pub(crate) fn split(place: f32, count: usize) -> (usize, usize, f32) {
     let place = place.clamp(0.0, (count - 1) as f32);
     (place as usize, (place as usize + 1).min(count - 1), place.fract())
 }
 
-fn mix(one: [f32; 2], other: [f32; 2], share: f32) -> [f32; 2] {
+/// Between two motions.
+pub(crate) fn mix(one: [f32; 2], other: [f32; 2], share: f32) -> [f32; 2] {
     [0, 1].map(|axis| one[axis] * (1.0 - share) + other[axis] * share)
 }
 

@@ -18,12 +18,12 @@ use super::pyramid::{FRAME, Level};
 pub(super) const SIDE: usize = 8;
 const PIXELS: f32 = (SIDE * SIDE) as f32;
 /// Added to the diagonal of `H`: the gradient energy that camera noise alone has in a patch.
-const DAMPING: f32 = PIXELS * 4.0;
+const DAMPING: f32 = PIXELS;
 /// A search that has gone further than a patch has lost it.
 const FARTHEST: f32 = SIDE as f32;
-const STEPS: usize = 10;
+const STEPS: usize = 6;
 /// Steps below this many pixels change nothing that matters.
-const SMALLEST_STEP: f32 = 0.01;
+const SMALLEST_STEP: f32 = 0.04;
 
 type Square = [[f32; SIDE]; SIDE];
 

@@ -1,13 +1,17 @@
 //! From aligned frames to masks: which frames are key frames, and what happens to the others.
 //!
 //! ```text
-//! every:3   key ──flow──▶ propagated ──flow──▶ propagated    key ──flow──▶ …
-//!            └──────────────── composed ────────▲
+//! every:3   key ──flow──▶ propagated ──flow──▶ propagated ──flow──▶ key ──flow──▶ …
+//!            ├──────────────── composed ────────▲                    ▲
+//!            └──────────────── composed ─────────────────────blended─┘
+//! every:1   key           key                  key                  key           …
 //! ```
 //!
 //! Flow is estimated between neighbours, where it is small, and composed; the key frame's features are
 //! carried once along the whole way, so that they are not blurred anew at each step. What the engine mends
 //! by looking at the frame they arrive at serves that frame alone.
+//! The next key frame's features are blended with what was carried there, where the picture agrees: looking twice
+//! is better than once. `every:1` knows no past: each mask is the network's answer to that frame alone.
 //! A frame that cannot be carried to (the first one, another size, one after a failure) becomes a
 //! key frame. No clock is read: the same frames give the same masks.
 
@@ -72,30 +76,48 @@ impl<E: Engine> Perceiver<E> {
         &self.engine
     }
 
-    /// The frame before, if features are to be carried from it to a frame of `size`.
-    fn carrier(&mut self, size: Size) -> Option<Previous<E>> {
-        // Taken, not borrowed: if any step fails, the next frame finds nothing and becomes a key frame.
-        let previous = self.previous.take()?;
-        let carries = previous.size == size && !self.schedule.is_key(previous.distance.saturating_add(1));
-        carries.then_some(previous)
-    }
-
     fn key(&mut self, view: E::View, frame: FrameId, size: Size) -> Result<(Previous<E>, Decoded), EngineError> {
         let features = self.engine.extract(&view)?;
+        self.begin(features, view, frame, size)
+    }
+
+    fn renewed(
+        &mut self,
+        previous: &Previous<E>,
+        view: E::View,
+        frame: FrameId,
+    ) -> Result<(Previous<E>, Decoded), EngineError> {
+        let flow = self.flow_from_key(previous, &view)?;
+        let features = self.engine.renew(&previous.features, &flow, &view)?;
+        self.begin(features, view, frame, previous.size)
+    }
+
+    fn begin(
+        &mut self,
+        features: E::Features,
+        view: E::View,
+        key: FrameId,
+        size: Size,
+    ) -> Result<(Previous<E>, Decoded), EngineError> {
         let decoded = self.engine.decode(&features, size)?;
-        Ok((Previous { view, size, key: frame, features, flow: None, distance: 0 }, decoded))
+        Ok((Previous { view, size, key, features, flow: None, distance: 0 }, decoded))
     }
 
     fn carried(&mut self, previous: Previous<E>, view: E::View) -> Result<(Previous<E>, Decoded), EngineError> {
-        let step = self.engine.flow(&previous.view, &view)?;
-        let flow = match &previous.flow {
-            Some(earlier) => self.engine.compose(earlier, &step)?,
-            None => step,
-        };
+        let flow = self.flow_from_key(&previous, &view)?;
         let carried = self.engine.propagate(&previous.features, &flow, &view)?;
         let decoded = self.engine.decode(&carried, previous.size)?;
         let distance = previous.distance.saturating_add(1);
         Ok((Previous { view, flow: Some(flow), distance, ..previous }, decoded))
+    }
+
+    /// From `current` back to the key frame that `previous` was carried from, or is.
+    fn flow_from_key(&mut self, previous: &Previous<E>, current: &E::View) -> Result<E::Flow, EngineError> {
+        let step = self.engine.flow(&previous.view, current)?;
+        match &previous.flow {
+            Some(earlier) => self.engine.compose(earlier, &step),
+            None => Ok(step),
+        }
     }
 
     fn age(&mut self, size: Size, distance: u32) -> Plane {
@@ -108,11 +130,15 @@ impl<E: Engine> Perceiver<E> {
 impl<E: Engine> Perceive for Perceiver<E> {
     fn perceive(&mut self, frame: &AlignedFrame) -> Result<Perception, EngineError> {
         let (frame, size) = (&frame.frame, frame.frame.image.size());
-        let previous = self.carrier(size);
+        // Taken, not borrowed: if any step fails, the next frame finds nothing and becomes a key frame.
+        let previous = self.previous.take().filter(|previous| previous.size == size && self.schedule.carries());
         let view = self.engine.observe(&frame.image)?;
         let (current, Decoded { mask, confidence }) = match previous {
-            Some(previous) => self.carried(previous, view)?,
             None => self.key(view, frame.id, size)?,
+            Some(previous) if self.schedule.is_key(previous.distance.saturating_add(1)) => {
+                self.renewed(&previous, view, frame.id)?
+            }
+            Some(previous) => self.carried(previous, view)?,
         };
         let (origin, age) = (current.origin(), self.age(size, current.distance));
         self.previous = Some(current);

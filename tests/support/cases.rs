@@ -12,8 +12,17 @@ pub(crate) struct Case<'a> {
     pub(crate) what: &'a str,
     pub(crate) arguments: Vec<&'a str>,
     pub(crate) status: i32,
-    /// Words of the error output.
     pub(crate) told: &'a [&'a str],
+}
+
+/// A call that ends with `status` and whose error output has all words of `told`.
+pub(crate) fn case<'a>(
+    what: &'a str,
+    arguments: impl Into<Vec<&'a str>>,
+    status: i32,
+    told: &'a [&'a str],
+) -> Case<'a> {
+    Case { what, arguments: arguments.into(), status, told }
 }
 
 /// A folder of files for one test.
@@ -66,7 +75,7 @@ pub(crate) fn check(cases: &[Case]) {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// Runs a replay with one variable set.
+/// Runs the program, without progress, with one variable set.
 pub(crate) fn with_variable(arguments: &[&str], name: &str, value: &str) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_segfuse"));
     program.args(arguments).arg("--quiet").env(name, value).output().expect("it starts")

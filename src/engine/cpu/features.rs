@@ -41,8 +41,8 @@ impl FeatureMap {
     }
 }
 
-/// The most idle values a pool keeps: the carried ones, the new ones and one in reserve.
-const MAX_IDLE: usize = 4;
+/// The most idle values a pool keeps: a plain network's key frame has two, is blended from two more and one carried.
+const MAX_IDLE: usize = 5;
 
 /// Values whose buffers are used again: each comes back when its [`Pooled`] is dropped.
 #[derive(Debug)]

@@ -37,6 +37,16 @@ impl NetworkInput {
         }
         Ok(&self.tensor)
     }
+
+    /// What [`prepare`](Self::prepare) gave last.
+    pub(super) fn prepared(&self) -> &[f32] {
+        &self.tensor
+    }
+
+    /// What a difference of 1 in prepared colours is in parts of the range of colours: the mean over the three.
+    pub(super) fn unit(&self) -> f32 {
+        self.spec.std.iter().sum::<f32>() / 3.0
+    }
 }
 
 pub(super) fn normalization(input: &InputSpec) -> Normalization {

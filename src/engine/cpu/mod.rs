@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! image ─JPEG decoding, grey pyramid─▶ View ─preprocess, backbone─▶ Features ─head, decode─▶ labels
-//!                                      └preprocess, residual, correction──▲ (carried ones)
+//!                                      └preprocess, residual, correction──▲ (carried ones, blended into a key frame's)
 //! ```
 //!
 //! Its own buffers are pooled: after the first frames only the ONNX runtimes allocate. Masks are
 //! the same, bit for bit, at any number of threads (`docs/engines.md` says how far that holds).
 
+mod blend;
 pub mod decode;
 mod features;
 mod graphs;
@@ -31,6 +32,7 @@ use super::network::{Chain, Network};
 use super::{Decoded, Engine, EngineError, EngineInfo};
 use crate::data::{BufferPool, Image, LabelMask, MaskError, PixelFormat, Plane, Size};
 use crate::flow::{DenseFlow, FlowField, GreyPyramid};
+use blend::Blender;
 use decode::Decoder;
 use features::Pool;
 use graphs::LoadedGraphs;
@@ -101,8 +103,9 @@ pub struct CpuEngine {
     logits: FeatureMap,
     decoder: Decoder,
     nearest: NearestDecoder,
-    /// What the correction is told of where the frame differs.
+    /// Where the frame differs from what was carried there.
     residual: Residual,
+    blender: Blender,
     maps: Pool<FeatureMap>,
     glances: Pool<FeatureMap>,
     pyramids: Pool<GreyPyramid>,
@@ -134,7 +137,7 @@ pub struct Features {
     carried: Pooled<FeatureMap>,
     /// A key frame's logits at full detail, where the carried ones are coarser.
     detailed: Option<Pooled<FeatureMap>>,
-    /// The frame's picture, small, where the correction wants to know what has changed since.
+    /// A key frame's picture, small: to tell what has changed since.
     glance: Option<Pooled<FeatureMap>>,
 }
 
@@ -176,6 +179,7 @@ impl CpuEngine {
             decoder: Decoder::new(),
             nearest: NearestDecoder::default(),
             residual: Residual::default(),
+            blender: Blender::default(),
             maps: Pool::new(),
             glances: Pool::new(),
             pyramids: Pool::new(),
@@ -191,33 +195,34 @@ impl CpuEngine {
         carried
     }
 
-    /// `carried`, what came of `key` along `flow`, mended by what `current` shows, where the network knows how.
-    fn correct(
-        &mut self,
-        carried: Pooled<FeatureMap>,
-        key: &Features,
-        flow: &FlowField,
-        current: &View,
-    ) -> Result<Features, EngineError> {
-        let Some(correction) = &mut self.graphs.correction else { return Ok(Features::carried(carried)) };
-        let shape = self.input.shape();
-        let image = self.input.prepare(&current.image)?;
-        let (glance, residual) = match &key.glance {
-            Some(earlier) => {
-                let _span = tracing::debug_span!("residual").entered();
-                let glance = residual::glance(image, shape, &self.glances);
-                let residual = self.residual.between(earlier, &glance, flow);
-                (Some(glance), Some(residual))
-            }
-            None => (None, None),
-        };
+    fn carry(&mut self, features: &Features, flow: &FlowField) -> Pooled<FeatureMap> {
+        let _span = tracing::debug_span!("propagate").entered();
+        let mut carried = self.maps.take();
+        warp::warp(&features.carried, flow, &mut carried);
+        carried
+    }
+
+    /// The prepared picture, small.
+    fn glance(&self) -> Pooled<FeatureMap> {
+        residual::glance(self.input.prepared(), self.input.shape(), &self.glances)
+    }
+
+    /// Works out what is left of the prepared picture when `key`, carried along `flow`, is taken away.
+    fn compare(&mut self, key: &FeatureMap, glance: &FeatureMap, flow: &FlowField) {
+        let _span = tracing::debug_span!("residual").entered();
+        self.residual.between(key, glance, flow);
+    }
+
+    /// `carried` mended by what the prepared picture shows, and by the residual, where the network knows how.
+    fn correct(&mut self, carried: Pooled<FeatureMap>) -> Result<Pooled<FeatureMap>, EngineError> {
+        let Some(correction) = &mut self.graphs.correction else { return Ok(carried) };
         let _span = tracing::debug_span!("correct").entered();
-        let mut corrected = self.maps.take();
-        match residual {
-            Some(residual) => correction.run(&[&carried.values, image, residual], &mut corrected)?,
+        let (mut corrected, image) = (self.maps.take(), self.input.prepared());
+        match self.graphs.residual {
+            Some(_) => correction.run(&[&carried.values, image, &self.residual.map().values], &mut corrected)?,
             None => correction.run(&[&carried.values, image], &mut corrected)?,
         }
-        Ok(Features { glance, ..Features::carried(corrected) })
+        Ok(corrected)
     }
 
     fn decoded(&mut self, logits: &Logits<'_>, size: Size) -> Result<Decoded, EngineError> {
@@ -269,14 +274,13 @@ impl Engine for CpuEngine {
     }
 
     fn extract(&mut self, view: &View) -> Result<Features, EngineError> {
-        let shape = self.input.shape();
-        let image = self.input.prepare(&view.image)?;
-        let glance = self.graphs.residual.map(|_| residual::glance(image, shape, &self.glances));
+        self.input.prepare(&view.image)?;
+        let glance = Some(self.glance());
         let _span = tracing::debug_span!("backbone").entered();
         let mut map = self.maps.take();
-        self.graphs.backbone.run(&[image], &mut map)?;
+        self.graphs.backbone.run(&[self.input.prepared()], &mut map)?;
         if self.carried.reduction == 1 {
-            return Ok(Features { glance, ..Features::carried(map) });
+            return Ok(Features { carried: map, detailed: None, glance });
         }
         Ok(Features { carried: self.reduce(&map), detailed: Some(map), glance })
     }
@@ -306,9 +310,31 @@ impl Engine for CpuEngine {
         flow: &Pooled<FlowField>,
         current: &View,
     ) -> Result<Features, EngineError> {
-        let mut carried = self.maps.take();
-        tracing::debug_span!("propagate").in_scope(|| warp::warp(&features.carried, flow, &mut carried));
-        self.correct(carried, features, flow, current)
+        let carried = self.carry(features, flow);
+        if self.graphs.correction.is_some() {
+            self.input.prepare(&current.image)?;
+        }
+        if let (Some(_), Some(key)) = (self.graphs.residual, &features.glance) {
+            let glance = self.glance();
+            self.compare(key, &glance, flow);
+        }
+        Ok(Features { carried: self.correct(carried)?, detailed: None, glance: None })
+    }
+
+    fn renew(
+        &mut self,
+        features: &Features,
+        flow: &Pooled<FlowField>,
+        current: &View,
+    ) -> Result<Features, EngineError> {
+        let mut fresh = self.extract(current)?;
+        let (Some(key), Some(glance)) = (&features.glance, &fresh.glance) else { return Ok(fresh) };
+        self.compare(key, glance, flow);
+        let carried = self.carry(features, flow);
+        let carried = self.correct(carried)?;
+        let _span = tracing::debug_span!("blend").entered();
+        self.blender.blend(&mut fresh.carried, &carried, self.residual.map(), self.input.unit());
+        Ok(fresh)
     }
 
     fn decode(&mut self, features: &Features, size: Size) -> Result<Decoded, EngineError> {
@@ -322,12 +348,6 @@ impl Engine for CpuEngine {
             None => Logits::Carried(&features.carried),
         };
         self.decoded(&logits, size)
-    }
-}
-
-impl Features {
-    fn carried(carried: Pooled<FeatureMap>) -> Self {
-        Self { carried, detailed: None, glance: None }
     }
 }
 

@@ -5,12 +5,13 @@
 //! the key frame's glance ──────carried along flow──┘
 //! ```
 //!
-//! A correction that asks for it sees at once what hid, came into view or was followed wrongly.
+//! A correction that asks for it sees at once what hid, came into view or was followed wrongly; and a key frame takes
+//! over what is known from before only where little is left.
 
 use super::features::Pool;
 use super::{FeatureMap, Pooled};
 use crate::engine::network::RESIDUAL_STRIDE;
-use crate::flow::FlowField;
+use crate::flow::{FlowField, mix, split};
 
 /// A prepared picture `[3, rows, cols]`, its shape, averaged over blocks of [`RESIDUAL_STRIDE`].
 pub(super) fn glance(prepared: &[f32], shape: [usize; 3], pool: &Pool<FeatureMap>) -> Pooled<FeatureMap> {
@@ -60,7 +61,7 @@ impl Residual {
     ///
     /// # Panics
     /// If the glances are of two sizes.
-    pub(super) fn between(&mut self, earlier: &FeatureMap, current: &FeatureMap, flow: &FlowField) -> &[f32] {
+    pub(super) fn between(&mut self, earlier: &FeatureMap, current: &FeatureMap, flow: &FlowField) -> &FeatureMap {
         let FeatureMap { channels, rows, cols, .. } = *current;
         assert_eq!((earlier.channels, earlier.rows, earlier.cols), (channels, rows, cols), "glances of two sizes");
         self.map.reshape(1, rows, cols);
@@ -69,7 +70,8 @@ impl Residual {
             flow.line((row as f32 + 0.5) * scale[1] - 0.5, &mut self.line);
             self.places.clear();
             self.places.extend((0..cols).map(|col| {
-                let [x, y] = along(&self.line, (col as f32 + 0.5) * scale[0] - 0.5);
+                let (left, right, share) = split((col as f32 + 0.5) * scale[0] - 0.5, flow.cols);
+                let [x, y] = mix(self.line[left], self.line[right], share);
                 Place::clamped([row as f32 + y / scale[1], col as f32 + x / scale[0]], rows, cols)
             }));
             let line = &mut self.map.values[row * cols..][..cols];
@@ -84,15 +86,13 @@ impl Residual {
                 *apart /= channels as f32;
             }
         }
-        &self.map.values
+        &self.map
     }
-}
 
-/// Between two motions of a line, its ends clamped.
-fn along(line: &[[f32; 2]], place: f32) -> [f32; 2] {
-    let place = place.clamp(0.0, (line.len() - 1) as f32);
-    let (one, other, share) = (line[place as usize], line[(place as usize + 1).min(line.len() - 1)], place.fract());
-    [0, 1].map(|axis| one[axis] + (other[axis] - one[axis]) * share)
+    /// What [`between`](Self::between) gave last.
+    pub(super) fn map(&self) -> &FeatureMap {
+        &self.map
+    }
 }
 
 /// A point between the centres of four pixels.
@@ -106,12 +106,10 @@ struct Place {
 
 impl Place {
     fn clamped([row, col]: [f32; 2], rows: usize, cols: usize) -> Self {
-        let (row, col) = (row.clamp(0.0, (rows - 1) as f32), col.clamp(0.0, (cols - 1) as f32));
-        let (top, left) = (row as usize, col as usize);
-        let (bottom, right) = ((top + 1).min(rows - 1), (left + 1).min(cols - 1));
+        let ((top, bottom, down), (left, right, along)) = (split(row, rows), split(col, cols));
         let corner = |row: usize, col: usize| (row * cols + col) as u32;
         let corners = [corner(top, left), corner(top, right), corner(bottom, left), corner(bottom, right)];
-        Self { corners, down: row.fract(), along: col.fract() }
+        Self { corners, down, along }
     }
 
     fn fetch(&self, plane: &[f32]) -> f32 {
@@ -142,9 +140,7 @@ mod tests {
     }
 
     fn residual_of(earlier: &FeatureMap, current: &FeatureMap, flow: &FlowField) -> FeatureMap {
-        let mut residual = Residual::default();
-        residual.between(earlier, current, flow);
-        residual.map
+        Residual::default().between(earlier, current, flow).clone()
     }
 
     #[test]
