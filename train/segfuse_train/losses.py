@@ -5,6 +5,9 @@ import torch.nn.functional as F
 
 from segfuse_train.classes import IGNORED
 
+# Without a label, a teacher is heard from the first probability of its best class on, in full from the second on.
+BELIEVED = (0.5, 0.8)
+
 
 def covered(log_probabilities: torch.Tensor, label: torch.Tensor, covers: torch.Tensor) -> torch.Tensor:
     """[N, H, W] minus the log of the summed probability of the train ids that each label covers.
@@ -29,6 +32,16 @@ def conditioned(teacher: torch.Tensor, label: torch.Tensor, covers: torch.Tensor
     kept = teacher * allowed
     total = kept.sum(1, keepdim=True)
     return torch.where(total > 0.02, kept / total.clamp(min=1e-6), 0.0)
+
+
+def belief(teacher: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """[N, H, W] how far a teacher is to be heard, 0..1: where no label rules anything out, only as far as it is sure.
+
+    What a teacher says of a place unlike all that it has seen is mostly wrong, and it is mostly not sure of it.
+    """
+    doubtful, sure = BELIEVED
+    alone = ((teacher.amax(1) - doubtful) / (sure - doubtful)).clamp(0, 1)
+    return torch.where(label == IGNORED, alone, 1.0)
 
 
 def opinion(log_probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

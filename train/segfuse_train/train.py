@@ -102,9 +102,10 @@ def answer_loss(logits: torch.Tensor, batch: Batch, recipe: Recipe) -> torch.Ten
     label = batch.label[:, 1::2, 1::2]
     taught = batch.taught
     if taught.any():
-        target = losses.conditioned(batch.teacher[taught], label[taught], batch.covers[taught])
+        teacher = batch.teacher[taught], label[taught]
+        target = losses.conditioned(*teacher, batch.covers[taught])
         heard = losses.opinion(log_probabilities[taught], target)
-        loss = loss + recipe.teacher_share * losses.balanced(heard, target.sum(1))
+        loss = loss + recipe.teacher_share * losses.balanced(heard, target.sum(1) * losses.belief(*teacher))
     for source in batch.source.unique():
         part = (batch.source == source) & (label != IGNORED).any(2).any(1)
         if part.any():

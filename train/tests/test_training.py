@@ -8,11 +8,12 @@ from PIL import Image
 
 from segfuse_train import classes, losses, pictures, views
 from segfuse_train.batches import RARE, Source, class_weights, draw, with_rare_things
+from segfuse_train.classes import IGNORED
 from segfuse_train.conditions import CONDITIONS, conditions, under
 from segfuse_train.curve import learning_curve
 from segfuse_train.network import SIZES, STRIDE, Network
 from segfuse_train.score import equal_labels, figures, predict, score
-from segfuse_train.train import Recipe, Run, annealed
+from segfuse_train.train import Recipe, Run, annealed, answer_loss
 
 RECIPE = Recipe(size="tiny", rows=96, cols=160, steps=60, batch=4, moved=1, rate=4e-3)
 
@@ -53,6 +54,27 @@ def test_a_teacher_is_heard_within_what_the_label_covers():
     assert target[0, classes.NAMES.index("bus"), 0, 0].item() == pytest.approx(0.6)
     assert target[0, :, 0, 1].sum() == 0
     assert target[0, classes.NAMES.index("road"), 0, 2].item() == pytest.approx(0.5)
+
+
+def test_a_teacher_that_is_not_sure_is_heard_only_where_a_label_rules_the_rest_out():
+    best = torch.tensor([0.4, 0.5, 0.65, 0.8, 1.0])
+    teacher = torch.stack([best, 1 - best, torch.zeros(5)])[None, :, None]
+    alone, labelled = torch.full((1, 1, 5), IGNORED), torch.zeros(1, 1, 5, dtype=torch.long)
+    assert torch.allclose(losses.belief(teacher, alone), torch.tensor([1 / 3, 0, 0.5, 1, 1]), atol=1e-6)
+    assert torch.equal(losses.belief(teacher, labelled), torch.ones(1, 1, 5))
+
+
+def test_what_a_doubting_teacher_says_of_an_unlabelled_picture_changes_nothing(camvid):
+    batch = draw([source_of(camvid)], RECIPE.form(0), 1, 5)
+    batch.label[:] = IGNORED
+    logits = torch.randn(len(batch.label), 19, 12, 20, generator=torch.Generator().manual_seed(1))
+    loss = lambda: answer_loss(logits, batch, Recipe(teacher_share=1.0)).item()
+    batch.taught[:] = True
+    batch.teacher = torch.full_like(batch.teacher, 1 / 19)
+    assert loss() == 0
+    batch.teacher[:] = 0
+    batch.teacher[:, 3] = 1
+    assert loss() > 0
 
 
 def test_figures_count_over_the_whole_set_and_what_no_class_covers_is_wrong():
