@@ -4,10 +4,11 @@
 //! cargo run --release --example render_training_set -- OUT FIRST_SEED SEEDS FRAMES_A_SEED [WIDTHxHEIGHT]
 //! OUT/image/000012_0.png         RGB                     OUT/label/000012_0.png         Cityscapes train ids
 //! OUT/later/image/000012_0.png   a fifth of a second     OUT/later/label/000012_0.png   later
-//! OUT/later/flow/000012_0.flo    from there back, in cells of a quarter of the size; 1e10 where it is not seen
+//! OUT/later/flow/000012_0.flo    from there back, in cells of a quarter of the size; unknown where it is not seen
 //! ```
 
 use segfuse::data::Size;
+use segfuse::flow::FlowField;
 use segfuse::source::synthetic::{CameraConfig, Config, Rendered, Scenario, Scene};
 use std::error::Error;
 use std::path::Path;
@@ -18,8 +19,6 @@ const FPS: f64 = 5.0;
 const APART: u64 = 10;
 /// Pixels of a cell of the flow file.
 const CELL: usize = 4;
-/// What Middlebury's format writes for an unknown flow: anything above 1e9.
-const UNKNOWN: f32 = 1e10;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -65,7 +64,7 @@ fn render_drive(out: &Path, config: &Config, pairs: u64) -> Result<(), Box<dyn E
         save(out, &name, config.size, picture.bytes(), labels.labels())?;
         let next = scene.render(pair * APART + 1);
         save(&out.join("later"), &name, config.size, next.image.bytes(), next.labels.labels())?;
-        std::fs::write(out.join("later/flow").join(format!("{name}.flo")), flo(&next, config.size))?;
+        flow(&next, config.size).write(&out.join("later/flow").join(format!("{name}.flo")))?;
     }
     Ok(())
 }
@@ -77,16 +76,14 @@ fn save(out: &Path, name: &str, size: Size, picture: &[u8], labels: &[u8]) -> Re
     Ok(())
 }
 
-/// The flow at the middle of each cell, in cells, as a Middlebury `.flo` file.
-fn flo(frame: &Rendered, size: Size) -> Vec<u8> {
+/// The flow at the middle of each cell, in cells.
+fn flow(frame: &Rendered, size: Size) -> FlowField {
     let (width, rows, cols) = (size.width as usize, size.height as usize / CELL, size.width as usize / CELL);
-    let mut bytes = 202_021.25_f32.to_le_bytes().to_vec();
-    bytes.extend((cols as i32).to_le_bytes().into_iter().chain((rows as i32).to_le_bytes()));
-    for cell in 0..rows * cols {
-        let pixel = (cell / cols * CELL + CELL / 2) * width + cell % cols * CELL + CELL / 2;
-        let known = frame.flow_valid[pixel];
-        let flow = frame.flow[pixel].map(|side| if known { side / CELL as f32 } else { UNKNOWN });
-        bytes.extend(flow.into_iter().flat_map(f32::to_le_bytes));
-    }
-    bytes
+    let along = |axis: usize| {
+        (0..rows * cols).map(move |cell| {
+            let pixel = (cell / cols * CELL + CELL / 2) * width + cell % cols * CELL + CELL / 2;
+            if frame.flow_valid[pixel] { frame.flow[pixel][axis] / CELL as f32 } else { f32::NAN }
+        })
+    };
+    FlowField { rows, cols, values: along(0).chain(along(1)).collect() }
 }

@@ -4,7 +4,7 @@ use super::logging::LogFormat;
 use super::output::print;
 #[cfg(feature = "zenoh")]
 use super::subscribe;
-use super::{demo, evaluate, network_command, render, replay, trip};
+use super::{demo, evaluate, flow_command, network_command, render, replay, trip};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -54,6 +54,9 @@ pub enum Command {
     /// Bring in other networks, and see what a network is and how fast.
     #[command(subcommand)]
     Network(network_command::Command),
+    /// Estimate optical flow between two pictures, and measure flow against the truth.
+    #[command(subcommand)]
+    Flow(flow_command::Command),
     /// Render a synthetic drive with exact labels, vehicle state and CAN into a trip.
     Render(render::Arguments),
     /// Version, features and the embedded network.

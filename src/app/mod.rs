@@ -10,6 +10,7 @@ mod demo;
 mod drive;
 mod evaluate;
 mod export;
+mod flow_command;
 mod import;
 mod interrupt;
 mod latency;
@@ -74,6 +75,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Subscribe(arguments) => subscribe::run(&arguments, &session),
         Command::Trip(command) => trip::run(&command, &session),
         Command::Network(command) => network_command::run(&command, &session),
+        Command::Flow(command) => flow_command::run(&command),
         Command::Render(arguments) => render::run(&arguments, &session),
         Command::Version => version::run(),
         Command::Completions { shell } => Cli::print_completions(shell),

@@ -9,10 +9,14 @@
 //! Plain patch matching from coarse to fine, on one core and the same on every machine. It knows
 //! nothing of the vehicle's motion and does not say where content came into view only now.
 
+mod errors;
+mod file;
 mod inverse_search;
 mod patch;
 mod pyramid;
 
+pub use errors::FlowErrors;
+pub use file::FlowFileError;
 pub use inverse_search::DenseFlow;
 pub use pyramid::GreyPyramid;
 
