@@ -224,7 +224,7 @@ pub(super) fn table_name(text: &str) -> Result<String, String> {
 }
 
 /// Reads one of a closed set of words, as the configuration spells them.
-fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(super) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     T::deserialize(text.into_deserializer()).map_err(|error: serde::de::value::Error| error.to_string())
 }
 

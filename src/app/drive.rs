@@ -13,8 +13,8 @@ use crate::sink::statistics::Statistics;
 use crate::source::Source;
 
 /// The stages between source and sinks.
-pub(super) struct Stages {
-    pub engine: CpuEngine,
+pub(super) struct Stages<'a> {
+    pub engine: &'a mut CpuEngine,
     pub classes: ClassTable,
     pub perceive: perceive::Config,
     pub align: align::Config,
@@ -23,7 +23,7 @@ pub(super) struct Stages {
 /// Drives `source` through `stages` into `sinks`. The summary tells all, also of a run that failed midway.
 pub(super) fn drive(
     source: &mut dyn Source,
-    stages: Stages,
+    stages: Stages<'_>,
     mut sinks: Vec<&mut dyn Sink>,
     session: &Session,
 ) -> (Summary, anyhow::Result<()>) {

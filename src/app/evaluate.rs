@@ -5,6 +5,7 @@ use super::arguments::table_name;
 use super::output::{check_outputs, is_standard_output, keep_apart, print, write_json};
 use super::progress::Progress;
 use super::session::Session;
+use super::sweep::{self, Outputs, SweepArguments};
 use crate::data::{ClassTable, Perception, Stamp};
 use crate::evaluate::folders::Folders;
 use crate::evaluate::report::{self, ReportContext};
@@ -19,6 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   segfuse evaluate run.mcap --classes camvid --json eval.json --html eval.html
   segfuse evaluate --predictions masks --truth labels --classes cityscapes --html eval.html
+  segfuse evaluate drive.mcap --sweep every:1,2,5,10 --html sweep.html     what fewer key frames cost and save
 
 Score: mean over classes of IoU = TP / (TP + FP + FN), over the whole set, in percent.";
 
@@ -26,7 +28,7 @@ Score: mean over classes of IoU = TP / (TP + FP + FN), over the whole set, in pe
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// A trip that holds masks, as `segfuse replay --out` writes it.
+    /// A trip that holds masks, as `segfuse replay --out` writes it; with --sweep a trip that holds labels.
     #[arg(required_unless_present = "predictions")]
     pub run: Option<PathBuf>,
     /// Folder of predicted masks, 8-bit PNG of class ids.
@@ -53,6 +55,9 @@ pub struct Arguments {
     /// Worst frames that the page shows, 0 to 64.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = shown_frames)]
     pub shown_frames: usize,
+    /// Several schedules beside one another.
+    #[command(flatten)]
+    pub sweep: SweepArguments,
 }
 
 fn shown_frames(text: &str) -> Result<usize, String> {
@@ -69,6 +74,13 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let (json, html) = (arguments.json.as_deref(), arguments.html.as_deref());
     keep_apart(&inputs, &[json, html])?;
     check_outputs(&[("--json", json), ("--html", html)])?;
+    if let Some(option) = arguments.sweep.given_without_sweep() {
+        return Err(Misuse(format!("{option} is for --sweep: recorded masks need no network")).into());
+    }
+    if let (false, Some(trip)) = (arguments.sweep.sweep.is_empty(), &arguments.run) {
+        let what = (trip.as_path(), arguments.classes.as_deref());
+        return sweep::run(&arguments.sweep, what, &Outputs { json, html }, session);
+    }
     let evaluated = match &arguments.run {
         Some(trip) => of_trip(trip, arguments.classes.as_deref(), &config, session),
         None => of_folders(arguments, &config, session),
@@ -160,7 +172,7 @@ fn mask_table(path: &Path, metadata: &TripMetadata) -> anyhow::Result<ClassTable
 }
 
 /// The table of the first labels; `None` if there are no labels.
-fn truth_table(lookup: &mut Lookup, metadata: &TripMetadata) -> anyhow::Result<Option<ClassTable>> {
+pub(super) fn truth_table(lookup: &mut Lookup, metadata: &TripMetadata) -> anyhow::Result<Option<ClassTable>> {
     let Some(first) = lookup.truth_stamps().next() else { return Ok(None) };
     let Some(truth) = lookup.truth(first)? else { return Ok(None) };
     match metadata.class_table(&truth.classes) {

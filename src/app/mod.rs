@@ -34,6 +34,7 @@ mod stopping;
 #[cfg(feature = "zenoh")]
 mod subscribe;
 mod summary;
+mod sweep;
 mod trip;
 mod version;
 

@@ -188,9 +188,10 @@ pub(super) fn replay(
     source: TripReader,
     session: &Session,
 ) -> anyhow::Result<Summary> {
-    let engine = network::engine(network, &arguments.network, config)?;
+    let mut engine = network::engine(network, &arguments.network, config)?;
     let mut sinks = Sinks::start(arguments, config, network, engine.info(), &source, session)?;
-    let stages = Stages { engine, classes: network.classes().clone(), perceive: config.perceive, align: config.align };
+    let (classes, perceive, align) = (network.classes().clone(), config.perceive, config.align);
+    let stages = Stages { engine: &mut engine, classes, perceive, align };
     let (mut summary, ended) = play(arguments, source, stages, &mut sinks, session);
     sinks.close(&mut summary);
     if let Err(error) = ended {
@@ -203,7 +204,7 @@ pub(super) fn replay(
 fn play(
     arguments: &Arguments,
     mut source: TripReader,
-    stages: Stages,
+    stages: Stages<'_>,
     sinks: &mut Sinks,
     session: &Session,
 ) -> (Summary, anyhow::Result<()>) {

@@ -123,3 +123,52 @@ pub trait Engine {
     /// Head, upsampling to `size` and arg-max in one.
     fn decode(&mut self, features: &Self::Features, size: Size) -> Result<Decoded, EngineError>;
 }
+
+/// An engine on loan does the same.
+impl<E: Engine> Engine for &mut E {
+    type Features = E::Features;
+    type View = E::View;
+    type Flow = E::Flow;
+
+    fn info(&self) -> &EngineInfo {
+        (**self).info()
+    }
+
+    fn observe(&mut self, image: &Image) -> Result<Self::View, EngineError> {
+        (**self).observe(image)
+    }
+
+    fn extract(&mut self, view: &Self::View) -> Result<Self::Features, EngineError> {
+        (**self).extract(view)
+    }
+
+    fn flow(&mut self, earlier: &Self::View, current: &Self::View) -> Result<Self::Flow, EngineError> {
+        (**self).flow(earlier, current)
+    }
+
+    fn compose(&mut self, earlier: &Self::Flow, later: &Self::Flow) -> Result<Self::Flow, EngineError> {
+        (**self).compose(earlier, later)
+    }
+
+    fn propagate(
+        &mut self,
+        features: &Self::Features,
+        flow: &Self::Flow,
+        current: &Self::View,
+    ) -> Result<Self::Features, EngineError> {
+        (**self).propagate(features, flow, current)
+    }
+
+    fn renew(
+        &mut self,
+        features: &Self::Features,
+        flow: &Self::Flow,
+        current: &Self::View,
+    ) -> Result<Self::Features, EngineError> {
+        (**self).renew(features, flow, current)
+    }
+
+    fn decode(&mut self, features: &Self::Features, size: Size) -> Result<Decoded, EngineError> {
+        (**self).decode(features, size)
+    }
+}

@@ -13,6 +13,7 @@ pub mod folders;
 mod gallery;
 mod labels;
 pub mod report;
+mod sweep;
 mod table;
 mod temporal;
 mod timeline;
@@ -21,6 +22,7 @@ pub use confusion::ConfusionMatrix;
 pub use evaluation::{ClassScore, DistanceScore, Evaluation, Pixels, Resized, Skipped};
 pub use evaluator::Evaluator;
 pub use gallery::{Picture, ShownFrame};
+pub use sweep::{RunCost, Sweep, SweepRow, WorstDistance};
 pub use temporal::TemporalConsistency;
 pub use timeline::TimelinePoint;
 

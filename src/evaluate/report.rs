@@ -15,7 +15,7 @@ mod page;
 mod plots;
 mod sections;
 
-use super::{EvaluateError, Evaluation};
+use super::{EvaluateError, Evaluation, Sweep};
 use crate::data::Stamp;
 use std::ffi::OsString;
 use std::fs;
@@ -45,8 +45,17 @@ impl ReportContext {
 /// Writes the page to `path`. A plain file is replaced in one step or not at all; through anything else,
 /// such as a link or a pipe, it is written.
 pub fn write(path: &Path, evaluation: &Evaluation, context: &ReportContext) -> Result<(), EvaluateError> {
+    write_page(path, render(evaluation, context)?)
+}
+
+/// Writes the page of several schedules to `path`, in the same way.
+pub fn write_sweep(path: &Path, sweep: &Sweep) -> Result<(), EvaluateError> {
+    let plots = plots::sweep(sweep)?;
+    write_page(path, page::sweep(sweep, &plots).into_string())
+}
+
+fn write_page(path: &Path, html: String) -> Result<(), EvaluateError> {
     let fail = |source| EvaluateError::File { path: path.to_owned(), source };
-    let html = render(evaluation, context)?;
     if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
         return fs::write(path, html).map_err(fail);
     }

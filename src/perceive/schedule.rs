@@ -29,6 +29,9 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    /// `every:1`: the network on each frame.
+    pub const EACH: Self = Self::Every(NonZeroU32::MIN);
+
     /// Whether a frame that would lie `distance` frames behind the last key frame becomes one itself.
     pub fn is_key(self, distance: u32) -> bool {
         match self {

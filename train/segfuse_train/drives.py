@@ -27,6 +27,8 @@ MOST_STEPS = 5
 MOST_THINGS = 3
 # The flow is estimated on pictures of half the size; not on fewer rows than this, where OpenCV's depends on chance.
 FEWEST_ROWS = 96
+# OpenCV's dense inverse search, mostly as fast as it goes: ultrafast, fast and medium.
+PRESETS = (0, 0, 0, 1, 2)
 MOVING = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
 # Of a view: less is no thing.
 SMALLEST_PART = 0.004
@@ -52,7 +54,7 @@ def draw(source: Source, rows: int, cols: int, random: np.random.Generator) -> M
         Thing.cut(giver, movers, random).put(frames, random)
     light = views.random_light(random)
     frames = [views.expose(frame, light, random) for frame in frames]
-    return Moments(frames[0], frames[-1], estimated(frames))
+    return Moments(frames[0], frames[-1], estimated(frames, random))
 
 
 def filmed(source: Source, rows: int, cols: int, random: np.random.Generator) -> list[torch.Tensor]:
@@ -159,15 +161,16 @@ def any_piece(shape: torch.Size, random: np.random.Generator) -> tuple[int, int,
     return int(random.integers(0, rows - height)), int(random.integers(0, cols - width)), inside
 
 
-def estimated(frames: list[torch.Tensor]) -> torch.Tensor:
+def estimated(frames: list[torch.Tensor], random: np.random.Generator) -> torch.Tensor:
     """[H/8, W/8, 2] from the last frame's cells to the first, composed of flow between neighbours."""
     rows, cols = (side // STRIDE for side in frames[0].shape[1:])
     small = flow_size(*frames[0].shape[1:])
     greys = [grey(frame, small) for frame in frames]
+    preset = int(random.choice(PRESETS))
     y, x = np.mgrid[0:rows, 0:cols].astype(np.float32)
     composed = np.zeros((rows, cols, 2), np.float32)
     for earlier, later in itertools.pairwise(greys):
-        flow = estimator().calc(later, earlier, None)
+        flow = estimator(preset).calc(later, earlier, None)
         step = cv2.resize(flow, (cols, rows), interpolation=cv2.INTER_AREA) * np.float32(rows / small[0])
         there = (x + step[..., 0], y + step[..., 1])
         composed = step + cv2.remap(composed, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -181,16 +184,10 @@ def grey(frame: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     return (small.mean(0) * 255).numpy().astype(np.uint8)
 
 
-def estimator() -> cv2.DISOpticalFlow:
-    """OpenCV's dense inverse search, set to err as segfuse's own does: patches of 8 pixels, 4 apart, on the finest
-    level, nothing smoothed. One for each thread: it keeps buffers of its own.
-    """
+def estimator(preset: int) -> cv2.DISOpticalFlow:
+    """One for each thread: it keeps buffers of its own."""
     made = ESTIMATORS.__dict__
-    if "search" not in made:
+    if preset not in made:
         cv2.setNumThreads(1)
-        search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        search.setFinestScale(0)
-        search.setPatchStride(4)
-        search.setVariationalRefinementIterations(0)
-        made["search"] = search
-    return made["search"]
+        made[preset] = cv2.DISOpticalFlow_create(preset)
+    return made[preset]

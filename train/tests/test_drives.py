@@ -46,7 +46,7 @@ def test_the_estimated_motion_follows_a_texture_over_several_steps():
     broad = F.interpolate(texture, (192, 384), mode="bicubic")[0].clamp(0, 1)
     steps = [broad[:, :, 16 + 4 * step : 336 + 4 * step] for step in range(4)]
     small = [F.avg_pool2d(step, 2) for step in steps[1:-1]]
-    motion = drives.estimated([steps[0], *small, steps[-1]])
+    motion = drives.estimated([steps[0], *small, steps[-1]], random)
     moved = (motion - views.affine_motion(np.eye(2, 3), 24, 40))[4:-4, 6:-6]
     expected = torch.tensor([12 / 320 * 2, 0.0])
     assert (moved - expected).abs().mean() < 0.1 * expected[0], moved.mean((0, 1))

@@ -3,7 +3,7 @@
 use super::super::table::figure;
 use super::plots::Plots;
 use super::{ReportContext, sections};
-use crate::evaluate::Evaluation;
+use crate::evaluate::{Evaluation, Sweep};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
@@ -11,6 +11,29 @@ const STYLE: &str = include_str!("style.css");
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 pub(super) fn page(found: &Evaluation, context: &ReportContext, plots: &Plots) -> Markup {
+    whole(&context.title, &content(found, context, plots))
+}
+
+/// The page of several schedules.
+pub(super) fn sweep(found: &Sweep, [by_keys, by_time]: &[Option<String>; 2]) -> Markup {
+    let note = html! {
+        span.swatch.miou {} "mIoU over all frames " span.swatch.accuracy {} "at the worst distance from the key frame"
+    };
+    whole(
+        "Schedules compared",
+        &html! {
+            header { h1 { "Schedules compared" } p.subtitle { (found.trip) } }
+            (sections::sweep_facts(found))
+            (sections::sweep_rows(found))
+            (plot("mIoU and the share of key frames", &note, by_keys.as_deref()))
+            (plot("mIoU and the time of a frame", &note, by_time.as_deref()))
+            footer { (FOOTER) }
+        },
+    )
+}
+
+/// A page of its own, which loads nothing.
+fn whole(title: &str, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -19,10 +42,10 @@ pub(super) fn page(found: &Evaluation, context: &ReportContext, plots: &Plots) -
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (context.title) }
+                title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
-            body { main { (content(found, context, plots)) } }
+            body { main { (content) } }
         }
     }
 }
@@ -41,10 +64,11 @@ fn content(found: &Evaluation, context: &ReportContext, plots: &Plots) -> Markup
         @if found.frames > 0 { (sections::confusion(found)) }
         (sections::frames(found, context.zero_s(found)))
         (sections::definitions(found))
-        footer { "segfuse " (env!("CARGO_PKG_VERSION")) " · this page is one file and loads nothing" }
+        footer { (FOOTER) }
     }
 }
 
+const FOOTER: &str = concat!("segfuse ", env!("CARGO_PKG_VERSION"), " · this page is one file and loads nothing");
 const TIME_NOTE: &str = "Each frame by itself, over the classes that it has. The mean of these is not the mIoU of the \
      whole set, in which rare classes count the same.";
 const SHARES_NOTE: &str = "Share of the pixels that each class takes, stacked in order of class.";

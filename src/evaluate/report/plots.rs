@@ -1,6 +1,6 @@
 //! The plots, as SVG text. Text and grid take their colours from the page's style, for light and dark.
 
-use crate::evaluate::{EvaluateError, Evaluation, TimelinePoint};
+use crate::evaluate::{EvaluateError, Evaluation, Sweep, SweepRow, TimelinePoint};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::fmt::Display;
@@ -28,6 +28,24 @@ impl Plots {
     pub(super) fn draw(found: &Evaluation, zero_s: f64) -> Result<Self, EvaluateError> {
         Ok(Self { distance: distance(found)?, miou: miou(found, zero_s)?, shares: shares(found, zero_s)? })
     }
+}
+
+/// Mean IoU against the share of key frames and against the time of a frame; nothing where it is known once only.
+pub(super) fn sweep(found: &Sweep) -> Result<[Option<String>; 2], EvaluateError> {
+    let line = |x: fn(&SweepRow) -> f64, y: fn(&SweepRow) -> Option<f64>| -> Line {
+        let mut line: Line = found.rows.iter().filter_map(|row| Some((x(row), y(row)?))).collect();
+        line.sort_by(|one, other| one.0.total_cmp(&other.0));
+        line
+    };
+    let plot = |x: fn(&SweepRow) -> f64, x_name: &'static str| {
+        let lines = [(MIOU_COLOR, line(x, |row| row.miou)), (ACCURACY_COLOR, line(x, |row| Some(row.worst?.miou)))];
+        let Some(last) = lines[0].1.last().filter(|_| lines[0].1.len() > 1).map(|point| point.0) else {
+            return Ok(None);
+        };
+        let axes = Axes { x: 0.0..last * 1.02, x_labels: 11, y: fitting_range(&lines), x_name, y_name: "%" };
+        svg(|area| draw_lines(area, &axes, &lines, true)).map(Some)
+    };
+    Ok([plot(|row| row.key_share, "key frames in percent")?, plot(|row| row.ms_per_frame, "milliseconds a frame")?])
 }
 
 fn distance(found: &Evaluation) -> Result<Option<String>, EvaluateError> {

@@ -2,7 +2,7 @@
 
 use super::super::confusion::percent;
 use super::super::table::figure;
-use crate::evaluate::{ClassScore, Evaluation, Picture, ShownFrame};
+use crate::evaluate::{ClassScore, Evaluation, Picture, ShownFrame, Sweep, SweepRow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{Markup, html};
@@ -147,6 +147,60 @@ fn describe(shown: &ShownFrame, zero_s: f64) -> String {
 fn figure_of(what: &str, picture: &Picture, name: &str) -> Markup {
     let uri = format!("data:{};base64,{}", picture.media_type, STANDARD.encode(&picture.bytes));
     html! { figure { img src=(uri) alt={ (what) " of frame " (name) }; figcaption { (what) } } }
+}
+
+/// What was swept.
+pub(super) fn sweep_facts(found: &Sweep) -> Markup {
+    let labelled = found.labelled.to_string();
+    let facts = [
+        ("network", found.network.as_str()),
+        ("network hash", &found.network_hash),
+        ("engine", &found.engine),
+        ("class table", &found.class_table),
+        ("frames with labels", &labelled),
+    ];
+    html! { dl.facts { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } } }
+}
+
+/// A row for each schedule.
+pub(super) fn sweep_rows(found: &Sweep) -> Markup {
+    html! {
+        section {
+            h2 { "Schedules" }
+            p.note {
+                "Loss: points of mIoU less than " (found.reference()) ". Worst: the distance from the key frame with the lowest
+                mIoU. Steady: unchanged pixels where the truth is. Times are of this run on this machine: reading included,
+                and from a frame to its mask."
+            }
+            div.scroll {
+                table.classes {
+                    thead { tr {
+                        th { "schedule" } th { "key frames" } th { "mIoU" } th { "loss" } th { "worst" } th { "at" } th { "steady" }
+                        th { "ms a frame" } th { "p50 ms" } th { "p99 ms" } th { "faster" }
+                    } }
+                    tbody { @for row in &found.rows { (sweep_row(row)) } }
+                }
+            }
+        }
+    }
+}
+
+fn sweep_row(row: &SweepRow) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (row.schedule) }
+            td { (format!("{:.1} %", row.key_share)) }
+            td.strong { (figure(row.miou)) }
+            td { (figure(row.loss)) }
+            td { (figure(row.worst.map(|worst| worst.miou))) }
+            td { @if let Some(worst) = row.worst { (worst.distance) } }
+            td { (figure(row.temporal_consistency.steady)) }
+            td { (format!("{:.2}", row.ms_per_frame)) }
+            td { (format!("{:.2}", row.p50_ms)) }
+            td { (format!("{:.2}", row.p99_ms)) }
+            td { (format!("{:.2}x", row.speedup)) }
+        }
+    }
 }
 
 /// How each figure is defined.
