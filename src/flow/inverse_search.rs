@@ -21,7 +21,9 @@ use rten_simd::{Isa, SimdOp};
 const BLOCK: usize = SIDE / 2;
 /// Squared difference of a block that counts as none: a grey level of noise in each pixel.
 const NOISE: f32 = (BLOCK * BLOCK) as f32;
-/// Motions less than a pixel apart lead a search to the same place.
+/// Starts not further apart lead a search to the same place, in pixels.
+const ALIKE: f32 = 0.5;
+/// What was found already is searched for again only from further away.
 const APART: f32 = 1.0;
 
 /// Estimates flow between frames; keeps its buffers.
@@ -137,17 +139,16 @@ impl Matching<'_> {
     fn search(&mut self, index: usize) {
         let (row, col) = (index / self.cols, index % self.cols);
         let mut starts: heapless::Vec<[f32; 2], 4> = heapless::Vec::new();
-        let mut offer = |motion| starts.push(motion).expect("four starts: coarser, none, left, above");
-        offer([0.0; 2]);
         if !self.coarser.motion.is_empty() {
-            offer(self.coarser.doubled((row + 1) * BLOCK, (col + 1) * BLOCK));
+            offer(&mut starts, self.coarser.doubled((row + 1) * BLOCK, (col + 1) * BLOCK));
         }
         if col > 0 {
-            offer(self.fits[index - 1].motion);
+            offer(&mut starts, self.fits[index - 1].motion);
         }
         if row > 0 {
-            offer(self.fits[index - self.cols].motion);
+            offer(&mut starts, self.fits[index - self.cols].motion);
         }
+        offer(&mut starts, [0.0; 2]);
         self.fits[index] = self.patch(index).search(self.earlier, &starts);
     }
 
@@ -160,8 +161,8 @@ impl Matching<'_> {
         let mut starts: heapless::Vec<[f32; 2], 2> = heapless::Vec::new();
         for neighbour in [right, below].into_iter().flatten() {
             let motion = self.fits[neighbour].motion;
-            if (0..2).any(|axis| (motion[axis] - found.motion[axis]).abs() > APART) {
-                starts.push(motion).expect("two starts: right, below");
+            if !within(APART, motion, found.motion) {
+                offer(&mut starts, motion);
             }
         }
         if starts.is_empty() {
@@ -177,6 +178,19 @@ impl Matching<'_> {
     fn patch(&self, index: usize) -> Patch {
         Patch::cut(self.current, index % self.cols * BLOCK, index / self.cols * BLOCK)
     }
+}
+
+/// One start more, unless one is there that leads to the same place.
+#[inline(always)]
+fn offer<const N: usize>(starts: &mut heapless::Vec<[f32; 2], N>, motion: [f32; 2]) {
+    if !starts.iter().any(|start| within(ALIKE, *start, motion)) {
+        starts.push(motion).expect("there is room for every neighbour");
+    }
+}
+
+#[inline(always)]
+fn within(pixels: f32, one: [f32; 2], other: [f32; 2]) -> bool {
+    (0..2).all(|axis| (one[axis] - other[axis]).abs() <= pixels)
 }
 
 impl Blocks {

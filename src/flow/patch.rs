@@ -23,7 +23,7 @@ const DAMPING: f32 = PIXELS;
 const FARTHEST: f32 = SIDE as f32;
 const STEPS: usize = 6;
 /// Steps below this many pixels change nothing that matters.
-const SMALLEST_STEP: f32 = 0.04;
+const SMALLEST_STEP: f32 = 0.1;
 
 type Square = [[f32; SIDE]; SIDE];
 
