@@ -19,26 +19,27 @@ struct Expected {
     weakest: f64,
     /// Mean IoU at one key frame in five.
     carried: f64,
-    /// By how much that may be less than on each frame.
-    loss: f64,
 }
 
+/// By how much the mean IoU at one key frame in five may be less than on each frame.
+const MOST_LOSS: f64 = 0.5;
+
 const EXPECTED: [Expected; 2] = [
-    Expected { network: "small", miou: 68.5, weakest: 9.4, carried: 68.1, loss: 0.5 },
-    Expected { network: "tiny", miou: 66.1, weakest: 6.3, carried: 65.6, loss: 0.7 },
+    Expected { network: "small", miou: 68.5, weakest: 9.4, carried: 68.1 },
+    Expected { network: "tiny", miou: 66.1, weakest: 6.3, carried: 65.6 },
 ];
 
 #[test]
 fn real_roads_are_known_and_carried_features_know_them_too() {
     let Some(data) = shared_data("real_roads_are_known_and_carried_features_know_them_too") else { return };
     let sequence = CamvidSequence::import(&data);
-    for Expected { network, miou, weakest, carried: least, loss } in EXPECTED {
+    for Expected { network, miou, weakest, carried: least } in EXPECTED {
         let [every, carried] = ["every:1", "every:5"].map(|schedule| sequence.scored(network, schedule));
         let [every_miou, carried_miou] = [&every, &carried].map(|found| found["miou"].as_f64().expect("a figure"));
         println!("{network}: {every_miou:.2} on each frame, {carried_miou:.2} carried over five");
         assert!(every_miou >= miou, "{network}: {every_miou}");
         assert!(carried_miou >= least, "{network}: {carried_miou} of {every_miou}");
-        assert!(every_miou - carried_miou <= loss, "{network}: {carried_miou} of {every_miou}");
+        assert!(every_miou - carried_miou <= MOST_LOSS, "{network}: {carried_miou} of {every_miou}");
         let classes = every["per_class"].as_object().expect("IoU of classes");
         assert_eq!(classes.len(), 11);
         for (class, iou) in classes {
