@@ -24,6 +24,8 @@ use std::path::Path;
 
 /// More schedules than anybody reads.
 const MAX_RUNS: usize = 64;
+/// Labels that may wait for their frames, which come soon after them.
+const MAX_WAITING: usize = 64;
 
 /// Options of a sweep.
 #[derive(Args, Clone, Debug)]
@@ -102,8 +104,7 @@ pub(super) fn run(
     outputs: &Outputs<'_>,
     session: &Session,
 ) -> anyhow::Result<()> {
-    let runs = arguments.runs()?;
-    let options = arguments.network();
+    let (runs, options) = (arguments.runs()?, arguments.network());
     let network = network::open(&options)?;
     let judge = Judge::open(trip, classes, &network)?;
     let mut engine = network::engine(&network, &options, &Config::default())?;
@@ -120,20 +121,25 @@ pub(super) fn run(
         let Some((cost, found)) = one_run(*schedule, trip, &mut engine, &judge, session)? else { break };
         sweep.push(cost, &found);
     }
-    if sweep.rows.is_empty() {
+    tell(&sweep, runs.len(), outputs)
+}
+
+/// Prints and writes what `wanted` runs gave, or those of them that were not interrupted.
+fn tell(sweep: &Sweep, wanted: usize, outputs: &Outputs<'_>) -> anyhow::Result<()> {
+    let done = sweep.rows.len();
+    if done == 0 {
         return print(&"interrupted: no figures, for they would be of a part");
     }
-    let whole = sweep.rows.len() == runs.len();
     if !outputs.json.is_some_and(is_standard_output) {
-        print(&sweep)?;
-        if !whole {
-            print(&format_args!("\ninterrupted: {} of {} schedules were run", sweep.rows.len(), runs.len()))?;
-        }
+        print(sweep)?;
+    }
+    if done < wanted {
+        tracing::warn!("interrupted: {done} of {wanted} schedules were run");
     }
     if let Some(path) = outputs.json {
-        write_json(path, &sweep)?;
+        write_json(path, sweep)?;
     }
-    outputs.html.map_or(Ok(()), |path| Ok(report::write_sweep(path, &sweep)?))
+    outputs.html.map_or(Ok(()), |path| Ok(report::write_sweep(path, sweep)?))
 }
 
 /// One run of the whole trip; nothing if it was interrupted.
@@ -216,6 +222,9 @@ impl Sink for Scores {
     fn on_event(&mut self, event: &Event) -> Result<(), SinkError> {
         if let Event::Truth(truth) = event {
             self.waiting.insert(truth.stamp, truth.clone());
+            if self.waiting.len() > MAX_WAITING {
+                self.waiting.pop_first();
+            }
         }
         Ok(())
     }
