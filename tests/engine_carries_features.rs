@@ -53,6 +53,34 @@ fn propagated_masks_follow_the_motion_that_a_copied_mask_misses() {
     }
 }
 
+/// The picture with up to three grey levels of noise in each byte.
+fn noisy(seed: u32) -> Image {
+    let mut state = seed;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8 % 7
+    };
+    let picture = shifted_picture(SIZE, 0.0);
+    let bytes: Vec<u8> = picture.bytes().iter().map(|byte| byte.saturating_add(noise()).saturating_sub(3)).collect();
+    Image::packed(PixelFormat::Rgb8, SIZE, bytes.into()).expect("three bytes a pixel")
+}
+
+#[test]
+fn key_frames_that_remember_flicker_less_than_single_looks() {
+    for network in [tiny(), plain()] {
+        let steadiness = |schedule: &str| {
+            let mut perceiver = perceiver(&network, schedule);
+            let all: Vec<Perception> =
+                (0..7).map(|id| perceive(&mut perceiver, id, noisy(id as u32)).expect("a mask")).collect();
+            let keys: Vec<_> = all.iter().step_by(2).map(|perception| perception.mask.labels()).collect();
+            keys.windows(2).map(|pair| agreement(pair[0], pair[1])).sum::<f64>() / (keys.len() - 1) as f64
+        };
+        let (alone, remembering) = (steadiness("every:1"), steadiness("every:2"));
+        println!("{}: {alone:.4} of labels stay alone, {remembering:.4} remembering", network.name());
+        assert!(1.0 - remembering < 0.7 * (1.0 - alone), "{}: {alone} alone, {remembering}", network.name());
+    }
+}
+
 #[test]
 fn the_same_frames_give_the_same_masks_twice() {
     for network in [tiny(), plain()] {

@@ -333,6 +333,8 @@ impl Engine for CpuEngine {
         let carried = self.carry(features, flow);
         let carried = self.correct(carried)?;
         let _span = tracing::debug_span!("blend").entered();
+        // A plain network's logits at full detail are of this look alone: decoded is what several looks say.
+        fresh.detailed = None;
         self.blender.blend(&mut fresh.carried, &carried, self.residual.map(), self.input.unit());
         Ok(fresh)
     }
