@@ -84,6 +84,19 @@ fn the_table_and_the_page_show_every_schedule() {
 }
 
 #[test]
+fn a_damaged_trip_is_swept_as_far_as_it_goes_and_told() {
+    let files = Files::new();
+    let bytes = std::fs::read(drive(&files)).expect("a trip");
+    let cut = files.write("cut.mcap", &bytes[..bytes.len() * 7 / 10]);
+    let output = segfuse(&[&["evaluate", &cut, "--sweep", "every:3", "--json", "-"], &NETWORK[..]].concat());
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let frames = found["rows"][1]["frames"].as_u64().expect("a count");
+    assert!((1..12).contains(&frames) && output.status.success(), "{found}");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(told.matches("cut.mcap: the trip is not whole").count(), 1, "{told}");
+}
+
+#[test]
 fn what_cannot_be_swept_is_told() {
     let files = Files::new();
     let (trip, unlabelled, picture) = (drive(&files), files.path("plain.mcap"), files.path("pictures/1.png"));

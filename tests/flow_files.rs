@@ -90,14 +90,16 @@ fn what_is_known_nowhere_has_no_figure() {
 fn files_have_the_bytes_that_the_formats_say() {
     let folder = Folder::new();
     let field = row(&[[1.5, -2.0], [NAN, 0.0]]);
+    let beside = folder.write("flow.part", b"of somebody else");
     field.write(&folder.path("flow.flo")).expect("written");
+    assert_eq!(std::fs::read(&beside).expect("still there"), b"of somebody else");
     let numbers = [1.5_f32, -2.0, 1e10, 1e10].map(f32::to_le_bytes).concat();
     let expected = [b"PIEH".as_slice(), &[2, 0, 0, 0, 1, 0, 0, 0], &numbers].concat();
     assert_eq!(std::fs::read(folder.path("flow.flo")).expect("a file"), expected);
     field.write(&folder.path("flow.png")).expect("written");
     let picture = image::open(folder.path("flow.png")).expect("a PNG").into_rgb16();
     assert_eq!(picture.into_raw(), [32_768 + 96, 32_768 - 128, 1, 0, 0, 0]);
-    assert_eq!(std::fs::read_dir(folder.0.path()).expect("a folder").count(), 2, "nothing else is left");
+    assert_eq!(std::fs::read_dir(folder.0.path()).expect("a folder").count(), 3, "nothing else is left");
 }
 
 proptest! {

@@ -68,17 +68,18 @@ pub(super) struct Summary {
     pub incomplete: Vec<String>,
 }
 
-/// Median, 99th percentile and maximum, in milliseconds.
+/// Median, 99th percentile, maximum and mean, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct Percentiles {
     pub p50: f64,
     pub p99: f64,
     pub max: f64,
+    pub mean: f64,
 }
 
 impl From<Latency> for Percentiles {
     fn from(latency: Latency) -> Self {
-        Self { p50: latency.p50_ms, p99: latency.p99_ms, max: latency.max_ms }
+        Self { p50: latency.p50_ms, p99: latency.p99_ms, max: latency.max_ms, mean: latency.mean_ms }
     }
 }
 
@@ -192,10 +193,11 @@ impl fmt::Display for Summary {
         writeln!(f, "masks      {} key, {} propagated ({})", self.keys, self.propagated, self.schedule)?;
         writeln!(f, "network    {} on {}", self.network, self.engine)?;
         writeln!(f, "speed      {:.1} frames/s, {:.1} s", self.fps, self.seconds)?;
-        let Percentiles { p50, p99, max } = self.latency_ms;
+        let Percentiles { p50, p99, max, .. } = self.latency_ms;
         writeln!(f, "latency    p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms")?;
         writeln!(f, "  {:<10} {:>9} {:>9} {:>9}", "stage", "p50 ms", "p99 ms", "max ms")?;
-        for (stage, Percentiles { p50, p99, max }) in self.stages_ms.iter().filter(|(stage, _)| **stage != "frame") {
+        for (stage, Percentiles { p50, p99, max, .. }) in self.stages_ms.iter().filter(|(stage, _)| **stage != "frame")
+        {
             writeln!(f, "  {stage:<10} {p50:>9.2} {p99:>9.2} {max:>9.2}")?;
         }
         if let Some(behind_ms) = self.behind_ms {

@@ -46,13 +46,13 @@ pub struct SweepRow {
     pub worst: Option<WorstDistance>,
     /// Steadiness from frame to frame.
     pub temporal_consistency: TemporalConsistency,
-    /// Milliseconds a frame, reading included: the run's time over its frames.
+    /// From a frame to its mask: the mean over all frames, reading and scoring not included.
     pub ms_per_frame: f64,
-    /// Median from a frame to its mask.
+    /// Median of the same.
     pub p50_ms: f64,
     /// 99th percentile of the same.
     pub p99_ms: f64,
-    /// How many times as fast as the reference.
+    /// How many times as fast as the reference, by the mean.
     pub speedup: f64,
     /// XXH3-64 over the masks.
     pub mask_hash: String,
@@ -78,10 +78,12 @@ pub struct RunCost {
     pub frames: u64,
     /// Of these, key frames.
     pub keys: u64,
-    /// Seconds that it took.
-    pub seconds: f64,
-    /// Median and 99th percentile from a frame to its mask, in milliseconds.
-    pub latency_ms: [f64; 2],
+    /// Mean from a frame to its mask, in milliseconds.
+    pub mean_ms: f64,
+    /// Median of the same.
+    pub p50_ms: f64,
+    /// 99th percentile of the same.
+    pub p99_ms: f64,
     /// XXH3-64 over the masks.
     pub mask_hash: String,
 }
@@ -89,7 +91,7 @@ pub struct RunCost {
 impl Sweep {
     /// Adds a run. The first one is the reference of all.
     pub fn push(&mut self, cost: RunCost, found: &Evaluation) {
-        let ms_per_frame = if cost.frames > 0 { cost.seconds * 1e3 / cost.frames as f64 } else { 0.0 };
+        let ms_per_frame = cost.mean_ms;
         let reference = self.rows.first();
         let reference_miou = reference.map_or(found.miou, |reference| reference.miou);
         let reference_ms = reference.map_or(ms_per_frame, |reference| reference.ms_per_frame);
@@ -105,8 +107,8 @@ impl Sweep {
             worst: worst.and_then(|(distance, miou)| Some(WorstDistance { distance, miou, loss: less(miou)? })),
             temporal_consistency: found.temporal_consistency,
             ms_per_frame,
-            p50_ms: cost.latency_ms[0],
-            p99_ms: cost.latency_ms[1],
+            p50_ms: cost.p50_ms,
+            p99_ms: cost.p99_ms,
             speedup: if ms_per_frame > 0.0 { reference_ms / ms_per_frame } else { 1.0 },
             schedule: cost.schedule,
             frames: cost.frames,
@@ -128,7 +130,7 @@ impl Display for Sweep {
         )?;
         self.rows.iter().try_for_each(|row| write_row(row, f))?;
         writeln!(f, "\n  loss: points of mIoU less than {}; worst: mIoU at the worst distance", self.reference())?;
-        write!(f, "  steady: unchanged pixels where the truth is; p50, p99: ms from a frame to its mask")
+        write!(f, "  steady: unchanged pixels where the truth is; ms from a frame to its mask: mean, p50, p99")
     }
 }
 

@@ -10,7 +10,7 @@
 
 use super::FlowField;
 use png::{BitDepth, ColorType, Decoder, Encoder, Limits, Transformations};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -92,8 +92,11 @@ impl FlowField {
                 self.to_kitti().map_err(|reason| FlowFileError::Content { path: path.display().to_string(), reason })?
             }
         };
-        // Whole or not there.
-        let part = path.with_extension("part");
+        // Whole or not there. A name of its own, beside the file.
+        let mut name = OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(".part");
+        let part = path.with_file_name(name);
         let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
         written.inspect_err(|_| drop(std::fs::remove_file(&part))).map_err(|error| failed(path, error))
     }

@@ -123,6 +123,9 @@ pub struct Latency {
     /// The largest, exactly.
     #[serde(rename = "max")]
     pub max_ms: f64,
+    /// Their mean.
+    #[serde(rename = "mean")]
+    pub mean_ms: f64,
 }
 
 /// Durations to three significant digits, in fixed memory.
@@ -161,7 +164,8 @@ impl LatencyHistogram {
     /// The percentiles; all 0 if nothing was counted.
     pub fn summary(&self) -> Latency {
         let at = |quantile| to_ms(self.histogram.value_at_quantile(quantile).min(self.max_ns));
-        Latency { p50_ms: at(0.5), p99_ms: at(0.99), max_ms: to_ms(self.max_ns) }
+        let mean_ms = self.histogram.mean() / 1e6;
+        Latency { p50_ms: at(0.5), p99_ms: at(0.99), max_ms: to_ms(self.max_ns), mean_ms }
     }
 }
 

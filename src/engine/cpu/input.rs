@@ -23,22 +23,22 @@ impl NetworkInput {
         self.spec.chain
     }
 
-    /// `[3, rows, cols]` of what [`prepare`](Self::prepare) gives.
+    /// `[3, rows, cols]` of what is [prepared](Self::prepared).
     pub(super) fn shape(&self) -> [usize; 3] {
         [3, self.spec.rows, self.spec.cols]
     }
 
-    /// `image` as `[3, rows, cols] f32`.
-    pub(super) fn prepare(&mut self, image: &Image) -> Result<&[f32], EngineError> {
+    /// Prepares `image` as `[3, rows, cols] f32`.
+    pub(super) fn prepare(&mut self, image: &Image) -> Result<(), EngineError> {
         let _span = tracing::debug_span!("preprocess").entered();
         self.preprocessor.run(image, &mut self.tensor)?;
         if self.spec.chain == Chain::Common {
             round_to_bytes(&mut self.tensor, &self.spec);
         }
-        Ok(&self.tensor)
+        Ok(())
     }
 
-    /// What [`prepare`](Self::prepare) gave last.
+    /// The picture prepared last.
     pub(super) fn prepared(&self) -> &[f32] {
         &self.tensor
     }

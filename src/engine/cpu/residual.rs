@@ -18,7 +18,8 @@ pub(super) fn glance(prepared: &[f32], shape: [usize; 3], pool: &Pool<FeatureMap
     let [channels, rows, cols] = shape;
     let mut glance = pool.take();
     glance.reshape(channels, rows / RESIDUAL_STRIDE, cols / RESIDUAL_STRIDE);
-    let lines = glance.values.chunks_exact_mut(cols / RESIDUAL_STRIDE);
+    // An input narrower than a block has none.
+    let lines = glance.values.chunks_exact_mut((cols / RESIDUAL_STRIDE).max(1));
     for (line, four_rows) in lines.zip(prepared.chunks_exact(cols * RESIDUAL_STRIDE)) {
         average(line, four_rows, cols);
     }
@@ -152,6 +153,15 @@ mod tests {
             let (channel, row, col) = (index / 6, index / 3 % 2, index % 3);
             let corner = (channel * 96 + row * 48 + col * 4) as f32;
             assert_eq!(*mean, corner + 1.5 + 1.5 * 12.0, "block {index}");
+        }
+    }
+
+    #[test]
+    fn inputs_smaller_than_a_block_have_an_empty_glance_and_residual() {
+        for (rows, cols) in [(8, 3), (3, 8), (1, 1)] {
+            let glance = glance(&vec![1.0; 3 * rows * cols], [3, rows, cols], &Pool::new());
+            assert_eq!(glance.values.len(), 0);
+            assert_eq!(residual_of(&glance, &glance, &flow(0.5, 0.5)).values.len(), 0, "{rows}x{cols}");
         }
     }
 

@@ -169,8 +169,8 @@ pub(super) fn sweep_rows(found: &Sweep) -> Markup {
             h2 { "Schedules" }
             p.note {
                 "Loss: points of mIoU less than " (found.reference()) ". Worst: the distance from the key frame with the lowest
-                mIoU. Steady: unchanged pixels where the truth is. Times are of this run on this machine: reading included,
-                and from a frame to its mask."
+                mIoU. Steady: unchanged pixels where the truth is. Times are of this run on this machine, from a frame to
+                its mask."
             }
             div.scroll {
                 table.classes {
