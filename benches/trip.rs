@@ -58,7 +58,18 @@ fn recorded(number: u64) -> Recorded {
         (0..CAN_PER_FRAME).map(|n| Event::Can(can(stamp.offset_ns(n as i64 * 300_000), n))).collect();
     events.push(Event::Frame(frame));
     let mask = LabelMask::new(SIZE, labels(number).into()).expect("one label a pixel");
-    (events, Perception { frame: FrameId(number), stamp, origin: Origin::Key, mask, age: None, confidence: None })
+    (
+        events,
+        Perception {
+            frame: FrameId(number),
+            stamp,
+            origin: Origin::Key,
+            mask,
+            age: None,
+            confidence: None,
+            disagreement: None,
+        },
+    )
 }
 
 /// A grey JPEG file with bytes that do not compress behind its end, as long as a camera's are.

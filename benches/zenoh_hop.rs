@@ -47,7 +47,15 @@ fn perception(number: u64) -> Perception {
     let pixel = |i: u64| ((i % 1280 / 16 + i / (1280 * 16) + number) % 19) as u8;
     let labels: Vec<u8> = (0..SIZE.pixels() as u64).map(pixel).collect();
     let mask = LabelMask::new(SIZE, labels.into()).expect("one label a pixel");
-    Perception { frame: FrameId(number), stamp: now(), origin: Origin::Key, mask, age: None, confidence: None }
+    Perception {
+        frame: FrameId(number),
+        stamp: now(),
+        origin: Origin::Key,
+        mask,
+        age: None,
+        confidence: None,
+        disagreement: None,
+    }
 }
 
 fn frame_of(perception: &Perception) -> AlignedFrame {

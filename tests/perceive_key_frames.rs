@@ -43,7 +43,7 @@ fn every_third_frame_is_a_key_frame_and_the_others_carry_its_labels() {
     assert_eq!(origins, [Origin::Key, propagated(0, 1), propagated(0, 2), Origin::Key, propagated(3, 1)]);
     let labels: Vec<u8> = all.iter().map(|perception| perception.mask.labels()[0]).collect();
     assert_eq!(labels, [0, 0, 0, 3, 3]);
-    let steps = Steps { observed: 5, extracted: 2, renewed: 1, flows: 4, decoded: 5 };
+    let steps = Steps { observed: 5, extracted: 2, blended: 1, flows: 4, decoded: 5 };
     assert_eq!(perceiver.engine().steps, steps);
 }
 
@@ -54,8 +54,8 @@ fn a_key_frame_is_blended_with_its_past_if_it_has_one_and_never_where_each_frame
         for (id, size) in (0..).zip(sizes) {
             perceive(&mut perceiver, &frame(id, *size));
         }
-        let Steps { extracted, renewed, flows, .. } = perceiver.engine().steps;
-        (extracted, renewed, flows)
+        let Steps { extracted, blended, flows, .. } = perceiver.engine().steps;
+        (extracted, blended, flows)
     };
     assert_eq!(blended("every:2", &[SIZE; 5]), (3, 2, 4));
     assert_eq!(blended("every:1", &[SIZE; 5]), (5, 0, 0));
@@ -71,8 +71,8 @@ fn after_a_failure_the_next_key_frame_has_no_past() {
     }
     perceiver.perceive(&broken_jpeg(2)).expect_err("a broken JPEG");
     perceive(&mut perceiver, &frame(3, SIZE));
-    let Steps { extracted, renewed, .. } = perceiver.engine().steps;
-    assert_eq!((extracted, renewed), (2, 0));
+    let Steps { extracted, blended, .. } = perceiver.engine().steps;
+    assert_eq!((extracted, blended), (2, 0));
 }
 
 #[test]

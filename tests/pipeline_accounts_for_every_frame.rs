@@ -48,7 +48,15 @@ impl Perceive for Answering {
             return Err(EngineError::Failed { runtime: "test", reason: "gone".into() });
         }
         let mask = LabelMask::new(SIZE, vec![0; 4].into()).expect("2x2");
-        Ok(Perception { frame: id, stamp: frame.frame.stamp, origin: Origin::Key, mask, age: None, confidence: None })
+        Ok(Perception {
+            frame: id,
+            stamp: frame.frame.stamp,
+            origin: Origin::Key,
+            mask,
+            age: None,
+            confidence: None,
+            disagreement: None,
+        })
     }
 }
 

@@ -69,6 +69,19 @@ fn a_recorded_run_replays_to_the_same_masks_as_the_trip_that_it_came_from() {
 }
 
 #[test]
+fn key_frames_that_the_picture_asks_for_are_the_same_in_every_run() {
+    let trip = Rendered::new();
+    let first = trip.replay(&["--schedule", "adaptive:6%", "--threads", "1"]);
+    let keys = first["keys"].as_u64().expect("a count");
+    assert!((2..=15).contains(&keys), "{keys} of 30 frames: this test would show nothing");
+    for options in [&["--threads", "2"][..], &["--realtime"], &["--out", &trip.path("run.mcap")]] {
+        let again = trip.replay(&[&["--schedule", "adaptive:6%"], options].concat());
+        assert_eq!((&again["mask_hash"], &again["keys"]), (&first["mask_hash"], &first["keys"]), "{options:?}");
+        assert_eq!(again["differing_percent"], first["differing_percent"], "{options:?}");
+    }
+}
+
+#[test]
 fn another_schedule_or_another_drive_gives_other_masks() {
     let trip = Rendered::new();
     let every_3 = trip.replay(&["--schedule", "every:3"]);

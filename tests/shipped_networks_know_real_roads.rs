@@ -49,6 +49,24 @@ fn real_roads_are_known_and_carried_features_know_them_too() {
 }
 
 #[test]
+fn a_bound_on_labels_that_may_differ_needs_few_key_frames_and_loses_little() {
+    let Some(data) = shared_data("a_bound_on_labels_that_may_differ_needs_few_key_frames_and_loses_little") else {
+        return;
+    };
+    let sequence = CamvidSequence::import(&data);
+    let every = sequence.scored("small", "every:1")["miou"].as_f64().expect("a figure");
+    let adaptive = sequence.scored("small", "adaptive:5%")["miou"].as_f64().expect("a figure");
+    let summary = sequence.summary();
+    let keys = summary["keys"].as_u64().expect("a count");
+    println!("{every:.2} on each frame, {adaptive:.2} with {keys} key frames; {}", summary["differing_percent"]);
+    assert!(5 * keys <= 61, "{keys} of 61 frames");
+    assert!(every - adaptive <= MOST_LOSS, "{adaptive} of {every}");
+    let [foretold, found] =
+        ["foretold", "found"].map(|name| summary["differing_percent"][name].as_f64().expect("a share in percent"));
+    assert!((0.7..1.5).contains(&(found / foretold)), "{found} % of labels differed, {foretold} % were expected");
+}
+
+#[test]
 fn rten_and_onnxruntime_label_twenty_real_frames_alike() {
     let test = "rten_and_onnxruntime_label_twenty_real_frames_alike";
     let Some(data) = shared_data(test) else { return };

@@ -4,7 +4,7 @@ use super::session::Session;
 use crate::data::Ending;
 use crate::engine::EngineInfo;
 use crate::pipeline::{Counts, PipelineError};
-use crate::sink::statistics::{Latency, Statistics};
+use crate::sink::statistics::{DifferingSummary, Latency, Statistics};
 use crate::trip::{RecordingReport, SourceCondition};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -39,6 +39,9 @@ pub(super) struct Summary {
     pub keys: u64,
     /// Frames whose features were carried from an earlier one.
     pub propagated: u64,
+    /// How far carried labels were from the network's own, where the schedule goes by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub differing_percent: Option<DifferingSummary>,
     /// XXH3-64 over the hashes of all masks in order, as 16 hexadecimal digits.
     pub mask_hash: String,
     /// Share of all pixels that each class has, in percent.
@@ -113,6 +116,7 @@ impl Summary {
             stages_ms,
             keys: statistics.keys,
             propagated: statistics.propagated,
+            differing_percent: statistics.differing,
             mask_hash: statistics.mask_hash,
             class_shares: statistics.class_shares,
             engine: run.engine.runtime.clone(),
@@ -191,6 +195,10 @@ impl fmt::Display for Summary {
             writeln!(f, "ended      {}", self.ended)?;
         }
         writeln!(f, "masks      {} key, {} propagated ({})", self.keys, self.propagated, self.schedule)?;
+        if let Some(DifferingSummary { masks, expected, checked, foretold, found }) = self.differing_percent {
+            writeln!(f, "differing  {expected:.1} % of labels expected, in {masks} propagated masks")?;
+            writeln!(f, "           {foretold:.1} % expected and {found:.1} % found, at {checked} key frames")?;
+        }
         writeln!(f, "network    {} on {}", self.network, self.engine)?;
         writeln!(f, "speed      {:.1} frames/s, {:.1} s", self.fps, self.seconds)?;
         let Percentiles { p50, p99, max, .. } = self.latency_ms;

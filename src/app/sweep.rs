@@ -34,7 +34,7 @@ const MAX_WAITING: usize = 64;
 pub struct SweepArguments {
     /// Run the trip under each of these schedules and compare them; may be given several times. every:1, with which all
     /// are compared, comes first in any case.
-    #[arg(long, value_name = "every:K,K,…", value_parser = schedules, conflicts_with = "predictions")]
+    #[arg(long, value_name = "every:K,K,…|adaptive:P%,…", value_parser = schedules, conflicts_with = "predictions")]
     pub(super) sweep: Vec<Schedules>,
     /// The network: a folder, a plain ONNX file, or the name of an embedded one [default: small].
     #[arg(long, value_name = "PATH|NAME", requires = "sweep")]

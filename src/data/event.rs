@@ -99,8 +99,20 @@ impl Origin {
     }
 }
 
+/// How far labels that were carried to a frame are from those that the network itself gives there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Disagreement {
+    /// How far the frame is from the key frame's picture carried to it: the mean difference in parts of the range of
+    /// colours, 0 to 1.
+    pub residual: f32,
+    /// The share of labels, 0 to 1, that was expected to differ: the residual times what earlier key frames taught.
+    pub expected: f32,
+    /// The share that did differ: where the network ran on this frame.
+    pub measured: Option<f32>,
+}
+
 /// The program's answer for one frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Perception {
     /// The frame answered.
     pub frame: FrameId,
@@ -114,4 +126,6 @@ pub struct Perception {
     pub age: Option<Plane>,
     /// Margin between the two best classes of a pixel: 0 none, 255 sure.
     pub confidence: Option<Plane>,
+    /// What is known of labels that were carried here; only where the schedule goes by it.
+    pub disagreement: Option<Disagreement>,
 }

@@ -1,7 +1,7 @@
 //! An engine that computes next to nothing: the fake beside the trait, for tests of what is above.
 //!
 //! A pixel's class is its luma modulo 8 on a key frame; propagation carries the labels unchanged.
-//! A flow is how many frames it spans.
+//! A flow is how many frames it spans. Decoding to another size takes the nearest pixel.
 //! So a mask tells which frame's pixels it was made of, and [`FakeEngine::steps`] what it took.
 
 use super::{Decoded, Engine, EngineError, EngineInfo};
@@ -15,7 +15,7 @@ pub struct Steps {
     /// Key frames.
     pub extracted: u64,
     /// Of these, those into which what was known before was blended.
-    pub renewed: u64,
+    pub blended: u64,
     /// Flows estimated.
     pub flows: u64,
     /// Frames decoded.
@@ -32,12 +32,14 @@ pub struct FakeEngine {
     pub fail_next_extract: bool,
 }
 
-/// Labels of a key frame and how many frames far they have been carried.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Labels and luma of a key frame, how many frames far they have been carried, and how much luma differs there.
+#[derive(Clone, Debug, PartialEq)]
 pub struct FakeFeatures {
     labels: Vec<u8>,
+    luma: Vec<u8>,
     size: Size,
     carried: u8,
+    residual: Option<f32>,
 }
 
 /// Luma of a frame.
@@ -74,7 +76,8 @@ impl Engine for FakeEngine {
         if std::mem::take(&mut self.fail_next_extract) {
             return Err(EngineError::Failed { runtime: "fake", reason: "asked to fail".into() });
         }
-        Ok(FakeFeatures { labels: view.luma.iter().map(|luma| luma % 8).collect(), size: view.size, carried: 0 })
+        let FakeView { luma, size } = view.clone();
+        Ok(FakeFeatures { labels: luma.iter().map(|luma| luma % 8).collect(), luma, size, carried: 0, residual: None })
     }
 
     fn flow(&mut self, earlier: &FakeView, current: &FakeView) -> Result<u8, EngineError> {
@@ -94,19 +97,31 @@ impl Engine for FakeEngine {
         current: &FakeView,
     ) -> Result<FakeFeatures, EngineError> {
         assert_eq!(features.size, current.size, "features are carried between frames of one size only");
-        Ok(FakeFeatures { carried: features.carried.saturating_add(*flow), ..features.clone() })
+        let apart: f32 = features.luma.iter().zip(&current.luma).map(|(one, two)| f32::from(one.abs_diff(*two))).sum();
+        let residual = Some(apart / 255.0 / features.luma.len() as f32);
+        Ok(FakeFeatures { carried: features.carried.saturating_add(*flow), residual, ..features.clone() })
     }
 
-    fn renew(&mut self, features: &FakeFeatures, _: &u8, current: &FakeView) -> Result<FakeFeatures, EngineError> {
-        assert_eq!(features.size, current.size, "features are blended between frames of one size only");
-        self.steps.renewed += 1;
-        self.extract(current)
+    fn residual(&self, features: &FakeFeatures) -> Option<f32> {
+        features.residual
+    }
+
+    fn blend(&mut self, fresh: FakeFeatures, propagated: &FakeFeatures) -> Result<FakeFeatures, EngineError> {
+        assert_eq!(fresh.size, propagated.size, "features are blended between frames of one size only");
+        self.steps.blended += 1;
+        Ok(fresh)
     }
 
     fn decode(&mut self, features: &FakeFeatures, size: Size) -> Result<Decoded, EngineError> {
         self.steps.decoded += 1;
         let failed = |error: crate::data::MaskError| EngineError::Failed { runtime: "fake", reason: error.to_string() };
-        let mask = LabelMask::new(size, features.labels.clone().into()).map_err(failed)?;
+        let of = |index: usize| {
+            let (row, col) = (index / size.width as usize, index % size.width as usize);
+            let (wide, high) = (features.size.width as usize, features.size.height as usize);
+            features.labels[row * high / size.height as usize * wide + col * wide / size.width as usize]
+        };
+        let labels: Vec<u8> = (0..size.pixels()).map(of).collect();
+        let mask = LabelMask::new(size, labels.into()).map_err(failed)?;
         let confidence = Plane::new(size, vec![255 - features.carried; size.pixels()].into()).map_err(failed)?;
         Ok(Decoded { mask, confidence })
     }

@@ -6,7 +6,7 @@
 //! next frame:  image ─observe─▶ View ─────┴─flow─▶ Flow ─── propagate┘
 //!                                └───── what it shows ──────────┘
 //! one more:    image ─observe─▶ View ───────flow─▶ Flow ─── compose ─▶ Flow from the key frame ─── propagate ─▶ …
-//! key frame:   image ─observe─▶ View ───────flow─▶ Flow ─── compose ─▶ Flow from the key frame ─── renew ─────▶ …
+//! key frame:   the same, and   View ─extract─▶ Features ─blend with what was propagated─▶ Features ─▶ …
 //! ```
 //!
 //! What is behind [`Engine::Features`], [`Engine::View`] and [`Engine::Flow`] (host or device
@@ -111,14 +111,14 @@ pub trait Engine {
         current: &Self::View,
     ) -> Result<Self::Features, EngineError>;
 
-    /// Runs the whole backbone on `current` and blends in what came there from an earlier key frame, `features`
-    /// along `flow`, as far as `current` shows the same: two looks at a thing err less than one.
-    fn renew(
-        &mut self,
-        features: &Self::Features,
-        flow: &Self::Flow,
-        current: &Self::View,
-    ) -> Result<Self::Features, EngineError>;
+    /// How far the frame that features were propagated to is from the key frame's picture carried along the same way:
+    /// the mean difference in parts of the range of colours, 0 to 1. Nothing for features that were not propagated,
+    /// and where the engine cannot tell.
+    fn residual(&self, features: &Self::Features) -> Option<f32>;
+
+    /// Blends what was `propagated` to a frame into features `fresh` from that same frame, as far as it shows what
+    /// the key frame did: two looks at a thing err less than one.
+    fn blend(&mut self, fresh: Self::Features, propagated: &Self::Features) -> Result<Self::Features, EngineError>;
 
     /// Head, upsampling to `size` and arg-max in one.
     fn decode(&mut self, features: &Self::Features, size: Size) -> Result<Decoded, EngineError>;
@@ -159,13 +159,12 @@ impl<E: Engine> Engine for &mut E {
         (**self).propagate(features, flow, current)
     }
 
-    fn renew(
-        &mut self,
-        features: &Self::Features,
-        flow: &Self::Flow,
-        current: &Self::View,
-    ) -> Result<Self::Features, EngineError> {
-        (**self).renew(features, flow, current)
+    fn residual(&self, features: &Self::Features) -> Option<f32> {
+        (**self).residual(features)
+    }
+
+    fn blend(&mut self, fresh: Self::Features, propagated: &Self::Features) -> Result<Self::Features, EngineError> {
+        (**self).blend(fresh, propagated)
     }
 
     fn decode(&mut self, features: &Self::Features, size: Size) -> Result<Decoded, EngineError> {

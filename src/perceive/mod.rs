@@ -5,6 +5,9 @@
 //!            ├──────────────── composed ────────▲                    ▲
 //!            └──────────────── composed ─────────────────────blended─┘
 //! every:1   key           key                  key                  key           …
+//!
+//! adaptive  the picture differs from the key frame's ──Relation──▶ labels expected to differ, beyond the bound? ──▶ key
+//!           the vehicle has turned away, or it has been long ───────────────────────────────────────────────────▶ key
 //! ```
 //!
 //! Flow is estimated between neighbours, where it is small, and composed; the key frame's features are
@@ -15,18 +18,29 @@
 //! A frame that cannot be carried to (the first one, another size, one after a failure) becomes a
 //! key frame. No clock is read: the same frames give the same masks.
 
+mod relation;
 mod schedule;
 
-pub use schedule::Schedule;
+pub use schedule::{Bound, Schedule};
 
-use crate::data::{AlignedFrame, BufferPool, FrameId, Origin, Perception, Plane, Size};
+use crate::data::{
+    AlignedFrame, BufferPool, Disagreement, FrameId, LabelMask, Origin, Perception, Plane, Size, Stamp, Validity,
+};
 pub use crate::engine::EngineError;
 
 use crate::engine::{Decoded, Engine};
+use relation::Relation;
 use serde::{Deserialize, Serialize};
 
 /// Age planes that may be in use at a time without a new allocation: as many as masks.
 const AGES_IN_USE: usize = 16;
+/// Labels are compared on a grid this much coarser than the frame's, along each axis.
+const COMPARED_STRIDE: u32 = 8;
+/// An adaptive schedule has a key frame before the vehicle has turned by this angle, in rad, since the last one: about
+/// a quarter of what a common camera sees is new by then, also where the picture is too dark or blurred to show it.
+const MOST_TURNED: f64 = 0.25;
+/// A yaw rate speaks for this long at most, in ns: longer than that, the frames between are missing.
+const LONGEST_STEP_NS: i64 = 500_000_000;
 
 /// Turns aligned frames into perceptions, one for one.
 ///
@@ -48,6 +62,7 @@ pub struct Config {
 pub struct Perceiver<E: Engine> {
     engine: E,
     schedule: Schedule,
+    relation: Relation,
     /// What the next frame can be carried from; nothing before the first frame and after a failure.
     previous: Option<Previous<E>>,
     ages: BufferPool,
@@ -57,18 +72,33 @@ pub struct Perceiver<E: Engine> {
 struct Previous<E: Engine> {
     view: E::View,
     size: Size,
+    stamp: Stamp,
     key: FrameId,
     /// Of the key frame.
     features: E::Features,
     /// From this frame back to the key frame; nothing if this is it.
     flow: Option<E::Flow>,
     distance: u32,
+    /// The vehicle's heading less that at the key frame, in rad, left positive, as far as it is known.
+    turned: f64,
+}
+
+/// A key frame carried to the current frame.
+struct Carried<E: Engine> {
+    /// Mended by what the current frame shows.
+    features: E::Features,
+    flow: E::Flow,
+    distance: u32,
+    turned: f64,
+    residual: Option<f32>,
 }
 
 impl<E: Engine> Perceiver<E> {
     /// A perceiver that has seen nothing yet.
     pub fn new(engine: E, config: Config) -> Self {
-        Self { engine, schedule: config.schedule, previous: None, ages: BufferPool::new(AGES_IN_USE) }
+        let Config { schedule } = config;
+        let ages = BufferPool::new(AGES_IN_USE);
+        Self { engine, schedule, relation: Relation::default(), previous: None, ages }
     }
 
     /// The engine, for what it says of itself.
@@ -76,39 +106,22 @@ impl<E: Engine> Perceiver<E> {
         &self.engine
     }
 
-    fn key(&mut self, view: E::View, frame: FrameId, size: Size) -> Result<(Previous<E>, Decoded), EngineError> {
-        let features = self.engine.extract(&view)?;
-        self.begin(features, view, frame, size)
-    }
-
-    fn renewed(
+    /// Brings the key frame's features to `view`, `frame`'s.
+    fn carry(
         &mut self,
         previous: &Previous<E>,
-        view: E::View,
-        frame: FrameId,
-    ) -> Result<(Previous<E>, Decoded), EngineError> {
-        let flow = self.flow_from_key(previous, &view)?;
-        let features = self.engine.renew(&previous.features, &flow, &view)?;
-        self.begin(features, view, frame, previous.size)
-    }
-
-    fn begin(
-        &mut self,
-        features: E::Features,
-        view: E::View,
-        key: FrameId,
-        size: Size,
-    ) -> Result<(Previous<E>, Decoded), EngineError> {
-        let decoded = self.engine.decode(&features, size)?;
-        Ok((Previous { view, size, key, features, flow: None, distance: 0 }, decoded))
-    }
-
-    fn carried(&mut self, previous: Previous<E>, view: E::View) -> Result<(Previous<E>, Decoded), EngineError> {
-        let flow = self.flow_from_key(&previous, &view)?;
-        let carried = self.engine.propagate(&previous.features, &flow, &view)?;
-        let decoded = self.engine.decode(&carried, previous.size)?;
-        let distance = previous.distance.saturating_add(1);
-        Ok((Previous { view, flow: Some(flow), distance, ..previous }, decoded))
+        view: &E::View,
+        frame: &AlignedFrame,
+    ) -> Result<Carried<E>, EngineError> {
+        let flow = self.flow_from_key(previous, view)?;
+        let features = self.engine.propagate(&previous.features, &flow, view)?;
+        Ok(Carried {
+            residual: self.engine.residual(&features),
+            features,
+            flow,
+            distance: previous.distance.saturating_add(1),
+            turned: previous.turned + turn_since(previous.stamp, frame),
+        })
     }
 
     /// From `current` back to the key frame that `previous` was carried from, or is.
@@ -120,6 +133,48 @@ impl<E: Engine> Perceiver<E> {
         }
     }
 
+    /// What is thought of the labels that were carried; nothing where the schedule does not go by it.
+    fn judge(&self, carried: &Carried<E>) -> Option<Disagreement> {
+        self.schedule.bound()?;
+        let residual = carried.residual?;
+        Some(Disagreement { residual, expected: self.relation.expected(residual), measured: None })
+    }
+
+    fn is_key(&self, carried: &Carried<E>, judged: Option<Disagreement>) -> bool {
+        let far = carried.distance >= self.schedule.longest().get();
+        let wrong = |bound: Bound| {
+            carried.turned.abs() >= MOST_TURNED || judged.is_none_or(|found| found.expected > bound.share())
+        };
+        far || self.schedule.bound().is_some_and(wrong)
+    }
+
+    /// Runs the network on `view`; learns from what was `carried` to it, and blends it in.
+    fn fresh(
+        &mut self,
+        view: &E::View,
+        size: Size,
+        carried: Option<(Carried<E>, Option<Disagreement>)>,
+    ) -> Result<(E::Features, Option<Disagreement>), EngineError> {
+        let fresh = self.engine.extract(view)?;
+        let Some((carried, judged)) = carried else { return Ok((fresh, None)) };
+        let measured = match judged {
+            None => None,
+            Some(judged) => {
+                let differing = self.differing(&fresh, &carried.features, size)?;
+                self.relation.learn(judged.residual, differing);
+                Some(Disagreement { measured: Some(differing), ..judged })
+            }
+        };
+        Ok((self.engine.blend(fresh, &carried.features)?, measured))
+    }
+
+    /// The share of labels in which two sets of features differ.
+    fn differing(&mut self, one: &E::Features, other: &E::Features, size: Size) -> Result<f32, EngineError> {
+        let coarse = Size::new((size.width / COMPARED_STRIDE).max(1), (size.height / COMPARED_STRIDE).max(1));
+        let [one, other] = [self.engine.decode(one, coarse)?, self.engine.decode(other, coarse)?];
+        Ok(share_differing(&one.mask, &other.mask))
+    }
+
     fn age(&mut self, size: Size, distance: u32) -> Plane {
         let age = u8::try_from(distance).unwrap_or(u8::MAX);
         let bytes = self.ages.fill(size.pixels(), |ages| ages.fill(age));
@@ -129,28 +184,48 @@ impl<E: Engine> Perceiver<E> {
 
 impl<E: Engine> Perceive for Perceiver<E> {
     fn perceive(&mut self, frame: &AlignedFrame) -> Result<Perception, EngineError> {
-        let (frame, size) = (&frame.frame, frame.frame.image.size());
+        let (size, stamp) = (frame.frame.image.size(), frame.frame.stamp);
         // Taken, not borrowed: if any step fails, the next frame finds nothing and becomes a key frame.
         let previous = self.previous.take().filter(|previous| previous.size == size && self.schedule.carries());
-        let view = self.engine.observe(&frame.image)?;
-        let (current, Decoded { mask, confidence }) = match previous {
-            None => self.key(view, frame.id, size)?,
-            Some(previous) if self.schedule.is_key(previous.distance.saturating_add(1)) => {
-                self.renewed(&previous, view, frame.id)?
+        let view = self.engine.observe(&frame.frame.image)?;
+        let carried = match &previous {
+            Some(previous) => Some(self.carry(previous, &view, frame)?),
+            None => None,
+        };
+        let judged = carried.as_ref().and_then(|carried| self.judge(carried));
+        let (current, decoded, disagreement) = match (previous, carried) {
+            (Some(previous), Some(carried)) if !self.is_key(&carried, judged) => {
+                let Carried { features, flow, distance, turned, .. } = carried;
+                let decoded = self.engine.decode(&features, size)?;
+                (Previous { view, stamp, flow: Some(flow), distance, turned, ..previous }, decoded, judged)
             }
-            Some(previous) => self.carried(previous, view)?,
+            (_, carried) => {
+                let (features, measured) = self.fresh(&view, size, carried.map(|carried| (carried, judged)))?;
+                let decoded = self.engine.decode(&features, size)?;
+                let key = frame.frame.id;
+                (Previous { view, size, stamp, key, features, flow: None, distance: 0, turned: 0.0 }, decoded, measured)
+            }
         };
         let (origin, age) = (current.origin(), self.age(size, current.distance));
         self.previous = Some(current);
-        Ok(Perception {
-            frame: frame.id,
-            stamp: frame.stamp,
-            origin,
-            mask,
-            age: Some(age),
-            confidence: Some(confidence),
-        })
+        let Decoded { mask, confidence } = decoded;
+        let (age, confidence) = (Some(age), Some(confidence));
+        Ok(Perception { frame: frame.frame.id, stamp, origin, mask, age, confidence, disagreement })
     }
+}
+
+/// How far the vehicle turned from `earlier` to `frame`, in rad, left positive; 0 where its yaw rate is not known.
+fn turn_since(earlier: Stamp, frame: &AlignedFrame) -> f64 {
+    let known = frame.state.yaw_rate_radps.filter(|rate| rate.validity == Validity::Valid && rate.value.is_finite());
+    let step = frame.frame.stamp.signed_ns_since(earlier).clamp(0, LONGEST_STEP_NS);
+    known.map_or(0.0, |rate| rate.value * step as f64 / 1e9)
+}
+
+/// Of masks of one size.
+fn share_differing(one: &LabelMask, other: &LabelMask) -> f32 {
+    let (one, other) = (one.labels(), other.labels());
+    let differing = one.iter().zip(other.iter()).filter(|(one, other)| one != other).count();
+    differing as f32 / one.len().max(1) as f32
 }
 
 impl<E: Engine> Previous<E> {

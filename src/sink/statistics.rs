@@ -3,7 +3,7 @@
 //! It counts; it does not measure time: whoever holds a clock feeds a [`LatencyHistogram`].
 
 use super::{Sink, SinkError};
-use crate::data::{AlignedFrame, ClassTable, Event, Origin, Perception};
+use crate::data::{AlignedFrame, ClassTable, Disagreement, Event, Origin, Perception};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -20,7 +20,33 @@ pub struct Statistics {
     propagated: u64,
     /// Pixels by label id.
     pixels: Box<[u64; 256]>,
+    differing: Differing,
     hash: Xxh3,
+}
+
+/// Sums of what was known of carried labels.
+#[derive(Clone, Copy, Default)]
+struct Differing {
+    masks: u64,
+    expected: f64,
+    checked: u64,
+    foretold: f64,
+    found: f64,
+}
+
+/// What an adaptive schedule went by: means over masks, in percent of their labels.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct DifferingSummary {
+    /// Propagated masks of which it was known.
+    pub masks: u64,
+    /// In those: labels expected to differ from the network's own.
+    pub expected: f64,
+    /// Key frames at which carried labels were compared with the network's.
+    pub checked: u64,
+    /// At those: labels expected to differ.
+    pub foretold: f64,
+    /// At those: labels that did.
+    pub found: f64,
 }
 
 /// What a run comes to. `captured = published + dropped`.
@@ -42,13 +68,16 @@ pub struct StatisticsSummary {
     pub class_shares: BTreeMap<String, f64>,
     /// Share of the pixels without a class, in percent.
     pub unlabeled_share: f64,
+    /// How far carried labels were from the network's own; nothing where the schedule did not go by it.
+    pub differing: Option<DifferingSummary>,
 }
 
 impl Statistics {
     /// Nothing counted yet; masks are in ids of `classes`.
     pub fn new(classes: ClassTable) -> Self {
         let pixels = Box::new([0; 256]);
-        Self { classes, received: 0, lost: 0, keys: 0, propagated: 0, pixels, hash: Xxh3::new() }
+        let (differing, hash) = (Differing::default(), Xxh3::new());
+        Self { classes, received: 0, lost: 0, keys: 0, propagated: 0, pixels, differing, hash }
     }
 
     /// Masks counted: key frames and others.
@@ -78,7 +107,30 @@ impl Statistics {
             mask_hash: format!("{:016x}", self.mask_hash()),
             class_shares: shares.collect(),
             unlabeled_share: share(total - named),
+            differing: self.differing.summary(),
         }
+    }
+}
+
+impl Differing {
+    fn add(&mut self, known: Disagreement) {
+        let expected = f64::from(known.expected);
+        if let Some(found) = known.measured {
+            self.checked += 1;
+            self.foretold += expected;
+            self.found += f64::from(found);
+        } else {
+            self.masks += 1;
+            self.expected += expected;
+        }
+    }
+
+    fn summary(self) -> Option<DifferingSummary> {
+        let Self { masks, checked, .. } = self;
+        let percent = |sum: f64, of: u64| 100.0 * sum / of.max(1) as f64;
+        let (expected, foretold) = (percent(self.expected, masks), percent(self.foretold, checked));
+        let found = percent(self.found, checked);
+        (masks + checked > 0).then_some(DifferingSummary { masks, expected, checked, foretold, found })
     }
 }
 
@@ -102,6 +154,9 @@ impl Sink for Statistics {
         match perception.origin {
             Origin::Key => self.keys += 1,
             Origin::Propagated { .. } => self.propagated += 1,
+        }
+        if let Some(known) = perception.disagreement {
+            self.differing.add(known);
         }
         self.hash.update(&perception.mask.hash().to_le_bytes());
         for &label in perception.mask.labels().iter() {
@@ -194,8 +249,15 @@ mod tests {
         let mask = LabelMask::new(Size::new(2, 1), labels.to_vec().into()).expect("2x1");
         let origin = if id == 0 { Origin::Key } else { Origin::Propagated { from: FrameId(0), distance: id as u32 } };
         let aligned = AlignedFrame { frame: frame(id), state: VehicleState::default() };
-        let perception =
-            Perception { frame: FrameId(id), stamp: Stamp::ZERO, origin, mask, age: None, confidence: None };
+        let perception = Perception {
+            frame: FrameId(id),
+            stamp: Stamp::ZERO,
+            origin,
+            mask,
+            age: None,
+            confidence: None,
+            disagreement: None,
+        };
         statistics.on_perception(&aligned, &perception).expect("statistics never refuse");
     }
 
@@ -225,6 +287,18 @@ mod tests {
         let expected = xxh3_64(&[xxh3_64(&a).to_le_bytes(), xxh3_64(&b).to_le_bytes()].concat());
         assert_eq!(run([a, b]), expected);
         assert_ne!(run([b, a]), expected);
+    }
+
+    #[test]
+    fn what_was_expected_and_found_of_carried_labels_is_averaged_apart() {
+        let mut differing = Differing::default();
+        assert_eq!(differing.summary(), None);
+        let known = |expected, measured| Disagreement { residual: 0.5, expected, measured };
+        for one in [known(0.25, None), known(0.75, None), known(0.5, None), known(0.125, Some(0.25))] {
+            differing.add(one);
+        }
+        let expected = DifferingSummary { masks: 3, expected: 50.0, checked: 1, foretold: 12.5, found: 25.0 };
+        assert_eq!(differing.summary(), Some(expected));
     }
 
     #[test]

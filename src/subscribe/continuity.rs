@@ -191,6 +191,9 @@ mod tests {
             planes_hash: 0,
             session,
             latency_us: None,
+            residual_ppm: None,
+            expected_ppm: None,
+            measured_ppm: None,
         }
     }
 

@@ -3,8 +3,8 @@
 //! Pure conversion, no I/O. Image bytes are borrowed when writing and shared when reading.
 
 use crate::data::{
-    CanFrame, CanId, Clock, Event, Frame, FrameId, GroundTruth, Image, LabelMask, Origin, PixelFormat, Plane, Quantity,
-    Reading, SharedBytes, Size, SourceStamp, Stamp, StateSample, Validity, VehicleState, jpeg_size,
+    CanFrame, CanId, Clock, Disagreement, Event, Frame, FrameId, GroundTruth, Image, LabelMask, Origin, PixelFormat,
+    Plane, Quantity, Reading, SharedBytes, Size, SourceStamp, Stamp, StateSample, Validity, VehicleState, jpeg_size,
 };
 use foxglove::messages::{CompressedImage, RawImage, Timestamp};
 use prost::Message as _;
@@ -348,7 +348,7 @@ fn decode_lost(data: Bytes) -> Result<Event, String> {
 }
 
 /// Where a mask came from, and which planes come with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct PerceptionHead {
     pub(super) frame: FrameId,
     pub(super) stamp: Stamp,
@@ -356,6 +356,7 @@ pub(super) struct PerceptionHead {
     pub(super) mask_hash: u64,
     pub(super) has_age: bool,
     pub(super) has_confidence: bool,
+    pub(super) disagreement: Option<Disagreement>,
 }
 
 impl PerceptionHead {
@@ -373,6 +374,11 @@ impl PerceptionHead {
             mask_hash: self.mask_hash,
             has_age: self.has_age,
             has_confidence: self.has_confidence,
+            disagreement: self.disagreement.map(|found| proto::Disagreement {
+                residual: found.residual,
+                expected: found.expected,
+                measured: found.measured,
+            }),
         };
         message.encode_raw(out);
     }
@@ -391,6 +397,11 @@ impl PerceptionHead {
             mask_hash: message.mask_hash,
             has_age: message.has_age,
             has_confidence: message.has_confidence,
+            disagreement: message.disagreement.map(|found| Disagreement {
+                residual: found.residual,
+                expected: found.expected,
+                measured: found.measured,
+            }),
         })
     }
 }

@@ -128,7 +128,8 @@ impl Gathered {
             return Err(format!("a plane of {} beside a mask of {}", plane.size(), mask.size()));
         }
         let (frame, stamp, origin) = (self.head.frame, self.head.stamp, self.head.origin);
-        Ok(Perception { frame, stamp, origin, mask, age: self.age, confidence: self.confidence })
+        let (age, confidence, disagreement) = (self.age, self.confidence, self.head.disagreement);
+        Ok(Perception { frame, stamp, origin, mask, age, confidence, disagreement })
     }
 
     fn incomplete(&self) -> TripError {

@@ -206,6 +206,7 @@ impl TripWriter {
             mask_hash: perception.mask.hash(),
             has_age: age.is_some(),
             has_confidence: confidence.is_some(),
+            disagreement: perception.disagreement,
         };
         self.scratch.clear();
         head.encode(&mut self.scratch);

@@ -1,4 +1,4 @@
-//! The fixed header of a mask: 124 bytes, little-endian, in the message's attachment.
+//! The fixed header of a mask: 136 bytes, little-endian, in the message's attachment.
 //!
 //! The offsets stand in one table in `docs/wire-format.md`, in the order of this file.
 
@@ -7,7 +7,9 @@ use crate::data::{FrameId, Origin, Size, Stamp};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes of the header that this program writes.
-pub const HEADER_LEN: usize = 124;
+pub const HEADER_LEN: usize = 136;
+/// Bytes of a header of version 1.0, which ends after the latency.
+const FIRST_HEADER_LEN: usize = 124;
 /// The longest header that is read: room for what newer minor versions append.
 const MAX_HEADER_LEN: usize = 256;
 
@@ -15,7 +17,7 @@ const MAGIC: [u8; 4] = *b"SGFM";
 /// Changes when old readers would misread.
 pub(super) const MAJOR: u8 = 1;
 /// Counts fields appended, which old readers skip.
-const MINOR: u8 = 0;
+const MINOR: u8 = 1;
 
 /// The planes are LZ4 blocks, one each.
 const FLAG_LZ4: u16 = 1 << 0;
@@ -27,8 +29,8 @@ const FLAG_CONFIDENCE: u16 = 1 << 2;
 const CRITICAL_FLAGS: u16 = 0x00ff;
 /// The longest side, as everywhere in the program.
 const MAX_SIDE: u16 = 16_384;
-/// `latency_us` when nobody knows it.
-const UNKNOWN_LATENCY: u32 = u32::MAX;
+/// A number when nobody knows it.
+const UNKNOWN: u32 = u32::MAX;
 
 /// Which clock [`Header::stamp`] counts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,6 +94,13 @@ pub struct Header {
     pub session: u32,
     /// From exposure (in a paced replay: from when the frame was due) to publication, in µs.
     pub latency_us: Option<u32>,
+    /// How far the picture is from the key frame's carried to it, in millionths of the range of colours.
+    pub residual_ppm: Option<u32>,
+    /// Millionths of the labels that are expected to differ from the network's own, had it run on this frame; on a
+    /// key frame, those that were expected before it ran.
+    pub expected_ppm: Option<u32>,
+    /// Millionths of the labels that did differ: on key frames.
+    pub measured_ppm: Option<u32>,
 }
 
 impl Header {
@@ -131,7 +140,9 @@ impl Header {
             writer.put(&value.to_le_bytes());
         }
         writer.put(&self.session.to_le_bytes());
-        writer.put(&self.latency_us.unwrap_or(UNKNOWN_LATENCY).to_le_bytes());
+        for value in [self.latency_us, self.residual_ppm, self.expected_ppm, self.measured_ppm] {
+            writer.put(&value.unwrap_or(UNKNOWN).to_le_bytes());
+        }
     }
 
     fn flags(&self) -> u16 {
@@ -168,7 +179,10 @@ impl Header {
             labels_hash: reader.u64(),
             planes_hash: reader.u64(),
             session: reader.u32(),
-            latency_us: Some(reader.u32()).filter(|&us| us != UNKNOWN_LATENCY),
+            latency_us: reader.known(),
+            residual_ppm: reader.known(),
+            expected_ppm: reader.known(),
+            measured_ppm: reader.known(),
         })
     }
 }
@@ -249,29 +263,30 @@ impl Writer<'_> {
 
 /// Reads the fields of a header whose length, version and check are right.
 struct Reader<'a> {
-    rest: &'a [u8; HEADER_LEN],
+    /// All but the check.
+    fields: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
     fn checked(bytes: &'a [u8]) -> Result<Self, WireError> {
-        let too_short = WireError::HeaderLength { expected: HEADER_LEN, got: bytes.len() };
+        let too_short = WireError::HeaderLength { expected: FIRST_HEADER_LEN, got: bytes.len() };
         let Some((magic, _)) = bytes.split_first_chunk::<4>() else { return Err(too_short) };
         if *magic != MAGIC {
             return Err(WireError::Magic(*magic));
         }
-        let Some(rest) = bytes.first_chunk::<HEADER_LEN>() else { return Err(too_short) };
-        let (major, minor) = (rest[4], rest[5]);
+        let Some(first) = bytes.first_chunk::<FIRST_HEADER_LEN>() else { return Err(too_short) };
+        let (major, minor) = (first[4], first[5]);
         if major != MAJOR {
             return Err(WireError::Version { major, minor });
         }
-        check_whole(bytes, usize::from(u16::from_le_bytes([rest[6], rest[7]])), minor)?;
-        Ok(Self { rest, at: 8 })
+        check_whole(bytes, usize::from(u16::from_le_bytes([first[6], first[7]])), minor)?;
+        Ok(Self { fields: &bytes[..bytes.len() - 4], at: 8 })
     }
 
     fn array<const N: usize>(&mut self) -> [u8; N] {
         let mut field = [0; N];
-        field.copy_from_slice(&self.rest[self.at..self.at + N]);
+        field.copy_from_slice(&self.fields[self.at..self.at + N]);
         self.at += N;
         field
     }
@@ -287,13 +302,23 @@ impl<'a> Reader<'a> {
     fn u64(&mut self) -> u64 {
         u64::from_le_bytes(self.array())
     }
+
+    /// A number that may be unknown; one that the header's version does not have yet is.
+    fn known(&mut self) -> Option<u32> {
+        let has = self.at < self.fields.len();
+        has.then(|| self.u32()).filter(|value| *value != UNKNOWN)
+    }
 }
 
-/// The length said is the length there is, no shorter than version 1.0's, and the check agrees.
+/// The length said is the length there is and one that the version may have, and the check agrees.
 fn check_whole(bytes: &[u8], said: usize, minor: u8) -> Result<(), WireError> {
-    let longest = if minor == MINOR { HEADER_LEN } else { MAX_HEADER_LEN };
-    if said != bytes.len() || !(HEADER_LEN..=longest).contains(&said) {
-        return Err(WireError::HeaderLength { expected: said.clamp(HEADER_LEN, longest), got: bytes.len() });
+    let (shortest, longest) = match minor {
+        0 => (FIRST_HEADER_LEN, FIRST_HEADER_LEN),
+        MINOR => (HEADER_LEN, HEADER_LEN),
+        _ => (HEADER_LEN, MAX_HEADER_LEN),
+    };
+    if said != bytes.len() || !(shortest..=longest).contains(&said) {
+        return Err(WireError::HeaderLength { expected: said.clamp(shortest, longest), got: bytes.len() });
     }
     let (body, check) = bytes.split_last_chunk::<4>().expect("a header has at least 124 bytes");
     let (expected, got) = (check_of(body), u32::from_le_bytes(*check));

@@ -1,7 +1,7 @@
 //! The published messages: what a publisher writes and any subscriber can read, in any language.
 //!
 //! ```text
-//! <prefix>/<vehicle>/<camera>/mask     payload: planes, row-major    attachment: Header, 124 bytes
+//! <prefix>/<vehicle>/<camera>/mask     payload: planes, row-major    attachment: Header, 136 bytes
 //!                            /state    JSON: the vehicle's state at the frame's exposure
 //!                            /health   JSON: counts and latency, once a second and on request
 //!                            /classes  JSON: what the labels mean, on request

@@ -152,6 +152,7 @@ impl Packed<'_> {
 
     /// The header that belongs to this payload.
     pub fn header(&self, hashes: Hashes, envelope: &Envelope) -> Header {
+        let known = self.perception.disagreement;
         Header {
             lz4: self.lz4,
             origin: self.perception.origin,
@@ -169,6 +170,9 @@ impl Packed<'_> {
             planes_hash: hashes.planes,
             session: envelope.session,
             latency_us: envelope.latency_us,
+            residual_ppm: known.and_then(|found| ppm(found.residual)),
+            expected_ppm: known.and_then(|found| ppm(found.expected)),
+            measured_ppm: known.and_then(|found| found.measured).and_then(ppm),
         }
     }
 
@@ -258,6 +262,11 @@ impl<'a, I: Iterator<Item = &'a [u8]>> PlaneReader<'_, 'a, I> {
         }
         Ok(bytes)
     }
+}
+
+/// A share in millionths; unknown if it is no number.
+fn ppm(share: f32) -> Option<u32> {
+    share.is_finite().then(|| (f64::from(share.clamp(0.0, 1.0)) * 1e6).round() as u32)
 }
 
 #[cfg(test)]

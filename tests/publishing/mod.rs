@@ -73,6 +73,7 @@ pub(crate) fn perception(number: u64) -> Perception {
         mask: LabelMask::new(SIZE, plane(number, 1).into()).expect("right length"),
         age: plane_of(2),
         confidence: plane_of(3),
+        disagreement: None,
     }
 }
 

@@ -3,8 +3,8 @@
 #![allow(unreachable_pub, dead_code, reason = "a module of every test that includes it; none uses all of it")]
 
 use segfuse::data::{
-    AlignedFrame, CanFrame, CanId, ClassTable, Event, Frame, FrameId, GroundTruth, Image, LabelMask, Origin,
-    Perception, PixelFormat, Plane, Reading, Size, SourceStamp, Stamp, StateSample, Validity, VehicleState,
+    AlignedFrame, CanFrame, CanId, ClassTable, Disagreement, Event, Frame, FrameId, GroundTruth, Image, LabelMask,
+    Origin, Perception, PixelFormat, Plane, Reading, Size, SourceStamp, Stamp, StateSample, Validity, VehicleState,
     WallMapping,
 };
 use segfuse::trip::{Config, DbcText, NetworkIdentity, TripMetadata, TripWriter};
@@ -126,5 +126,11 @@ fn perception(frame: &Frame) -> Perception {
     let mask = LabelMask::new(SIZE, labels.bytes().clone()).expect("one label a pixel");
     let confidence = Some(plane(number + 2000, 255));
     let age = (distance > 0).then(|| plane(number + 3000, 5));
-    Perception { frame: frame.id, stamp: frame.stamp, origin, mask, age, confidence }
+    // Nothing known, expected, or measured too.
+    let disagreement = (!number.is_multiple_of(3)).then(|| Disagreement {
+        residual: 0.01 * distance as f32,
+        expected: 0.03 * distance as f32,
+        measured: (number % 3 == 2).then_some(0.125),
+    });
+    Perception { frame: frame.id, stamp: frame.stamp, origin, mask, age, confidence, disagreement }
 }

@@ -11,12 +11,14 @@ pub(super) struct NetworkInput {
     preprocessor: Preprocessor,
     /// `[3, rows, cols] f32`.
     tensor: Vec<f32>,
+    /// The number of the view that is prepared.
+    holds: Option<u64>,
 }
 
 impl NetworkInput {
     pub(super) fn new(spec: &InputSpec) -> Self {
         let preprocessor = Preprocessor::new(spec.rows, spec.cols, normalization(spec));
-        Self { spec: *spec, preprocessor, tensor: vec![0.0; 3 * spec.rows * spec.cols] }
+        Self { spec: *spec, preprocessor, tensor: vec![0.0; 3 * spec.rows * spec.cols], holds: None }
     }
 
     pub(super) fn chain(&self) -> Chain {
@@ -28,13 +30,18 @@ impl NetworkInput {
         [3, self.spec.rows, self.spec.cols]
     }
 
-    /// Prepares `image` as `[3, rows, cols] f32`.
-    pub(super) fn prepare(&mut self, image: &Image) -> Result<(), EngineError> {
+    /// Prepares `image` as `[3, rows, cols] f32`, unless it is that of the view prepared last.
+    pub(super) fn prepare(&mut self, view: u64, image: &Image) -> Result<(), EngineError> {
+        if self.holds == Some(view) {
+            return Ok(());
+        }
         let _span = tracing::debug_span!("preprocess").entered();
+        self.holds = None;
         self.preprocessor.run(image, &mut self.tensor)?;
         if self.spec.chain == Chain::Common {
             round_to_bytes(&mut self.tensor, &self.spec);
         }
+        self.holds = Some(view);
         Ok(())
     }
 

@@ -103,10 +103,12 @@ pub struct CpuEngine {
     logits: FeatureMap,
     decoder: Decoder,
     nearest: NearestDecoder,
-    /// Where the frame differs from what was carried there.
     residual: Residual,
     blender: Blender,
+    /// Views handed out so far: the number of the next one.
+    views: u64,
     maps: Pool<FeatureMap>,
+    /// Pictures, small, and what is left of them.
     glances: Pool<FeatureMap>,
     pyramids: Pool<GreyPyramid>,
     fields: Pool<FlowField>,
@@ -126,6 +128,7 @@ struct Carried {
 /// A decoded frame and its brightness at several scales.
 #[derive(Debug)]
 pub struct View {
+    number: u64,
     image: Image,
     grey: Pooled<GreyPyramid>,
 }
@@ -137,8 +140,16 @@ pub struct Features {
     carried: Pooled<FeatureMap>,
     /// A key frame's logits at full detail, where the carried ones are coarser.
     detailed: Option<Pooled<FeatureMap>>,
-    /// A key frame's picture, small: to tell what has changed since.
-    glance: Option<Pooled<FeatureMap>>,
+    picture: Picture,
+}
+
+/// What features remember of pictures.
+#[derive(Debug)]
+enum Picture {
+    /// The key frame's, small: to tell what has changed since.
+    Glance(Pooled<FeatureMap>),
+    /// What is left of a later frame's when the key frame's, carried there, is taken away.
+    Residual(Pooled<FeatureMap>),
 }
 
 /// More threads than any vehicle computer has cores; the runtimes start every one that they are told to.
@@ -180,6 +191,7 @@ impl CpuEngine {
             nearest: NearestDecoder::default(),
             residual: Residual::default(),
             blender: Blender::default(),
+            views: 0,
             maps: Pool::new(),
             glances: Pool::new(),
             pyramids: Pool::new(),
@@ -207,19 +219,25 @@ impl CpuEngine {
         residual::glance(self.input.prepared(), self.input.shape(), &self.glances)
     }
 
-    /// Works out what is left of the prepared picture when `key`, carried along `flow`, is taken away.
-    fn compare(&mut self, key: &FeatureMap, glance: &FeatureMap, flow: &FlowField) {
+    /// What is left of the prepared picture when the key frame's, carried along `flow`, is taken away.
+    fn left_of(&mut self, key: &FeatureMap, flow: &FlowField) -> Pooled<FeatureMap> {
         let _span = tracing::debug_span!("residual").entered();
-        self.residual.between(key, glance, flow);
+        let (glance, mut left) = (self.glance(), self.glances.take());
+        self.residual.between(key, &glance, flow, &mut left);
+        left
     }
 
     /// `carried` mended by what the prepared picture shows, and by the residual, where the network knows how.
-    fn correct(&mut self, carried: Pooled<FeatureMap>) -> Result<Pooled<FeatureMap>, EngineError> {
+    fn correct(
+        &mut self,
+        carried: Pooled<FeatureMap>,
+        residual: &FeatureMap,
+    ) -> Result<Pooled<FeatureMap>, EngineError> {
         let Some(correction) = &mut self.graphs.correction else { return Ok(carried) };
         let _span = tracing::debug_span!("correct").entered();
         let (mut corrected, image) = (self.maps.take(), self.input.prepared());
         match self.graphs.residual {
-            Some(_) => correction.run(&[&carried.values, image, &self.residual.map().values], &mut corrected)?,
+            Some(_) => correction.run(&[&carried.values, image, &residual.values], &mut corrected)?,
             None => correction.run(&[&carried.values, image], &mut corrected)?,
         }
         Ok(corrected)
@@ -270,19 +288,20 @@ impl Engine for CpuEngine {
         let _span = tracing::debug_span!("pyramid").entered();
         let mut grey = self.pyramids.take();
         grey.fill(&image).map_err(|error| EngineError::Frame(error.to_string()))?;
-        Ok(View { image, grey })
+        self.views += 1;
+        Ok(View { number: self.views, image, grey })
     }
 
     fn extract(&mut self, view: &View) -> Result<Features, EngineError> {
-        self.input.prepare(&view.image)?;
-        let glance = Some(self.glance());
+        self.input.prepare(view.number, &view.image)?;
+        let picture = Picture::Glance(self.glance());
         let _span = tracing::debug_span!("backbone").entered();
         let mut map = self.maps.take();
         self.graphs.backbone.run(&[self.input.prepared()], &mut map)?;
         if self.carried.reduction == 1 {
-            return Ok(Features { carried: map, detailed: None, glance });
+            return Ok(Features { carried: map, detailed: None, picture });
         }
-        Ok(Features { carried: self.reduce(&map), detailed: Some(map), glance })
+        Ok(Features { carried: self.reduce(&map), detailed: Some(map), picture })
     }
 
     fn flow(&mut self, earlier: &View, current: &View) -> Result<Pooled<FlowField>, EngineError> {
@@ -310,32 +329,28 @@ impl Engine for CpuEngine {
         flow: &Pooled<FlowField>,
         current: &View,
     ) -> Result<Features, EngineError> {
-        let carried = self.carry(features, flow);
-        if self.graphs.correction.is_some() {
-            self.input.prepare(&current.image)?;
-        }
-        if let (Some(_), Some(key)) = (self.graphs.residual, &features.glance) {
-            let glance = self.glance();
-            self.compare(key, &glance, flow);
-        }
-        Ok(Features { carried: self.correct(carried)?, detailed: None, glance: None })
+        let Picture::Glance(key) = &features.picture else {
+            let reason = "features that were propagated cannot be propagated again".to_owned();
+            return Err(EngineError::Failed { runtime: "cpu", reason });
+        };
+        self.input.prepare(current.number, &current.image)?;
+        let (carried, residual) = (self.carry(features, flow), self.left_of(key, flow));
+        let carried = self.correct(carried, &residual)?;
+        Ok(Features { carried, detailed: None, picture: Picture::Residual(residual) })
     }
 
-    fn renew(
-        &mut self,
-        features: &Features,
-        flow: &Pooled<FlowField>,
-        current: &View,
-    ) -> Result<Features, EngineError> {
-        let mut fresh = self.extract(current)?;
-        let (Some(key), Some(glance)) = (&features.glance, &fresh.glance) else { return Ok(fresh) };
-        self.compare(key, glance, flow);
-        let carried = self.carry(features, flow);
-        let carried = self.correct(carried)?;
+    fn residual(&self, features: &Features) -> Option<f32> {
+        let Picture::Residual(left) = &features.picture else { return None };
+        let count = left.values.len();
+        (count > 0).then(|| left.values.iter().sum::<f32>() / count as f32 * self.input.unit())
+    }
+
+    fn blend(&mut self, mut fresh: Features, propagated: &Features) -> Result<Features, EngineError> {
+        let Picture::Residual(residual) = &propagated.picture else { return Ok(fresh) };
         let _span = tracing::debug_span!("blend").entered();
         // A plain network's logits at full detail are of this look alone: decoded is what several looks say.
         fresh.detailed = None;
-        self.blender.blend(&mut fresh.carried, &carried, self.residual.map(), self.input.unit());
+        self.blender.blend(&mut fresh.carried, &propagated.carried, residual, self.input.unit());
         Ok(fresh)
     }
 

@@ -47,7 +47,6 @@ fn average(line: &mut [f32], four_rows: &[f32], cols: usize) {
 /// Works out residuals, in buffers of its own.
 #[derive(Default)]
 pub(super) struct Residual {
-    map: FeatureMap,
     /// The flow along a row of pixels, at the flow's own columns.
     line: Vec<[f32; 2]>,
     /// Where the pixels of a row come from.
@@ -55,17 +54,23 @@ pub(super) struct Residual {
 }
 
 impl Residual {
-    /// How far `current` is from `earlier` carried along `flow`: `[1, rows, cols]`, the mean over colours.
+    /// Writes how far `current` is from `earlier` carried along `flow`: `[1, rows, cols]`, the mean over colours.
     ///
     /// `flow` points back into `earlier` and may be of a coarser grid: it is read bilinearly, as `earlier` is, the
     /// borders clamped. A motion that is not finite is taken for none.
     ///
     /// # Panics
     /// If the glances are of two sizes.
-    pub(super) fn between(&mut self, earlier: &FeatureMap, current: &FeatureMap, flow: &FlowField) -> &FeatureMap {
+    pub(super) fn between(
+        &mut self,
+        earlier: &FeatureMap,
+        current: &FeatureMap,
+        flow: &FlowField,
+        map: &mut FeatureMap,
+    ) {
         let FeatureMap { channels, rows, cols, .. } = *current;
         assert_eq!((earlier.channels, earlier.rows, earlier.cols), (channels, rows, cols), "glances of two sizes");
-        self.map.reshape(1, rows, cols);
+        map.reshape(1, rows, cols);
         let scale = [flow.cols as f32 / cols as f32, flow.rows as f32 / rows as f32];
         for row in 0..rows {
             flow.line((row as f32 + 0.5) * scale[1] - 0.5, &mut self.line);
@@ -75,7 +80,7 @@ impl Residual {
                 let [x, y] = mix(self.line[left], self.line[right], share);
                 Place::clamped([row as f32 + y / scale[1], col as f32 + x / scale[0]], rows, cols)
             }));
-            let line = &mut self.map.values[row * cols..][..cols];
+            let line = &mut map.values[row * cols..][..cols];
             line.fill(0.0);
             for channel in 0..channels {
                 let (plane, now) = (earlier.plane(channel), &current.plane(channel)[row * cols..][..cols]);
@@ -87,12 +92,6 @@ impl Residual {
                 *apart /= channels as f32;
             }
         }
-        &self.map
-    }
-
-    /// What [`between`](Self::between) gave last.
-    pub(super) fn map(&self) -> &FeatureMap {
-        &self.map
     }
 }
 
@@ -141,7 +140,9 @@ mod tests {
     }
 
     fn residual_of(earlier: &FeatureMap, current: &FeatureMap, flow: &FlowField) -> FeatureMap {
-        Residual::default().between(earlier, current, flow).clone()
+        let mut map = FeatureMap::zeros(2, 1, 1);
+        Residual::default().between(earlier, current, flow, &mut map);
+        map
     }
 
     #[test]

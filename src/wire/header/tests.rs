@@ -19,6 +19,9 @@ fn sample() -> Header {
         planes_hash: 0x4444_4444_4444_4444,
         session: 0xcafe_f00d,
         latency_us: Some(12_345),
+        residual_ppm: Some(18_500),
+        expected_ppm: Some(41_250),
+        measured_ppm: None,
     }
 }
 
@@ -39,7 +42,9 @@ fn with(at: usize, values: &[u8]) -> Vec<u8> {
 #[test]
 fn a_header_comes_back_as_it_went() {
     let key = Header { origin: Origin::Key, latency_us: None, clock: StampClock::Recording, ..sample() };
-    for header in [sample(), key] {
+    let measured = Header { measured_ppm: Some(60_000), ..key.clone() };
+    let unmeasured = Header { residual_ppm: None, expected_ppm: None, ..sample() };
+    for header in [sample(), key, measured, unmeasured] {
         assert_eq!(Header::decode(&header.encode()), Ok(header));
     }
 }
@@ -79,7 +84,7 @@ fn every_flipped_bit_and_every_cut_is_told() {
 fn values_without_meaning_are_refused_by_name() {
     let cases: [(&str, Vec<u8>, &str); 10] = [
         ("magic", with(0, b"RIFF"), "not a segfuse mask"),
-        ("major", with(4, &[2]), "version 2.0"),
+        ("major", with(4, &[2]), "version 2.1"),
         ("critical flag", with(8, &[0x82]), "flags"),
         ("origin", with(10, &[9]), "origin"),
         ("clock", with(11, &[7]), "clock"),
@@ -97,12 +102,36 @@ fn values_without_meaning_are_refused_by_name() {
 
 #[test]
 fn a_newer_minor_version_is_read_and_its_additions_skipped() {
-    let mut bytes = with(5, &[1]);
+    let mut bytes = with(5, &[MINOR + 1]);
     bytes.truncate(HEADER_LEN - 4);
     bytes.extend([0xaa; 8 + 4]);
     bytes[6..8].copy_from_slice(&((HEADER_LEN + 8) as u16).to_le_bytes());
     bytes[9] = 0x80;
     assert_eq!(Header::decode(&sealed(bytes)), Ok(sample()));
+}
+
+/// What a publisher of version 1.0 sends.
+fn of_the_first_version() -> Vec<u8> {
+    let mut bytes = with(5, &[0]);
+    bytes.truncate(FIRST_HEADER_LEN);
+    bytes[6..8].copy_from_slice(&(FIRST_HEADER_LEN as u16).to_le_bytes());
+    sealed(bytes)
+}
+
+#[test]
+fn an_older_minor_version_is_read_and_what_it_has_not_is_unknown() {
+    let expected = Header { residual_ppm: None, expected_ppm: None, measured_ppm: None, ..sample() };
+    assert_eq!(Header::decode(&of_the_first_version()), Ok(expected));
+}
+
+#[test]
+fn a_version_has_its_own_length() {
+    for (minor, bytes) in [(0, with(5, &[0])), (1, of_the_first_version())] {
+        let mut bytes = bytes;
+        bytes[5] = minor;
+        let error = Header::decode(&sealed(bytes)).expect_err("another version's length").to_string();
+        assert!(error.contains("bytes"), "{error}");
+    }
 }
 
 proptest! {

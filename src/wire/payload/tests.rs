@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{FrameId, Origin};
+use crate::data::{Disagreement, FrameId, Origin};
 use proptest::prelude::*;
 
 const SIZE: Size = Size::new(64, 48);
@@ -17,6 +17,7 @@ fn perception() -> Perception {
         mask: LabelMask::new(SIZE, plane(1).into()).expect("right length"),
         age: plane_of(2),
         confidence: plane_of(3),
+        disagreement: None,
     }
 }
 
@@ -62,6 +63,22 @@ fn every_choice_of_planes_comes_back_equal() {
         assert_eq!(message.age, sent.age.filter(|_| choice.age), "{choice:?}");
         assert_eq!(message.confidence, sent.confidence.filter(|_| choice.confidence), "{choice:?}");
     }
+}
+
+#[test]
+fn what_is_known_of_carried_labels_is_sent_in_millionths() {
+    let sent = |disagreement| {
+        let (mut encoder, perception) = (Encoder::new(Choice::default()), Perception { disagreement, ..perception() });
+        let packed = encoder.pack(&perception).expect("sound");
+        let Header { residual_ppm, expected_ppm, measured_ppm, .. } = packed.header(packed.hashes(), &envelope());
+        [residual_ppm, expected_ppm, measured_ppm]
+    };
+    let known = Disagreement { residual: 0.0125, expected: 0.25, measured: Some(1.0) };
+    assert_eq!(sent(Some(known)), [Some(12_500), Some(250_000), Some(1_000_000)]);
+    assert_eq!(sent(Some(Disagreement { measured: None, ..known })), [Some(12_500), Some(250_000), None]);
+    assert_eq!(sent(None), [None; 3]);
+    let odd = Disagreement { residual: f32::NAN, expected: 7.0, measured: Some(-1.0) };
+    assert_eq!(sent(Some(odd)), [None, Some(1_000_000), Some(0)]);
 }
 
 #[test]
