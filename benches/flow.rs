@@ -9,7 +9,7 @@ use support::Bench;
 
 fn main() {
     let mut bench = Bench::start("flow");
-    for size in [Size::new(640, 360), Size::new(1280, 720)] {
+    for size in [Size::new(320, 180), Size::new(640, 360), Size::new(1280, 720)] {
         let earlier = picture(size, 0.0);
         let current = picture(size, 6.0);
         flow(&mut bench, size, &earlier, &current);

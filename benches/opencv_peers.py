@@ -126,7 +126,7 @@ def decode_cases():
 
 
 def flow_cases():
-    for width, height in [(640, 360), (1280, 720)]:
+    for width, height in [(320, 180), (640, 360), (1280, 720)]:
         x, y = np.meshgrid(np.arange(width) * 640 / width, np.arange(height) * 640 / width)
 
         def picture(shift):

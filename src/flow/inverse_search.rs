@@ -10,12 +10,12 @@
 //! each cell of the grid: bilinear between blocks
 //! ```
 
-#![allow(clippy::inline_always, reason = "only what is inlined into SimdOp::eval is compiled for its instructions")]
+#![allow(clippy::inline_always, reason = "only what is inlined into dispatch! is compiled for its instructions")]
 
 use super::FlowField;
 use super::patch::{Fit, Patch, SIDE};
 use super::pyramid::{GreyPyramid, Level};
-use rten_simd::{Isa, SimdOp};
+use fearless_simd::{Simd, dispatch};
 
 /// Pixels between patches and to a block's side.
 const BLOCK: usize = SIDE / 2;
@@ -40,8 +40,10 @@ const APART: f32 = 1.0;
 /// assert!((flow.at(12, 16)[0] - 2.0 / 4.0).abs() < 0.1);
 /// # Ok::<(), segfuse::data::ImageError>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct DenseFlow {
+    /// Instructions of this machine.
+    instructions: fearless_simd::Level,
     fits: Vec<Fit>,
     blocks: Blocks,
     coarser: Blocks,
@@ -58,7 +60,11 @@ struct Blocks {
 impl DenseFlow {
     /// An estimator for images of any size.
     pub fn new() -> Self {
-        Self::default()
+        Self::with(fearless_simd::Level::new())
+    }
+
+    fn with(instructions: fearless_simd::Level) -> Self {
+        Self { instructions, fits: Vec::new(), blocks: Blocks::default(), coarser: Blocks::default() }
     }
 
     /// For each cell of a grid over `current`, where in `earlier` its content was, in cells.
@@ -101,7 +107,8 @@ impl DenseFlow {
             self.blocks = std::mem::take(&mut self.blocks).cleared();
             return;
         }
-        Matching { earlier, current, coarser: &self.coarser, fits: &mut self.fits, cols }.dispatch();
+        let matching = Matching { earlier, current, coarser: &self.coarser, fits: &mut self.fits, cols };
+        dispatch!(self.instructions, simd => matching.run(simd));
         self.blocks.spread(&self.fits, rows, cols);
     }
 }
@@ -120,23 +127,19 @@ struct Matching<'a> {
     cols: usize,
 }
 
-impl SimdOp for Matching<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn eval<I: Isa>(mut self, _isa: I) {
-        for index in 0..self.fits.len() {
-            self.search(index);
-        }
-        for index in (0..self.fits.len()).rev() {
-            self.search_again(index);
-        }
-    }
-}
-
 impl Matching<'_> {
     #[inline(always)]
-    fn search(&mut self, index: usize) {
+    fn run<S: Simd>(mut self, simd: S) {
+        for index in 0..self.fits.len() {
+            self.search(simd, index);
+        }
+        for index in (0..self.fits.len()).rev() {
+            self.search_again(simd, index);
+        }
+    }
+
+    #[inline(always)]
+    fn search<S: Simd>(&mut self, simd: S, index: usize) {
         let (row, col) = (index / self.cols, index % self.cols);
         let mut starts: heapless::Vec<[f32; 2], 4> = heapless::Vec::new();
         if !self.coarser.motion.is_empty() {
@@ -149,12 +152,12 @@ impl Matching<'_> {
             offer(&mut starts, self.fits[index - self.cols].motion);
         }
         offer(&mut starts, [0.0; 2]);
-        self.fits[index] = self.patch(index).search(self.earlier, &starts);
+        self.fits[index] = self.patch(simd, index).search(self.earlier, &starts);
     }
 
     /// What the patches that had not been searched for yet know now.
     #[inline(always)]
-    fn search_again(&mut self, index: usize) {
+    fn search_again<S: Simd>(&mut self, simd: S, index: usize) {
         let found = self.fits[index];
         let right = (index % self.cols + 1 < self.cols).then_some(index + 1);
         let below = (index + self.cols < self.fits.len()).then_some(index + self.cols);
@@ -168,15 +171,15 @@ impl Matching<'_> {
         if starts.is_empty() {
             return;
         }
-        let fit = self.patch(index).search(self.earlier, &starts);
+        let fit = self.patch(simd, index).search(self.earlier, &starts);
         if fit.error() < found.error() {
             self.fits[index] = fit;
         }
     }
 
     #[inline(always)]
-    fn patch(&self, index: usize) -> Patch {
-        Patch::cut(self.current, index % self.cols * BLOCK, index / self.cols * BLOCK)
+    fn patch<S: Simd>(&self, simd: S, index: usize) -> Patch<S> {
+        Patch::cut(simd, self.current, index % self.cols * BLOCK, index / self.cols * BLOCK)
     }
 }
 
@@ -191,6 +194,12 @@ fn offer<const N: usize>(starts: &mut heapless::Vec<[f32; 2], N>, motion: [f32; 
 #[inline(always)]
 fn within(pixels: f32, one: [f32; 2], other: [f32; 2]) -> bool {
     (0..2).all(|axis| (one[axis] - other[axis]).abs() <= pixels)
+}
+
+impl Default for DenseFlow {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Blocks {
@@ -391,6 +400,28 @@ mod tests {
             assert_eq!(estimator.estimate(&earlier, &current, 3, 4).values, [0.0; 24]);
         }
         assert_eq!(estimator.estimate(&flat(64, 64, 9), &flat(64, 64, 9), 0, 4).values, [0.0_f32; 0]);
+    }
+
+    #[test]
+    fn every_instruction_set_of_this_machine_gives_the_same_bits() {
+        use fearless_simd::Level;
+        let (first, second) = (picture(|x, y| (x, y)), picture(|x, y| (x * 1.03 - 5.0, y * 0.98 + 2.5)));
+        let best = Level::new();
+        let expected = DenseFlow::with(best).estimate(&first, &second, 60, 80);
+        #[cfg(target_arch = "x86_64")]
+        let others = [
+            Some(Level::baseline()),
+            best.as_sse4_2().map(Level::Sse4_2),
+            best.as_avx2().map(Level::Avx2),
+            best.as_avx512().map(Level::Avx512),
+        ];
+        #[cfg(not(target_arch = "x86_64"))]
+        let others = [Some(Level::baseline())];
+        for other in others.into_iter().flatten() {
+            let found = DenseFlow::with(other).estimate(&first, &second, 60, 80);
+            let same = found.values.iter().zip(&expected.values).all(|(one, two)| one.to_bits() == two.to_bits());
+            assert!(same, "{other:?} against {best:?}");
+        }
     }
 
     #[test]
