@@ -1,5 +1,6 @@
 //! The figures of one evaluation, as they stand in its JSON.
 
+use super::calibration::Calibration;
 use super::confusion::{ConfusionMatrix, percent};
 use super::gallery::ShownFrame;
 use super::temporal::TemporalConsistency;
@@ -30,6 +31,9 @@ pub struct Evaluation {
     pub per_distance: Vec<DistanceScore>,
     /// Steadiness from frame to frame.
     pub temporal_consistency: TemporalConsistency,
+    /// Whether confidence is what it says: of all frames, and of key frames and propagated ones where there are both;
+    /// empty where the masks came without.
+    pub calibration: Vec<Calibration>,
     /// Pixels by what is known of their labels.
     pub pixels: Pixels,
     /// What was left out and why.

@@ -1,5 +1,6 @@
 //! Takes frames one by one and keeps only sums: memory does not grow with the length of the set.
 
+use super::calibration::CalibrationRecorder;
 use super::confusion::ConfusionMatrix;
 use super::evaluation::{DistanceScore, Evaluation, PerClass, Pixels, Resized, Skipped, class_scores, note_resized};
 use super::gallery::{Gallery, View};
@@ -35,6 +36,7 @@ pub struct Evaluator {
     frame: ConfusionMatrix,
     distances: BTreeMap<u32, (u64, ConfusionMatrix)>,
     temporal: TemporalRecorder,
+    calibration: CalibrationRecorder,
     timeline: Timeline,
     gallery: Gallery,
     shares: Vec<u64>,
@@ -59,6 +61,7 @@ impl Evaluator {
             frame: ConfusionMatrix::new(count),
             distances: BTreeMap::new(),
             temporal: TemporalRecorder::default(),
+            calibration: CalibrationRecorder::new(),
             timeline: Timeline::new(),
             gallery: Gallery::new(config),
             shares: vec![0; count + 1],
@@ -119,6 +122,7 @@ impl Evaluator {
             classes_left_out: left_out.map(|class| class.name.clone()).collect(),
             per_distance: self.distances.iter().map(distance_score).collect(),
             temporal_consistency: self.temporal.consistency(),
+            calibration: self.calibration.into_calibrations(),
             pixels: Pixels { labelled: self.matrix.total(), ..self.pixels },
             skipped: self.skipped,
             resized_predictions: self.resized.0,
@@ -146,6 +150,11 @@ impl Evaluator {
         self.pixels.ignored += size.pixels() as u64 - self.frame.total();
         self.matrix.merge(&self.frame);
         self.count_distance(item.distance);
+        if let Some(confidence) = &item.confidence {
+            let is_key = item.distance.is_none_or(|distance| distance == 0);
+            let (labels, classes) = ((&self.predicted[..], &self.truth[..]), self.matrix.classes());
+            self.calibration.record(is_key, (confidence, size), labels, classes);
+        }
         self.temporal.record(size, item.stamp, &self.predicted, Some(&self.truth));
         self.frames += 1;
         let miou = self.frame.miou_percent();

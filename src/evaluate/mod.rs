@@ -6,6 +6,7 @@
 //! It compares masks that exist; it never runs a network. All figures are over the whole set
 //! ([`ConfusionMatrix`]), so their value does not depend on the order of the frames.
 
+mod calibration;
 mod confusion;
 mod evaluation;
 mod evaluator;
@@ -18,6 +19,7 @@ mod table;
 mod temporal;
 mod timeline;
 
+pub use calibration::{Calibration, ReliabilityBin};
 pub use confusion::ConfusionMatrix;
 pub use evaluation::{ClassScore, DistanceScore, Evaluation, Pixels, Resized, Skipped};
 pub use evaluator::Evaluator;

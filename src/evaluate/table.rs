@@ -1,5 +1,6 @@
 //! An evaluation as a table for the terminal.
 
+use super::calibration::Calibration;
 use super::evaluation::{ClassScore, Evaluation, sizes_told};
 use std::fmt::{self, Display, Formatter};
 
@@ -12,6 +13,7 @@ impl Display for Evaluation {
         if self.frames > 0 {
             write_classes(self, f)?;
             write_distances(self, f)?;
+            write_calibration(self, f)?;
         } else {
             write_shares(self, f)?;
         }
@@ -70,6 +72,17 @@ fn write_distances(found: &Evaluation, f: &mut Formatter<'_>) -> fmt::Result {
     for at in &found.per_distance {
         let (miou, accuracy) = (figure(at.miou), figure(at.pixel_accuracy));
         writeln!(f, "  {:>15}  {:>6}  {miou:>6}  {accuracy:>14}", at.distance, at.frames)?;
+    }
+    Ok(())
+}
+
+fn write_calibration(found: &Evaluation, f: &mut Formatter<'_>) -> fmt::Result {
+    if found.calibration.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n  confidence         claimed   right  off by (ECE)")?;
+    for Calibration { of, claimed, right, ece, .. } in &found.calibration {
+        writeln!(f, "  {of:<17}  {claimed:>7.2}  {right:>6.2}  {ece:>12.2}")?;
     }
     Ok(())
 }

@@ -58,6 +58,7 @@ fn content(found: &Evaluation, context: &ReportContext, plots: &Plots) -> Markup
         (facts(found, context))
         @if found.frames > 0 { (sections::classes(found)) }
         (plot("Accuracy and distance from the key frame", &distance_note(), plots.distance.as_deref()))
+        (plot("Confidence and truth", &calibration_note(), plots.calibration.as_deref()))
         (plot("mIoU over time", &html! { (TIME_NOTE) }, plots.miou.as_deref()))
         (plot("What the masks show over time", &html! { (SHARES_NOTE) }, plots.shares.as_deref()))
         @if found.frames == 0 { (sections::legend(found)) }
@@ -77,6 +78,14 @@ fn distance_note() -> Markup {
     html! {
         span.swatch.miou {} "mIoU " span.swatch.accuracy {} "pixel accuracy, over all frames at each distance. 0: key frames,
         on which the network itself ran; at the others its features were carried along."
+    }
+}
+
+fn calibration_note() -> Markup {
+    html! {
+        "Of the pixels whose margin between the two best classes claims that they are right with some probability, the share
+        that is: " span.swatch.miou {} "key frames " span.swatch.accuracy {} "propagated frames. On the grey line confidence
+        is what it says; above it, it is modest."
     }
 }
 

@@ -19,6 +19,7 @@ type Line = Vec<(f64, f64)>;
 #[derive(Debug)]
 pub(super) struct Plots {
     pub(super) distance: Option<String>,
+    pub(super) calibration: Option<String>,
     pub(super) miou: Option<String>,
     pub(super) shares: Option<String>,
 }
@@ -26,7 +27,12 @@ pub(super) struct Plots {
 impl Plots {
     /// Seconds are counted from `zero_s`.
     pub(super) fn draw(found: &Evaluation, zero_s: f64) -> Result<Self, EvaluateError> {
-        Ok(Self { distance: distance(found)?, miou: miou(found, zero_s)?, shares: shares(found, zero_s)? })
+        Ok(Self {
+            distance: distance(found)?,
+            calibration: calibration(found)?,
+            miou: miou(found, zero_s)?,
+            shares: shares(found, zero_s)?,
+        })
     }
 }
 
@@ -61,6 +67,22 @@ fn distance(found: &Evaluation) -> Result<Option<String>, EvaluateError> {
         x_name: "frames since the key frame",
         y_name: "%",
     };
+    svg(|area| draw_lines(area, &axes, &lines, true)).map(Some)
+}
+
+fn calibration(found: &Evaluation) -> Result<Option<String>, EvaluateError> {
+    let line = |of: &str| -> Line {
+        let bins = found.calibration.iter().filter(|found| found.of == of).flat_map(|found| &found.bins);
+        bins.map(|bin| (bin.claimed, bin.right)).collect()
+    };
+    let (keys, propagated) = (line("key frames"), line("propagated frames"));
+    if keys.len().max(propagated.len()) < 2 {
+        return Ok(None);
+    }
+    let ideal = vec![(50.0, 50.0), (100.0, 100.0)];
+    let lines = [(GRID_COLOR, ideal), (MIOU_COLOR, keys), (ACCURACY_COLOR, propagated)];
+    let y = 0.0..100.0;
+    let axes = Axes { x: 49.0..101.0, x_labels: 11, y, x_name: "right, as claimed, in percent", y_name: "% right" };
     svg(|area| draw_lines(area, &axes, &lines, true)).map(Some)
 }
 
