@@ -277,6 +277,7 @@ mod tests {
     use super::*;
     use crate::data::{Image, PixelFormat, Size};
 
+    /// Of the pictures and of the finest level.
     const SIZE: (usize, usize) = (320, 240);
 
     /// A smooth texture without a period, in `[0, 255]`, for any place.
@@ -299,7 +300,9 @@ mod tests {
         };
         let bytes: Vec<u8> = (0..SIZE.0 * SIZE.1).map(pixel).collect();
         let image = Image::packed(PixelFormat::Grey, Size::new(SIZE.0 as u32, SIZE.1 as u32), bytes.into());
-        GreyPyramid::build(&image.expect("as many bytes as pixels")).expect("not a JPEG")
+        let mut pyramid = GreyPyramid::default();
+        pyramid.fill_reduced(&image.expect("as many bytes as pixels"), 1).expect("not a JPEG");
+        pyramid
     }
 
     /// Mean end-point error in pixels of a flow that should send `(x, y)` to `place(x, y)`.

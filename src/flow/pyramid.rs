@@ -1,13 +1,15 @@
 //! Grey images from coarse to fine, averaged over boxes.
 //!
-//! Level 0 is the image reduced by a whole number so that its longer side is at most 320; each
-//! further level halves it. Every level is framed by copies of its edge, so that a patch may lie
+//! Level 0 is the image reduced by a whole number so that its longer side is at most 320, or halved if
+//! it is more than 160; each further level halves it. Every level is framed by copies of its edge, so that a patch may lie
 //! partly outside.
 
 use crate::data::{Image, ImageError, PixelFormat, luma, to_grey8};
 
 /// The longer side of the finest level: cells of usual feature grids are 2 to 8 of its pixels.
 const FINEST_SIDE: usize = 320;
+/// An image with a longer side is halved at least: half its pixels are still finer than any grid carried over it.
+const WHOLE_SIDE: usize = 160;
 /// Both sides of every level but the first are at least this: two patches.
 const COARSEST_SIDE: usize = 16;
 /// Copies of the edge pixels around each level.
@@ -112,14 +114,19 @@ impl GreyPyramid {
     /// # Errors
     /// If a JPEG cannot be decoded: skip the frame and count it. The pyramid is then as before.
     pub fn fill(&mut self, image: &Image) -> Result<(), ImageError> {
+        let side = image.size().width.max(image.size().height) as usize;
+        self.fill_reduced(image, side.div_ceil(FINEST_SIDE).max(if side > WHOLE_SIDE { 2 } else { 1 }))
+    }
+
+    /// [`GreyPyramid::fill`] with so many pixels of the image to one of level 0, both ways.
+    pub(super) fn fill_reduced(&mut self, image: &Image, reduction: usize) -> Result<(), ImageError> {
         let size = image.size();
         let decoded = if image.format() == PixelFormat::Jpeg {
             &Image::packed(PixelFormat::Grey, size, to_grey8(image)?.into())?
         } else {
             image
         };
-        (self.width, self.height) = (size.width as usize, size.height as usize);
-        self.reduction = self.width.max(self.height).div_ceil(FINEST_SIDE);
+        (self.width, self.height, self.reduction) = (size.width as usize, size.height as usize, reduction);
         self.reduce(decoded);
         self.used = 1;
         while self.levels[self.used - 1].width.min(self.levels[self.used - 1].height) >= 2 * COARSEST_SIDE {
@@ -219,6 +226,17 @@ mod tests {
                 let got = level.values[level.index(x as isize, y as isize)];
                 prop_assert!((f64::from(got) - mean).abs() < 1e-3, "{got} {mean}");
             }
+        }
+    }
+
+    #[test]
+    fn the_finest_level_is_at_most_320_wide_and_whole_only_for_tiny_images() {
+        for (width, height, reduction) in
+            [(160, 90, 1), (162, 90, 2), (320, 180, 2), (90, 320, 2), (640, 360, 2), (642, 360, 3), (1280, 720, 4)]
+        {
+            let size = Size::new(width, height);
+            let image = Image::packed(PixelFormat::Grey, size, vec![7; size.pixels()].into()).expect("a byte a pixel");
+            assert_eq!(GreyPyramid::build(&image).expect("not a JPEG").reduction, reduction, "{size}");
         }
     }
 
