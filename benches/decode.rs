@@ -4,7 +4,7 @@ mod support;
 
 use segfuse::data::Size;
 use segfuse::engine::cpu::decode::Decoder;
-use segfuse::engine::cpu::warp::warp;
+use segfuse::engine::cpu::warp::Warper;
 use segfuse::engine::cpu::{FeatureMap, reference};
 use segfuse::flow::FlowField;
 use std::hint::black_box;
@@ -72,10 +72,10 @@ fn warp_features(
     for cell in 0..rows * cols {
         [flow.values[cell], flow.values[rows * cols + cell]] = motion(cell / cols, cell % cols);
     }
-    let mut out = FeatureMap::default();
+    let (mut warper, mut out) = (Warper::new(), FeatureMap::default());
     let check = || {
         let mut out = FeatureMap::default();
-        warp(features, &flow, &mut out);
+        Warper::new().warp(features, &flow, &mut out);
         let plain = reference::warp(features, &flow);
         let apart =
             out.values.iter().zip(plain).map(|(fast, plain)| (f64::from(*fast) - plain).abs()).fold(0.0, f64::max);
@@ -83,5 +83,5 @@ fn warp_features(
     };
     let name = format!("warp/{case}/{}x{rows}x{cols}", features.channels);
     let bytes = features.values.len() * 8 + flow.values.len() * 4;
-    bench.case(&name, bytes, || warp(black_box(features), black_box(&flow), black_box(&mut out)), check);
+    bench.case(&name, bytes, || warper.warp(black_box(features), black_box(&flow), black_box(&mut out)), check);
 }

@@ -44,6 +44,7 @@ use runtime::{LoadedGraph, Runtime};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use warp::Warper;
 
 /// Masks that may be in use at a time without a new allocation: the queues of all sinks and one being made.
 const MASKS_IN_USE: usize = 16;
@@ -104,6 +105,7 @@ pub struct CpuEngine {
     decoder: Decoder,
     nearest: NearestDecoder,
     residual: Residual,
+    warper: Warper,
     blender: Blender,
     /// Views handed out so far: the number of the next one.
     views: u64,
@@ -190,6 +192,7 @@ impl CpuEngine {
             decoder: Decoder::new(),
             nearest: NearestDecoder::default(),
             residual: Residual::default(),
+            warper: Warper::new(),
             blender: Blender::default(),
             views: 0,
             maps: Pool::new(),
@@ -210,7 +213,7 @@ impl CpuEngine {
     fn carry(&mut self, features: &Features, flow: &FlowField) -> Pooled<FeatureMap> {
         let _span = tracing::debug_span!("propagate").entered();
         let mut carried = self.maps.take();
-        warp::warp(&features.carried, flow, &mut carried);
+        self.warper.warp(&features.carried, flow, &mut carried);
         carried
     }
 
