@@ -4,7 +4,10 @@
 //! it is more than 160; each further level halves it. Every level is framed by copies of its edge, so that a patch may lie
 //! partly outside.
 
+#![allow(clippy::inline_always, reason = "only what is inlined into dispatch! is compiled for its instructions")]
+
 use crate::data::{Image, ImageError, PixelFormat, luma, to_grey8};
+use fearless_simd::{Simd, dispatch};
 
 /// The longer side of the finest level: cells of usual feature grids are 2 to 8 of its pixels.
 const FINEST_SIDE: usize = 320;
@@ -170,14 +173,13 @@ impl GreyPyramid {
         let finest = &mut self.levels[0];
         finest.reshape(width, height);
         let share = 1.0 / (box_width * box_height) as f32;
+        let instructions = fearless_simd::Level::new();
         for y in 0..height {
             self.sums.clear();
             self.sums.resize(width, 0);
             for line in y * box_height..(y + 1) * box_height {
-                luma_row(image, line as u32, &mut self.luma);
-                for (sum, pixels) in self.sums.iter_mut().zip(self.luma.chunks_exact(box_width)) {
-                    *sum += pixels.iter().map(|&pixel| u32::from(pixel)).sum::<u32>();
-                }
+                let (luma, sums) = (&mut self.luma, &mut self.sums[..]);
+                dispatch!(instructions, simd => add_row(simd, (image, line as u32), luma, (sums, box_width)));
             }
             for (out, &sum) in finest.row_mut(y).iter_mut().zip(&self.sums) {
                 *out = sum as f32 * share;
@@ -187,15 +189,65 @@ impl GreyPyramid {
     }
 }
 
-fn luma_row(image: &Image, y: u32, out: &mut Vec<u8>) {
+/// Adds the luma of each box of `width` pixels of a row to its sum; whole numbers, the same in any order.
+#[inline(always)]
+fn add_row<S: Simd>(_simd: S, (image, y): (&Image, u32), luma: &mut Vec<u8>, (sums, width): (&mut [u32], usize)) {
     let row = image.row(y);
-    out.clear();
-    match image.format() {
-        PixelFormat::Grey | PixelFormat::Nv12 => out.extend_from_slice(row),
-        PixelFormat::Yuyv => out.extend(row.chunks_exact(2).map(|pixel| pixel[0])),
-        PixelFormat::Uyvy => out.extend(row.chunks_exact(2).map(|pixel| pixel[1])),
-        PixelFormat::Rgb8 => out.extend(row.chunks_exact(3).map(|p| luma(p[0], p[1], p[2]))),
-        PixelFormat::Jpeg => unreachable!("fill decodes a JPEG before its rows are asked for"),
+    let luma = match image.format() {
+        PixelFormat::Grey | PixelFormat::Nv12 => row,
+        format => {
+            luma.resize(image.size().width as usize, 0);
+            luma_row(format, row, luma);
+            luma
+        }
+    };
+    // Lengths that the compiler knows become vectors.
+    match width {
+        1 => add_boxes::<1>(luma, sums),
+        2 => add_boxes::<2>(luma, sums),
+        3 => add_boxes::<3>(luma, sums),
+        4 => add_boxes::<4>(luma, sums),
+        6 => add_boxes::<6>(luma, sums),
+        _ => {
+            for (sum, pixels) in sums.iter_mut().zip(luma.chunks_exact(width)) {
+                *sum += pixels.iter().map(|&pixel| u32::from(pixel)).sum::<u32>();
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add_boxes<const WIDTH: usize>(luma: &[u8], sums: &mut [u32]) {
+    for (sum, pixels) in sums.iter_mut().zip(luma.as_chunks::<WIDTH>().0) {
+        let mut more = 0;
+        for pixel in pixels {
+            more += u32::from(*pixel);
+        }
+        *sum += more;
+    }
+}
+
+#[inline(always)]
+fn luma_row(format: PixelFormat, row: &[u8], out: &mut [u8]) {
+    match format {
+        PixelFormat::Yuyv => {
+            for (out, [luma, _]) in out.iter_mut().zip(row.as_chunks::<2>().0) {
+                *out = *luma;
+            }
+        }
+        PixelFormat::Uyvy => {
+            for (out, [_, luma]) in out.iter_mut().zip(row.as_chunks::<2>().0) {
+                *out = *luma;
+            }
+        }
+        PixelFormat::Rgb8 => {
+            for (out, [red, green, blue]) in out.iter_mut().zip(row.as_chunks::<3>().0) {
+                *out = luma(*red, *green, *blue);
+            }
+        }
+        PixelFormat::Grey | PixelFormat::Nv12 | PixelFormat::Jpeg => {
+            unreachable!("grey rows are read as they are, and fill decodes a JPEG before its rows are asked for")
+        }
     }
 }
 
