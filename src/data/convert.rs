@@ -49,7 +49,7 @@ pub fn yuv_to_rgb(y: u8, u: u8, v: u8) -> [u8; 3] {
 }
 
 /// BT.601's luma of a colour.
-#[inline(always)]
+#[inline]
 pub fn luma(red: u8, green: u8, blue: u8) -> u8 {
     ((19_595 * u32::from(red) + 38_470 * u32::from(green) + 7_471 * u32::from(blue) + 32_768) >> 16) as u8
 }
