@@ -110,6 +110,7 @@ fn what_cannot_be_swept_is_told() {
         case("no schedule", ["evaluate", &trip, "--sweep", "evry:2"], 2, &["evry:2", "every:K"]),
         case("none at all", ["evaluate", &trip, "--sweep", "every"], 2, &["every:K"]),
         case("every:0", ["evaluate", &trip, "--sweep", "every:1,0"], 2, &["every:0"]),
+        case("two kinds", ["evaluate", &trip, "--sweep", "every:5,adaptive:5%"], 2, &["of one kind"]),
         case("65", ["evaluate", &trip, "--sweep", &many], 2, &["65 schedules, at most 64"]),
         case("network", ["evaluate", &trip, "--network", "tiny"], 2, &["--sweep"]),
         case("threads", ["evaluate", &trip, "--threads", "2"], 2, &["--threads is for --sweep"]),

@@ -196,8 +196,10 @@ impl fmt::Display for Summary {
         }
         writeln!(f, "masks      {} key, {} propagated ({})", self.keys, self.propagated, self.schedule)?;
         if let Some(DifferingSummary { masks, expected, checked, foretold, found }) = self.differing_percent {
-            writeln!(f, "differing  {expected:.1} % of labels expected, in {masks} propagated masks")?;
-            writeln!(f, "           {foretold:.1} % expected and {found:.1} % found, at {checked} key frames")?;
+            let known = |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{share:.1} %"));
+            let [expected, foretold, found] = [expected, foretold, found].map(known);
+            writeln!(f, "differing  {expected} of labels expected, in {masks} propagated masks")?;
+            writeln!(f, "           {foretold} expected and {found} found, at {checked} key frames")?;
         }
         writeln!(f, "network    {} on {}", self.network, self.engine)?;
         writeln!(f, "speed      {:.1} frames/s, {:.1} s", self.fps, self.seconds)?;

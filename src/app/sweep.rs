@@ -25,6 +25,8 @@ use std::path::Path;
 
 /// More schedules than anybody reads.
 const MAX_RUNS: usize = 64;
+const FORMS: &str = "each --sweep has schedules of one kind, such as every:1,2,5 or adaptive:4%,5%,8%; K is at least 1, P \
+     from 0.01 to 100 in steps of 0.01";
 /// Labels that may wait for their frames, which come soon after them.
 const MAX_WAITING: usize = 64;
 
@@ -33,7 +35,7 @@ const MAX_WAITING: usize = 64;
 #[command(next_help_heading = "Sweep")]
 pub struct SweepArguments {
     /// Run the trip under each of these schedules and compare them; may be given several times. every:1, with which all
-    /// are compared, comes first in any case.
+    /// are compared, comes first in any case; schedules that are equal are run once; 64 at most, every:1 counted.
     #[arg(long, value_name = "every:K,K,…|adaptive:P%,…", value_parser = schedules, conflicts_with = "predictions")]
     pub(super) sweep: Vec<Schedules>,
     /// The network: a folder, a plain ONNX file, or the name of an embedded one [default: small].
@@ -55,8 +57,9 @@ pub(super) type Schedules = std::sync::Arc<[Schedule]>;
 
 /// Reads `every:1,2,5` as `every:1`, `every:2` and `every:5`.
 fn schedules(text: &str) -> Result<Schedules, String> {
-    let (kind, values) = text.split_once(':').unwrap_or((text, ""));
-    values.split(',').map(|value| format!("{kind}:{}", value.trim()).parse()).collect()
+    let read = |schedule: String| schedule.parse().map_err(|_| format!("'{schedule}' is no schedule: {FORMS}"));
+    let (kind, values) = text.split_once(':').ok_or_else(|| format!("a schedule is missing: {FORMS}"))?;
+    values.split(',').map(|value| read(format!("{kind}:{}", value.trim()))).collect()
 }
 
 impl SweepArguments {

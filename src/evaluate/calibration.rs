@@ -4,6 +4,7 @@
 //! confidence plane ─margin of the two best classes─▶ probability claimed ─▶ bins of claims ─▶ share that is right
 //! ```
 //!
+//! A confidence of `c` stands for margins from `c / 16` to `(c + 1) / 16`, and for more at 255.
 //! A margin of `m` says that the best class is `exp(m)` times as likely as the next. Of the two alone, the best is then
 //! right with probability `1 / (1 + exp(-m))`. The expected calibration error is the mean, over all pixels, of how far
 //! the share that is right is from what was claimed, bin by bin (Guo et al., "On Calibration of Modern Neural
@@ -137,7 +138,7 @@ impl Counts {
 
 /// The probability of being right that a confidence claims.
 fn claim(confidence: u8) -> f64 {
-    1.0 / (1.0 + libm::exp(-f64::from(confidence) / STEPS))
+    1.0 / (1.0 + libm::exp(-(f64::from(confidence) + 0.5) / STEPS))
 }
 
 #[cfg(test)]
@@ -159,16 +160,16 @@ mod tests {
     #[test]
     fn what_claims_less_than_it_keeps_and_what_claims_more_are_both_off() {
         let mut recorder = CalibrationRecorder::new();
-        // A margin of 1 claims 73.1 %, none claims 50 %.
+        // A margin of 16.5/16 claims 73.716 %, one of 0.5/16 claims 50.781 %.
         add(&mut recorder, true, 16, 83);
         add(&mut recorder, true, 0, 40);
         let [found] = &recorder.into_calibrations()[..] else { panic!("key frames alone") };
         assert_eq!((found.of, found.pixels, found.bins.len()), ("key frames", 200, 2));
         assert!(
-            (found.claimed - f64::midpoint(73.106, 50.0)).abs() < 0.01 && (found.right - 61.5).abs() < 1e-9,
+            (found.claimed - f64::midpoint(73.716, 50.781)).abs() < 0.01 && (found.right - 61.5).abs() < 1e-9,
             "{found:?}"
         );
-        assert!((found.ece - f64::midpoint(83.0 - 73.106, 50.0 - 40.0)).abs() < 0.01, "{found:?}");
+        assert!((found.ece - f64::midpoint(83.0 - 73.716, 50.781 - 40.0)).abs() < 0.01, "{found:?}");
         assert_eq!(found.bins.iter().map(|bin| bin.right).collect::<Vec<_>>(), [40.0, 83.0]);
     }
 

@@ -123,12 +123,13 @@ impl Display for Sweep {
         let frames = self.rows.first().map_or(0, |row| row.frames);
         writeln!(f, "{} of {frames} frames have labels · classes of '{}'", self.labelled, plain(&self.class_table))?;
         writeln!(f, "network {} · engine {}\n", plain(&self.network), plain(&self.engine))?;
+        let width = self.rows.iter().map(|row| row.schedule.len()).max().unwrap_or(0).max(12);
         writeln!(
             f,
-            "  {:<12} {:>7}  {:>6} {:>6}  {:>6} {:>4}  {:>6}  {:>8} {:>7} {:>7}  {:>6}",
+            "  {:<width$} {:>7}  {:>6} {:>6}  {:>6} {:>4}  {:>6}  {:>8} {:>7} {:>7}  {:>6}",
             "schedule", "keys %", "mIoU", "loss", "worst", "at", "steady", "ms/frame", "p50", "p99", "faster"
         )?;
-        self.rows.iter().try_for_each(|row| write_row(row, f))?;
+        self.rows.iter().try_for_each(|row| write_row(row, width, f))?;
         writeln!(f, "\n  loss: points of mIoU less than {}; worst: mIoU at the worst distance", self.reference())?;
         write!(f, "  steady: unchanged pixels where the truth is; ms from a frame to its mask: mean, p50, p99")
     }
@@ -141,11 +142,11 @@ impl Sweep {
     }
 }
 
-fn write_row(row: &SweepRow, f: &mut Formatter<'_>) -> fmt::Result {
+fn write_row(row: &SweepRow, width: usize, f: &mut Formatter<'_>) -> fmt::Result {
     let worst = row.worst.map_or((figure(None), String::new()), |at| (figure(Some(at.miou)), at.distance.to_string()));
     writeln!(
         f,
-        "  {:<12} {:>7.1}  {:>6} {:>6}  {:>6} {:>4}  {:>6}  {:>8.2} {:>7.2} {:>7.2}  {:>5.2}x",
+        "  {:<width$} {:>7.1}  {:>6} {:>6}  {:>6} {:>4}  {:>6}  {:>8.2} {:>7.2} {:>7.2}  {:>5.2}x",
         row.schedule,
         row.key_share,
         figure(row.miou),

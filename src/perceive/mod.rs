@@ -15,22 +15,23 @@
 //! by looking at the frame they arrive at serves that frame alone.
 //! The next key frame's features are blended with what was carried there, where the picture agrees: looking twice
 //! is better than once. `every:1` knows no past: each mask is the network's answer to that frame alone.
+//! Frames that were lost count as any other: after a gap of K frames comes a key frame.
 //! A frame that cannot be carried to (the first one, another size, one after a failure) becomes a
 //! key frame. No clock is read: the same frames give the same masks.
 
 mod relation;
 mod schedule;
+mod turn;
 
 pub use schedule::{Bound, Schedule};
 
-use crate::data::{
-    AlignedFrame, BufferPool, Disagreement, FrameId, LabelMask, Origin, Perception, Plane, Size, Stamp, Validity,
-};
+use crate::data::{AlignedFrame, BufferPool, Disagreement, FrameId, LabelMask, Origin, Perception, Plane, Size, Stamp};
 pub use crate::engine::EngineError;
 
 use crate::engine::{Decoded, Engine};
 use relation::Relation;
 use serde::{Deserialize, Serialize};
+use turn::Turn;
 
 /// Age planes that may be in use at a time without a new allocation: as many as masks.
 const AGES_IN_USE: usize = 16;
@@ -39,8 +40,6 @@ const COMPARED_STRIDE: u32 = 8;
 /// An adaptive schedule has a key frame before the vehicle has turned by this angle, in rad, since the last one: about
 /// a quarter of what a common camera sees is new by then, also where the picture is too dark or blurred to show it.
 const MOST_TURNED: f64 = 0.25;
-/// A yaw rate speaks for this long at most, in ns: longer than that, the frames between are missing.
-const LONGEST_STEP_NS: i64 = 500_000_000;
 
 /// Turns aligned frames into perceptions, one for one.
 ///
@@ -63,6 +62,7 @@ pub struct Perceiver<E: Engine> {
     engine: E,
     schedule: Schedule,
     relation: Relation,
+    turn: Turn,
     /// What the next frame can be carried from; nothing before the first frame and after a failure.
     previous: Option<Previous<E>>,
     ages: BufferPool,
@@ -98,7 +98,7 @@ impl<E: Engine> Perceiver<E> {
     pub fn new(engine: E, config: Config) -> Self {
         let Config { schedule } = config;
         let ages = BufferPool::new(AGES_IN_USE);
-        Self { engine, schedule, relation: Relation::default(), previous: None, ages }
+        Self { engine, schedule, relation: Relation::default(), turn: Turn::default(), previous: None, ages }
     }
 
     /// The engine, for what it says of itself.
@@ -119,8 +119,8 @@ impl<E: Engine> Perceiver<E> {
             residual: self.engine.residual(&features),
             features,
             flow,
-            distance: previous.distance.saturating_add(1),
-            turned: previous.turned + turn_since(previous.stamp, frame),
+            distance: previous.distance_to(frame.frame.id),
+            turned: previous.turned + self.turn.between(previous.stamp, frame.frame.stamp),
         })
     }
 
@@ -187,6 +187,7 @@ impl<E: Engine> Perceive for Perceiver<E> {
         let (size, stamp) = (frame.frame.image.size(), frame.frame.stamp);
         // Taken, not borrowed: if any step fails, the next frame finds nothing and becomes a key frame.
         let previous = self.previous.take().filter(|previous| previous.size == size && self.schedule.carries());
+        self.turn.note(frame);
         let view = self.engine.observe(&frame.frame.image)?;
         let carried = match &previous {
             Some(previous) => Some(self.carry(previous, &view, frame)?),
@@ -214,13 +215,6 @@ impl<E: Engine> Perceive for Perceiver<E> {
     }
 }
 
-/// How far the vehicle turned from `earlier` to `frame`, in rad, left positive; 0 where its yaw rate is not known.
-fn turn_since(earlier: Stamp, frame: &AlignedFrame) -> f64 {
-    let known = frame.state.yaw_rate_radps.filter(|rate| rate.validity == Validity::Valid && rate.value.is_finite());
-    let step = frame.frame.stamp.signed_ns_since(earlier).clamp(0, LONGEST_STEP_NS);
-    known.map_or(0.0, |rate| rate.value * step as f64 / 1e9)
-}
-
 /// Of masks of one size.
 fn share_differing(one: &LabelMask, other: &LabelMask) -> f32 {
     let (one, other) = (one.labels(), other.labels());
@@ -229,6 +223,12 @@ fn share_differing(one: &LabelMask, other: &LabelMask) -> f32 {
 }
 
 impl<E: Engine> Previous<E> {
+    /// Frames from the key frame to `frame`, those that were lost between counted.
+    fn distance_to(&self, frame: FrameId) -> u32 {
+        let numbered = u32::try_from(frame.0.saturating_sub(self.key.0)).unwrap_or(u32::MAX);
+        numbered.max(self.distance.saturating_add(1))
+    }
+
     fn origin(&self) -> Origin {
         match self.distance {
             0 => Origin::Key,

@@ -40,13 +40,13 @@ pub struct DifferingSummary {
     /// Propagated masks of which it was known.
     pub masks: u64,
     /// In those: labels expected to differ from the network's own.
-    pub expected: f64,
+    pub expected: Option<f64>,
     /// Key frames at which carried labels were compared with the network's.
     pub checked: u64,
     /// At those: labels expected to differ.
-    pub foretold: f64,
+    pub foretold: Option<f64>,
     /// At those: labels that did.
-    pub found: f64,
+    pub found: Option<f64>,
 }
 
 /// What a run comes to. `captured = published + dropped`.
@@ -127,7 +127,7 @@ impl Differing {
 
     fn summary(self) -> Option<DifferingSummary> {
         let Self { masks, checked, .. } = self;
-        let percent = |sum: f64, of: u64| 100.0 * sum / of.max(1) as f64;
+        let percent = |sum: f64, of: u64| (of > 0).then(|| 100.0 * sum / of as f64);
         let (expected, foretold) = (percent(self.expected, masks), percent(self.foretold, checked));
         let found = percent(self.found, checked);
         (masks + checked > 0).then_some(DifferingSummary { masks, expected, checked, foretold, found })
@@ -297,8 +297,12 @@ mod tests {
         for one in [known(0.25, None), known(0.75, None), known(0.5, None), known(0.125, Some(0.25))] {
             differing.add(one);
         }
-        let expected = DifferingSummary { masks: 3, expected: 50.0, checked: 1, foretold: 12.5, found: 25.0 };
-        assert_eq!(differing.summary(), Some(expected));
+        let (expected, foretold, found) = (Some(50.0), Some(12.5), Some(25.0));
+        assert_eq!(differing.summary(), Some(DifferingSummary { masks: 3, expected, checked: 1, foretold, found }));
+        let mut unchecked = Differing::default();
+        unchecked.add(known(0.5, None));
+        let found = unchecked.summary().expect("something is known");
+        assert_eq!((found.expected, found.foretold, found.found), (Some(50.0), None, None));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::super::table::figure;
 use super::plots::Plots;
 use super::{ReportContext, sections};
-use crate::evaluate::{Evaluation, Sweep};
+use crate::evaluate::{Calibration, Evaluation, Sweep};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
@@ -58,7 +58,7 @@ fn content(found: &Evaluation, context: &ReportContext, plots: &Plots) -> Markup
         (facts(found, context))
         @if found.frames > 0 { (sections::classes(found)) }
         (plot("Accuracy and distance from the key frame", &distance_note(), plots.distance.as_deref()))
-        (plot("Confidence and truth", &calibration_note(), plots.calibration.as_deref()))
+        (plot("Confidence and truth", &calibration_note(found), plots.calibration.as_deref()))
         (plot("mIoU over time", &html! { (TIME_NOTE) }, plots.miou.as_deref()))
         (plot("What the masks show over time", &html! { (SHARES_NOTE) }, plots.shares.as_deref()))
         @if found.frames == 0 { (sections::legend(found)) }
@@ -81,8 +81,11 @@ fn distance_note() -> Markup {
     }
 }
 
-fn calibration_note() -> Markup {
+fn calibration_note(found: &Evaluation) -> Markup {
     html! {
+        @for Calibration { of, claimed, right, ece, .. } in &found.calibration {
+            (format!("{of}: {claimed:.2} % claimed, {right:.2} % right, expected calibration error {ece:.2} points. "))
+        }
         "Of the pixels whose margin between the two best classes claims that they are right with some probability, the share
         that is: " span.swatch.miou {} "key frames " span.swatch.accuracy {} "propagated frames. On the grey line confidence
         is what it says; above it, it is modest."
