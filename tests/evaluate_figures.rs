@@ -110,6 +110,27 @@ fn each_distance_has_the_figures_of_its_own_frames() {
 }
 
 #[test]
+fn confidence_is_compared_with_truth_for_key_frames_and_propagated_ones() {
+    let mut evaluator = evaluator();
+    for (distance, wrong, margin) in [(0, 0, 128), (1, 12, 0), (2, 6, 0)] {
+        let prediction: Vec<u8> = (0..PIXELS).map(|pixel| if pixel < wrong { 4 } else { 3 }).collect();
+        let confidence = Plane::new(SIZE, vec![margin; PIXELS].into()).expect("one a pixel");
+        let item = item(&prediction, Some(&[3; PIXELS]));
+        let item = EvaluationItem { distance: Some(distance), confidence: Some(confidence), ..item };
+        evaluator.push(&item).expect("camvid labels");
+    }
+    let found = evaluator.finish();
+    let rights: Vec<_> = found.calibration.iter().map(|part| (part.of, part.pixels, part.right)).collect();
+    assert_eq!(rights, [("all frames", 72, 75.0), ("key frames", 24, 100.0), ("propagated frames", 48, 62.5)]);
+    let [_, keys, propagated] = &found.calibration[..] else { panic!("three parts") };
+    assert!(keys.ece < 0.05, "a margin of 8 claims 99.97 %: {keys:?}");
+    assert!((propagated.ece - (62.5 - propagated.claimed)).abs() < 1e-9 && propagated.claimed < 52.0, "{propagated:?}");
+    assert!(found.to_string().contains("propagated frames"), "{found}");
+    let json = serde_json::to_value(&found).expect("plain values");
+    assert_eq!(json["calibration"][2]["right"], 62.5);
+}
+
+#[test]
 fn a_mask_of_another_size_is_resized_to_its_labels_and_told() {
     let small = LabelMask::new(Size::new(2, 1), vec![3, 4].into()).expect("two labels");
     let truth = truth(Size::new(4, 2), &[3, 3, 4, 4, 3, 3, 4, 3], "camvid");

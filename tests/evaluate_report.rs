@@ -23,7 +23,14 @@ fn evaluation(with_truth: bool) -> Evaluation {
             prediction: LabelMask::new(size, edge(20 + index % 5).into()).expect("one a pixel"),
             truth: with_truth.then(|| GroundTruth { stamp, labels, classes: "camvid".into() }),
             image: Some(image.expect("three a pixel")),
-            confidence: None,
+            // Margins of 8 in the left half, of half a unit in the right.
+            confidence: Some(
+                Plane::new(
+                    size,
+                    (0..size.pixels()).map(|i| if i % 64 < 32 { 128 } else { 8 }).collect::<Vec<u8>>().into(),
+                )
+                .expect("one a pixel"),
+            ),
         };
         evaluator.push(&item).expect("camvid");
     }
@@ -54,10 +61,18 @@ fn a_report_loads_nothing_and_shows_every_part() {
         assert!(!html.contains(outside), "{outside}");
     }
     assert!(html.contains("default-src 'none'") && html.contains("prefers-color-scheme: dark"));
-    for part in ["Classes", "distance from the key frame", "mIoU over time", "Confusion", "Worst frames", "defined"] {
+    for part in [
+        "Classes",
+        "distance from the key frame",
+        "Confidence and truth",
+        "mIoU over time",
+        "Confusion",
+        "Worst frames",
+        "defined",
+    ] {
         assert!(html.contains(part), "{part}");
     }
-    assert_eq!((html.matches("<svg").count(), html.matches("<figure>").count()), (3, 8 * 4));
+    assert_eq!((html.matches("<svg").count(), html.matches("<figure>").count()), (4, 8 * 4));
     assert!(html.len() < 1_000_000, "{} bytes", html.len());
 }
 

@@ -35,11 +35,11 @@ fn single(files: &Files, trip: &str, schedule: &str) -> (Value, Value) {
 fn each_row_has_the_figures_of_a_single_run_and_its_loss_to_every_frame() {
     let files = Files::new();
     let trip = drive(&files);
-    let found = sweep(&trip, &["--sweep", "every:1,2,5"]);
+    let found = sweep(&trip, &["--sweep", "every:1,2,5", "--sweep", "adaptive:30%:4"]);
     let rows = found["rows"].as_array().expect("rows");
-    assert_eq!(rows.len(), 3);
+    assert_eq!(rows.len(), 4);
     let reference = rows[0]["miou"].as_f64().expect("a figure");
-    for (row, schedule) in rows.iter().zip(["every:1", "every:2", "every:5"]) {
+    for (row, schedule) in rows.iter().zip(["every:1", "every:2", "every:5", "adaptive:30%:4"]) {
         let (summary, evaluation) = single(&files, &trip, schedule);
         assert_eq!(row["schedule"], schedule);
         for figure in ["miou", "pixel_accuracy", "temporal_consistency"] {
@@ -107,9 +107,9 @@ fn what_cannot_be_swept_is_told() {
     let many = format!("every:{}", many.join(","));
     check(&[
         case("no labels", ["evaluate", &unlabelled, "--sweep", "every:2"], 1, &["plain.mcap", "no labels", "--labels"]),
-        case("no schedule", ["evaluate", &trip, "--sweep", "evry:2"], 2, &["evry:2", "every:K"]),
-        case("none at all", ["evaluate", &trip, "--sweep", "every"], 2, &["every:K"]),
-        case("every:0", ["evaluate", &trip, "--sweep", "every:1,0"], 2, &["every:0"]),
+        case("no schedule", ["evaluate", &trip, "--sweep", "evry:2"], 2, &["'evry:2' is no schedule: write every:K"]),
+        case("none at all", ["evaluate", &trip, "--sweep", "every"], 2, &["no schedule is named"]),
+        case("every:0", ["evaluate", &trip, "--sweep", "every:1,0"], 2, &["'every:0' is no schedule"]),
         case("two kinds", ["evaluate", &trip, "--sweep", "every:5,adaptive:5%"], 2, &["of one kind"]),
         case("65", ["evaluate", &trip, "--sweep", &many], 2, &["65 schedules, at most 64"]),
         case("network", ["evaluate", &trip, "--network", "tiny"], 2, &["--sweep"]),

@@ -25,8 +25,7 @@ use std::path::Path;
 
 /// More schedules than anybody reads.
 const MAX_RUNS: usize = 64;
-const FORMS: &str = "each --sweep has schedules of one kind, such as every:1,2,5 or adaptive:4%,5%,8%; K is at least 1, P \
-     from 0.01 to 100 in steps of 0.01";
+const ONE_KIND: &str = "each --sweep has schedules of one kind, such as every:1,2,5 or adaptive:4%,5%,8%";
 /// Labels that may wait for their frames, which come soon after them.
 const MAX_WAITING: usize = 64;
 
@@ -57,8 +56,8 @@ pub(super) type Schedules = std::sync::Arc<[Schedule]>;
 
 /// Reads `every:1,2,5` as `every:1`, `every:2` and `every:5`.
 fn schedules(text: &str) -> Result<Schedules, String> {
-    let read = |schedule: String| schedule.parse().map_err(|_| format!("'{schedule}' is no schedule: {FORMS}"));
-    let (kind, values) = text.split_once(':').ok_or_else(|| format!("a schedule is missing: {FORMS}"))?;
+    let read = |schedule: String| schedule.parse().map_err(|error| format!("{error}; {ONE_KIND}"));
+    let (kind, values) = text.split_once(':').ok_or_else(|| format!("no schedule is named: {ONE_KIND}"))?;
     values.split(',').map(|value| read(format!("{kind}:{}", value.trim()))).collect()
 }
 
@@ -175,7 +174,7 @@ fn one_run(
         schedule: schedule.to_string(),
         frames: summary.published,
         keys: summary.keys,
-        mean_ms: mean,
+        ms_per_frame: mean,
         p50_ms: p50,
         p99_ms: p99,
         mask_hash: summary.mask_hash,

@@ -18,6 +18,8 @@ pub struct Steps {
     pub blended: u64,
     /// Flows estimated.
     pub flows: u64,
+    /// Propagated frames compared with their key frame.
+    pub compared: u64,
     /// Frames decoded.
     pub decoded: u64,
 }
@@ -32,14 +34,14 @@ pub struct FakeEngine {
     pub fail_next_extract: bool,
 }
 
-/// Labels and luma of a key frame, how many frames far they have been carried, and how much luma differs there.
+/// Labels and luma of a key frame, how many frames far they have been carried, and whether that was looked at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FakeFeatures {
     labels: Vec<u8>,
     luma: Vec<u8>,
     size: Size,
     carried: u8,
-    residual: Option<f32>,
+    compared: bool,
 }
 
 /// Luma of a frame.
@@ -77,7 +79,7 @@ impl Engine for FakeEngine {
             return Err(EngineError::Failed { runtime: "fake", reason: "asked to fail".into() });
         }
         let FakeView { luma, size } = view.clone();
-        Ok(FakeFeatures { labels: luma.iter().map(|luma| luma % 8).collect(), luma, size, carried: 0, residual: None })
+        Ok(FakeFeatures { labels: luma.iter().map(|luma| luma % 8).collect(), luma, size, carried: 0, compared: false })
     }
 
     fn flow(&mut self, earlier: &FakeView, current: &FakeView) -> Result<u8, EngineError> {
@@ -97,16 +99,24 @@ impl Engine for FakeEngine {
         current: &FakeView,
     ) -> Result<FakeFeatures, EngineError> {
         assert_eq!(features.size, current.size, "features are carried between frames of one size only");
-        let apart: f32 = features.luma.iter().zip(&current.luma).map(|(one, two)| f32::from(one.abs_diff(*two))).sum();
-        let residual = Some(apart / 255.0 / features.luma.len() as f32);
-        Ok(FakeFeatures { carried: features.carried.saturating_add(*flow), residual, ..features.clone() })
+        Ok(FakeFeatures { carried: features.carried.saturating_add(*flow), ..features.clone() })
     }
 
-    fn residual(&self, features: &FakeFeatures) -> Option<f32> {
-        features.residual
+    fn compare(
+        &mut self,
+        key: &FakeFeatures,
+        _: &u8,
+        current: &FakeView,
+        propagated: &mut FakeFeatures,
+    ) -> Result<Option<f32>, EngineError> {
+        self.steps.compared += 1;
+        let apart: f32 = key.luma.iter().zip(&current.luma).map(|(one, two)| f32::from(one.abs_diff(*two))).sum();
+        propagated.compared = true;
+        Ok(Some(apart / 255.0 / key.luma.len() as f32))
     }
 
     fn blend(&mut self, fresh: FakeFeatures, propagated: &FakeFeatures) -> Result<FakeFeatures, EngineError> {
+        assert!(propagated.compared, "only what was compared is blended");
         assert_eq!(fresh.size, propagated.size, "features are blended between frames of one size only");
         self.steps.blended += 1;
         Ok(fresh)

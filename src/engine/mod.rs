@@ -6,7 +6,7 @@
 //! next frame:  image ─observe─▶ View ─────┴─flow─▶ Flow ─── propagate┘
 //!                                └───── what it shows ──────────┘
 //! one more:    image ─observe─▶ View ───────flow─▶ Flow ─── compose ─▶ Flow from the key frame ─── propagate ─▶ …
-//! key frame:   the same, and   View ─extract─▶ Features ─blend with what was propagated─▶ Features ─▶ …
+//! key frame:   the same, and   View ─extract─▶ Features ─blend with what was propagated and compared─▶ Features ─▶ …
 //! ```
 //!
 //! What is behind [`Engine::Features`], [`Engine::View`] and [`Engine::Flow`] (host or device
@@ -111,13 +111,19 @@ pub trait Engine {
         current: &Self::View,
     ) -> Result<Self::Features, EngineError>;
 
-    /// How far the frame that features were propagated to is from the key frame's picture carried along the same way:
-    /// the mean difference in parts of the range of colours, 0 to 1. Nothing for features that were not propagated,
-    /// and where the engine cannot tell.
-    fn residual(&self, features: &Self::Features) -> Option<f32>;
+    /// Compares `current` with the key frame's picture carried to it along `flow`, for `propagated`, what `key` became
+    /// on the same way: the mean difference in parts of the range of colours, 0 to 1; nothing where the engine cannot
+    /// tell. Costs nothing where `propagate` has looked already.
+    fn compare(
+        &mut self,
+        key: &Self::Features,
+        flow: &Self::Flow,
+        current: &Self::View,
+        propagated: &mut Self::Features,
+    ) -> Result<Option<f32>, EngineError>;
 
-    /// Blends what was `propagated` to a frame into features `fresh` from that same frame, as far as it shows what
-    /// the key frame did: two looks at a thing err less than one.
+    /// Blends what was `propagated` to a frame and [compared](Self::compare) with it into features `fresh` from that
+    /// same frame, as far as it shows what the key frame did: two looks at a thing err less than one.
     fn blend(&mut self, fresh: Self::Features, propagated: &Self::Features) -> Result<Self::Features, EngineError>;
 
     /// Head, upsampling to `size` and arg-max in one.
@@ -159,8 +165,14 @@ impl<E: Engine> Engine for &mut E {
         (**self).propagate(features, flow, current)
     }
 
-    fn residual(&self, features: &Self::Features) -> Option<f32> {
-        (**self).residual(features)
+    fn compare(
+        &mut self,
+        key: &Self::Features,
+        flow: &Self::Flow,
+        current: &Self::View,
+        propagated: &mut Self::Features,
+    ) -> Result<Option<f32>, EngineError> {
+        (**self).compare(key, flow, current, propagated)
     }
 
     fn blend(&mut self, fresh: Self::Features, propagated: &Self::Features) -> Result<Self::Features, EngineError> {

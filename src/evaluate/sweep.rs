@@ -28,13 +28,10 @@ pub struct Sweep {
 /// One schedule. Shares, IoU and losses are in percent and points of percent; `null` where nothing could tell.
 #[derive(Clone, Debug, Serialize)]
 pub struct SweepRow {
-    /// Such as `every:5`.
-    pub schedule: String,
-    /// Frames answered.
-    pub frames: u64,
-    /// Of these, key frames.
-    pub keys: u64,
-    /// The same in percent.
+    /// What was run, and what it took.
+    #[serde(flatten)]
+    pub cost: RunCost,
+    /// Key frames, in percent of the frames.
     pub key_share: f64,
     /// Mean IoU over the whole set.
     pub miou: Option<f64>,
@@ -46,16 +43,8 @@ pub struct SweepRow {
     pub worst: Option<WorstDistance>,
     /// Steadiness from frame to frame.
     pub temporal_consistency: TemporalConsistency,
-    /// From a frame to its mask: the mean over all frames, reading and scoring not included.
-    pub ms_per_frame: f64,
-    /// Median of the same.
-    pub p50_ms: f64,
-    /// 99th percentile of the same.
-    pub p99_ms: f64,
     /// How many times as fast as the reference, by the mean.
     pub speedup: f64,
-    /// XXH3-64 over the masks.
-    pub mask_hash: String,
 }
 
 /// The distance from the key frame at which masks are worst.
@@ -70,7 +59,7 @@ pub struct WorstDistance {
 }
 
 /// What a run took.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct RunCost {
     /// Such as `every:5`.
     pub schedule: String,
@@ -78,8 +67,8 @@ pub struct RunCost {
     pub frames: u64,
     /// Of these, key frames.
     pub keys: u64,
-    /// Mean from a frame to its mask, in milliseconds.
-    pub mean_ms: f64,
+    /// From a frame to its mask: the mean over all frames, reading and scoring not included.
+    pub ms_per_frame: f64,
     /// Median of the same.
     pub p50_ms: f64,
     /// 99th percentile of the same.
@@ -91,10 +80,9 @@ pub struct RunCost {
 impl Sweep {
     /// Adds a run. The first one is the reference of all.
     pub fn push(&mut self, cost: RunCost, found: &Evaluation) {
-        let ms_per_frame = cost.mean_ms;
         let reference = self.rows.first();
         let reference_miou = reference.map_or(found.miou, |reference| reference.miou);
-        let reference_ms = reference.map_or(ms_per_frame, |reference| reference.ms_per_frame);
+        let reference_ms = reference.map_or(cost.ms_per_frame, |reference| reference.cost.ms_per_frame);
         let less = |miou: f64| reference_miou.map(|reference| reference - miou);
         let at = found.per_distance.iter().filter_map(|at| Some((at.distance, at.miou?)));
         let worst = at.min_by(|one, other| one.1.total_cmp(&other.1));
@@ -106,24 +94,18 @@ impl Sweep {
             pixel_accuracy: found.pixel_accuracy,
             worst: worst.and_then(|(distance, miou)| Some(WorstDistance { distance, miou, loss: less(miou)? })),
             temporal_consistency: found.temporal_consistency,
-            ms_per_frame,
-            p50_ms: cost.p50_ms,
-            p99_ms: cost.p99_ms,
-            speedup: if ms_per_frame > 0.0 { reference_ms / ms_per_frame } else { 1.0 },
-            schedule: cost.schedule,
-            frames: cost.frames,
-            keys: cost.keys,
-            mask_hash: cost.mask_hash,
+            speedup: if cost.ms_per_frame > 0.0 { reference_ms / cost.ms_per_frame } else { 1.0 },
+            cost,
         });
     }
 }
 
 impl Display for Sweep {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let frames = self.rows.first().map_or(0, |row| row.frames);
+        let frames = self.rows.first().map_or(0, |row| row.cost.frames);
         writeln!(f, "{} of {frames} frames have labels · classes of '{}'", self.labelled, plain(&self.class_table))?;
         writeln!(f, "network {} · engine {}\n", plain(&self.network), plain(&self.engine))?;
-        let width = self.rows.iter().map(|row| row.schedule.len()).max().unwrap_or(0).max(12);
+        let width = self.rows.iter().map(|row| row.cost.schedule.len()).max().unwrap_or(0).max(12);
         writeln!(
             f,
             "  {:<width$} {:>7}  {:>6} {:>6}  {:>6} {:>4}  {:>6}  {:>8} {:>7} {:>7}  {:>6}",
@@ -138,7 +120,7 @@ impl Display for Sweep {
 impl Sweep {
     /// The schedule that the others are compared with.
     pub(super) fn reference(&self) -> &str {
-        self.rows.first().map_or("", |row| &row.schedule)
+        self.rows.first().map_or("", |row| &row.cost.schedule)
     }
 }
 
@@ -147,16 +129,16 @@ fn write_row(row: &SweepRow, width: usize, f: &mut Formatter<'_>) -> fmt::Result
     writeln!(
         f,
         "  {:<width$} {:>7.1}  {:>6} {:>6}  {:>6} {:>4}  {:>6}  {:>8.2} {:>7.2} {:>7.2}  {:>5.2}x",
-        row.schedule,
+        row.cost.schedule,
         row.key_share,
         figure(row.miou),
         figure(row.loss),
         worst.0,
         worst.1,
         figure(row.temporal_consistency.steady),
-        row.ms_per_frame,
-        row.p50_ms,
-        row.p99_ms,
+        row.cost.ms_per_frame,
+        row.cost.p50_ms,
+        row.cost.p99_ms,
         row.speedup,
     )
 }

@@ -6,18 +6,13 @@
 //!            └──────────────── composed ─────────────────────blended─┘
 //! every:1   key           key                  key                  key           …
 //!
-//! adaptive  the picture differs from the key frame's ──Relation──▶ labels expected to differ, beyond the bound? ──▶ key
-//!           the vehicle has turned away, or it has been long ───────────────────────────────────────────────────▶ key
+//! adaptive  picture differs ──Relation──▶ labels expected to, beyond the bound ──▶ key; turned away or long ago ──▶ key
 //! ```
 //!
-//! Flow is estimated between neighbours, where it is small, and composed; the key frame's features are
-//! carried once along the whole way, so that they are not blurred anew at each step. What the engine mends
-//! by looking at the frame they arrive at serves that frame alone.
-//! The next key frame's features are blended with what was carried there, where the picture agrees: looking twice
-//! is better than once. `every:1` knows no past: each mask is the network's answer to that frame alone.
-//! Frames that were lost count as any other: after a gap of K frames comes a key frame.
-//! A frame that cannot be carried to (the first one, another size, one after a failure) becomes a
-//! key frame. No clock is read: the same frames give the same masks.
+//! Features are carried once along the whole composed way; what the engine mends by looking at the frame they
+//! arrive at serves that frame alone. `every:1` knows no past. Lost frames count; a frame that cannot be carried
+//! to (the first one, another size, one after a failure) becomes a key frame. `docs/engines.md` has the reasons and
+//! figures. No clock is read: the same frames give the same masks.
 
 mod relation;
 mod schedule;
@@ -114,14 +109,16 @@ impl<E: Engine> Perceiver<E> {
         frame: &AlignedFrame,
     ) -> Result<Carried<E>, EngineError> {
         let flow = self.flow_from_key(previous, view)?;
-        let features = self.engine.propagate(&previous.features, &flow, view)?;
-        Ok(Carried {
-            residual: self.engine.residual(&features),
-            features,
-            flow,
-            distance: previous.distance_to(frame.frame.id),
-            turned: previous.turned + self.turn.between(previous.stamp, frame.frame.stamp),
-        })
+        let mut features = self.engine.propagate(&previous.features, &flow, view)?;
+        let distance = previous.distance_to(frame.frame.id);
+        let turned = previous.turned + self.turn.between(previous.stamp, frame.frame.stamp);
+        // Not for every frame of every:K: only key frames, which are blended, need it there.
+        let residual = if self.is_far(distance) || self.schedule.bound().is_some() {
+            self.engine.compare(&previous.features, &flow, view, &mut features)?
+        } else {
+            None
+        };
+        Ok(Carried { features, flow, distance, turned, residual })
     }
 
     /// From `current` back to the key frame that `previous` was carried from, or is.
@@ -140,12 +137,15 @@ impl<E: Engine> Perceiver<E> {
         Some(Disagreement { residual, expected: self.relation.expected(residual), measured: None })
     }
 
+    fn is_far(&self, distance: u32) -> bool {
+        distance >= self.schedule.longest().get()
+    }
+
     fn is_key(&self, carried: &Carried<E>, judged: Option<Disagreement>) -> bool {
-        let far = carried.distance >= self.schedule.longest().get();
         let wrong = |bound: Bound| {
             carried.turned.abs() >= MOST_TURNED || judged.is_none_or(|found| found.expected > bound.share())
         };
-        far || self.schedule.bound().is_some_and(wrong)
+        self.is_far(carried.distance) || self.schedule.bound().is_some_and(wrong)
     }
 
     /// Runs the network on `view`; learns from what was `carried` to it, and blends it in.

@@ -16,23 +16,19 @@ const FIRST_RESIDUAL: f32 = 0.02;
 const KEEP: f32 = 0.8;
 
 /// Labels that differ for a residual.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Relation {
     residuals: f32,
     disagreements: f32,
 }
 
-impl Default for Relation {
-    fn default() -> Self {
-        Self { residuals: 0.0, disagreements: 0.0 }
-    }
-}
-
 impl Relation {
-    /// The share of labels, 0 to 1, that is expected to differ where the picture differs by `residual`.
+    /// The share of labels, 0 to 1, that is expected to differ where the picture differs by `residual`; all of them if
+    /// that is no number.
     pub(super) fn expected(self, residual: f32) -> f32 {
         let ratio = (FIRST_DISAGREEMENT + self.disagreements) / (FIRST_RESIDUAL + self.residuals);
-        (residual * ratio).clamp(0.0, 1.0)
+        let share = residual * ratio;
+        if share.is_nan() { 1.0 } else { share.clamp(0.0, 1.0) }
     }
 
     /// Takes in that where the picture differed by `residual`, `disagreement` of the labels did.
@@ -83,5 +79,6 @@ mod tests {
                 assert!((0.0..=1.0).contains(&expected), "{expected} after {residual} and {disagreement}");
             }
         }
+        assert!(relation.expected(f32::NAN) > 0.999, "what nobody knows asks for a key frame");
     }
 }

@@ -39,8 +39,7 @@ const LONGEST: NonZeroU32 = NonZeroU32::new(30).expect("30 is not 0");
 
 const FORMS: &str = "write every:K with K at least 1, such as every:5 (every:1 runs the network on each frame), or \
     adaptive:P% with P from 0.01 to 100 in steps of 0.01, the share of labels that may differ from the network's, such \
-    as adaptive:5%; \
-    adaptive:5%:20 has one key frame in 20 at least (30 if it is not said)";
+    as adaptive:5%; adaptive:5%:20 has one key frame in 20 at least (30 if it is not said)";
 
 impl Default for Schedule {
     /// `every:5`: at 15 frames a second it costs half a point of mean IoU against `every:1`.

@@ -142,16 +142,10 @@ pub struct Features {
     carried: Pooled<FeatureMap>,
     /// A key frame's logits at full detail, where the carried ones are coarser.
     detailed: Option<Pooled<FeatureMap>>,
-    picture: Picture,
-}
-
-/// What features remember of pictures.
-#[derive(Debug)]
-enum Picture {
-    /// The key frame's, small: to tell what has changed since.
-    Glance(Pooled<FeatureMap>),
-    /// What is left of a later frame's when the key frame's, carried there, is taken away.
-    Residual(Pooled<FeatureMap>),
+    /// A key frame's picture, small: to tell what has changed since.
+    glance: Option<Pooled<FeatureMap>>,
+    /// What is left of a later frame's picture when the key frame's, carried there, is taken away; where it was asked for.
+    residual: Option<Pooled<FeatureMap>>,
 }
 
 /// More threads than any vehicle computer has cores; the runtimes start every one that they are told to.
@@ -222,25 +216,37 @@ impl CpuEngine {
         residual::glance(self.input.prepared(), self.input.shape(), &self.glances)
     }
 
-    /// What is left of the prepared picture when the key frame's, carried along `flow`, is taken away.
-    fn left_of(&mut self, key: &FeatureMap, flow: &FlowField) -> Pooled<FeatureMap> {
+    /// What is left of `current` when the picture of `key`, carried along `flow`, is taken away.
+    fn residual(
+        &mut self,
+        key: &Features,
+        flow: &FlowField,
+        current: &View,
+    ) -> Result<Pooled<FeatureMap>, EngineError> {
+        let Some(earlier) = &key.glance else {
+            let reason = "features that were propagated are no key frame's".to_owned();
+            return Err(EngineError::Failed { runtime: "cpu", reason });
+        };
+        self.input.prepare(current.number, &current.image)?;
         let _span = tracing::debug_span!("residual").entered();
-        let (glance, mut left) = (self.glance(), self.glances.take());
-        self.residual.between(key, &glance, flow, &mut left);
-        left
+        let (glance, mut residual) = (self.glance(), self.glances.take());
+        self.residual.between(earlier, &glance, flow, &mut residual);
+        Ok(residual)
     }
 
-    /// `carried` mended by what the prepared picture shows, and by the residual, where the network knows how.
+    /// `carried` mended by what `current` shows, and by the residual, where the network knows how.
     fn correct(
         &mut self,
         carried: Pooled<FeatureMap>,
-        residual: &FeatureMap,
+        residual: Option<&FeatureMap>,
+        current: &View,
     ) -> Result<Pooled<FeatureMap>, EngineError> {
         let Some(correction) = &mut self.graphs.correction else { return Ok(carried) };
+        self.input.prepare(current.number, &current.image)?;
         let _span = tracing::debug_span!("correct").entered();
         let (mut corrected, image) = (self.maps.take(), self.input.prepared());
-        match self.graphs.residual {
-            Some(_) => correction.run(&[&carried.values, image, &residual.values], &mut corrected)?,
+        match residual {
+            Some(residual) => correction.run(&[&carried.values, image, &residual.values], &mut corrected)?,
             None => correction.run(&[&carried.values, image], &mut corrected)?,
         }
         Ok(corrected)
@@ -297,14 +303,14 @@ impl Engine for CpuEngine {
 
     fn extract(&mut self, view: &View) -> Result<Features, EngineError> {
         self.input.prepare(view.number, &view.image)?;
-        let picture = Picture::Glance(self.glance());
+        let glance = Some(self.glance());
         let _span = tracing::debug_span!("backbone").entered();
         let mut map = self.maps.take();
         self.graphs.backbone.run(&[self.input.prepared()], &mut map)?;
         if self.carried.reduction == 1 {
-            return Ok(Features { carried: map, detailed: None, picture });
+            return Ok(Features { carried: map, detailed: None, glance, residual: None });
         }
-        Ok(Features { carried: self.reduce(&map), detailed: Some(map), picture })
+        Ok(Features { carried: self.reduce(&map), detailed: Some(map), glance, residual: None })
     }
 
     fn flow(&mut self, earlier: &View, current: &View) -> Result<Pooled<FlowField>, EngineError> {
@@ -332,24 +338,34 @@ impl Engine for CpuEngine {
         flow: &Pooled<FlowField>,
         current: &View,
     ) -> Result<Features, EngineError> {
-        let Picture::Glance(key) = &features.picture else {
-            let reason = "features that were propagated cannot be propagated again".to_owned();
-            return Err(EngineError::Failed { runtime: "cpu", reason });
+        let residual = match self.graphs.residual {
+            Some(_) => Some(self.residual(features, flow, current)?),
+            None => None,
         };
-        self.input.prepare(current.number, &current.image)?;
-        let (carried, residual) = (self.carry(features, flow), self.left_of(key, flow));
-        let carried = self.correct(carried, &residual)?;
-        Ok(Features { carried, detailed: None, picture: Picture::Residual(residual) })
+        let carried = self.carry(features, flow);
+        let carried = self.correct(carried, residual.as_deref(), current)?;
+        Ok(Features { carried, detailed: None, glance: None, residual })
     }
 
-    fn residual(&self, features: &Features) -> Option<f32> {
-        let Picture::Residual(left) = &features.picture else { return None };
-        let count = left.values.len();
-        (count > 0).then(|| left.values.iter().sum::<f32>() / count as f32 * self.input.unit())
+    fn compare(
+        &mut self,
+        key: &Features,
+        flow: &Pooled<FlowField>,
+        current: &View,
+        propagated: &mut Features,
+    ) -> Result<Option<f32>, EngineError> {
+        let residual = match propagated.residual.take() {
+            Some(residual) => residual,
+            None => self.residual(key, flow, current)?,
+        };
+        let count = residual.values.len();
+        let mean = residual.values.iter().sum::<f32>() / count as f32 * self.input.unit();
+        propagated.residual = Some(residual);
+        Ok((count > 0).then_some(mean))
     }
 
     fn blend(&mut self, mut fresh: Features, propagated: &Features) -> Result<Features, EngineError> {
-        let Picture::Residual(residual) = &propagated.picture else { return Ok(fresh) };
+        let Some(residual) = &propagated.residual else { return Ok(fresh) };
         let _span = tracing::debug_span!("blend").entered();
         // A plain network's logits at full detail are of this look alone: decoded is what several looks say.
         fresh.detailed = None;

@@ -51,7 +51,10 @@ pub(super) fn sweep(found: &Sweep) -> Result<[Option<String>; 2], EvaluateError>
         let axes = Axes { x: 0.0..last * 1.02, x_labels: 11, y: fitting_range(&lines), x_name, y_name: "%" };
         svg(|area| draw_lines(area, &axes, &lines, true)).map(Some)
     };
-    Ok([plot(|row| row.key_share, "key frames in percent")?, plot(|row| row.ms_per_frame, "milliseconds a frame")?])
+    Ok([
+        plot(|row| row.key_share, "key frames in percent")?,
+        plot(|row| row.cost.ms_per_frame, "milliseconds a frame")?,
+    ])
 }
 
 fn distance(found: &Evaluation) -> Result<Option<String>, EvaluateError> {

@@ -188,16 +188,16 @@ pub(super) fn sweep_rows(found: &Sweep) -> Markup {
 fn sweep_row(row: &SweepRow) -> Markup {
     html! {
         tr {
-            th scope="row" { (row.schedule) }
+            th scope="row" { (row.cost.schedule) }
             td { (format!("{:.1} %", row.key_share)) }
             td.strong { (figure(row.miou)) }
             td { (figure(row.loss)) }
             td { (figure(row.worst.map(|worst| worst.miou))) }
             td { @if let Some(worst) = row.worst { (worst.distance) } }
             td { (figure(row.temporal_consistency.steady)) }
-            td { (format!("{:.2}", row.ms_per_frame)) }
-            td { (format!("{:.2}", row.p50_ms)) }
-            td { (format!("{:.2}", row.p99_ms)) }
+            td { (format!("{:.2}", row.cost.ms_per_frame)) }
+            td { (format!("{:.2}", row.cost.p50_ms)) }
+            td { (format!("{:.2}", row.cost.p99_ms)) }
             td { (format!("{:.2}x", row.speedup)) }
         }
     }
