@@ -25,7 +25,7 @@ struct Expected {
 const MOST_LOSS: f64 = 0.5;
 
 const EXPECTED: [Expected; 2] = [
-    Expected { network: "small", miou: 68.5, weakest: 9.4, carried: 68.1 },
+    Expected { network: "small", miou: 68.9, weakest: 10.0, carried: 68.5 },
     Expected { network: "tiny", miou: 66.1, weakest: 6.3, carried: 65.6 },
 ];
 
@@ -55,7 +55,7 @@ fn a_bound_on_labels_that_may_differ_needs_few_key_frames_and_loses_little() {
     };
     let sequence = CamvidSequence::import(&data);
     let every = sequence.scored("small", "every:1")["miou"].as_f64().expect("a figure");
-    let adaptive = sequence.scored("small", "adaptive:5%")["miou"].as_f64().expect("a figure");
+    let adaptive = sequence.scored("small", "adaptive:4.8%")["miou"].as_f64().expect("a figure");
     let summary = sequence.summary();
     let keys = summary["keys"].as_u64().expect("a count");
     println!("{every:.2} on each frame, {adaptive:.2} with {keys} key frames; {}", summary["differing_percent"]);
