@@ -6,9 +6,9 @@ mod tiny_networks;
 use segfuse::data::{
     AlignedFrame, Frame, FrameId, Image, Origin, Perception, PixelFormat, Size, Stamp, VehicleState, to_rgb8,
 };
-use segfuse::engine::EngineError;
 use segfuse::engine::cpu::{Config, CpuEngine, RuntimeChoice};
 use segfuse::engine::network::{Network, PlainOptions};
+use segfuse::engine::{Engine, EngineError};
 use segfuse::perceive::{Perceive, Perceiver};
 use std::collections::HashSet;
 use tiny_networks::{agreement, networks, shifted_picture, tiny};
@@ -82,9 +82,33 @@ fn key_frames_that_remember_flicker_less_than_single_looks() {
 }
 
 #[test]
+fn a_run_beside_other_work_gives_what_a_run_at_once_gives_whatever_was_forgotten_before() {
+    let config = Config { runtime: RuntimeChoice::Rten, ..Config::default() };
+    for network in [tiny(), plain()] {
+        let mut engine = CpuEngine::new(&network, &config).expect("rten is built in");
+        let views: Vec<_> =
+            (0..6).map(|id| engine.observe(&shifted_picture(SIZE, 10.0 * id as f32)).expect("a picture")).collect();
+        for view in &views[1..5] {
+            // Nobody waits for it.
+            drop(engine.begin(view).expect("a run"));
+        }
+        let pending = engine.begin(&views[5]).expect("a run");
+        let other = engine.extract(&views[0]).expect("features");
+        let begun = engine.finish(pending).expect("features");
+        let at_once = engine.extract(&views[5]).expect("features");
+        let [begun, at_once, other] =
+            [begun, at_once, other].map(|features| engine.decode(&features, SIZE).expect("a mask"));
+        assert_eq!(begun, at_once, "{}", network.name());
+        assert_ne!(begun, other, "{}: this test would show nothing", network.name());
+    }
+}
+
+#[test]
 fn the_same_frames_give_the_same_masks_twice() {
     for network in [tiny(), plain()] {
-        assert_eq!(drive(&network, "every:3"), drive(&network, "every:3"), "{}", network.name());
+        for schedule in ["every:3", "overlapped:2:1"] {
+            assert_eq!(drive(&network, schedule), drive(&network, schedule), "{}: {schedule}", network.name());
+        }
     }
 }
 

@@ -43,7 +43,7 @@ fn every_third_frame_is_a_key_frame_and_the_others_carry_its_labels() {
     assert_eq!(origins, [Origin::Key, propagated(0, 1), propagated(0, 2), Origin::Key, propagated(3, 1)]);
     let labels: Vec<u8> = all.iter().map(|perception| perception.mask.labels()[0]).collect();
     assert_eq!(labels, [0, 0, 0, 3, 3]);
-    let steps = Steps { observed: 5, extracted: 2, blended: 1, flows: 4, compared: 1, decoded: 5 };
+    let steps = Steps { observed: 5, extracted: 2, begun: 0, blended: 1, flows: 4, compared: 1, decoded: 5 };
     assert_eq!(perceiver.engine().steps, steps);
 }
 

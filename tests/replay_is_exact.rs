@@ -82,6 +82,19 @@ fn key_frames_that_the_picture_asks_for_are_the_same_in_every_run() {
 }
 
 #[test]
+fn a_network_that_runs_beside_other_work_serves_the_same_frames_in_every_run() {
+    let trip = Rendered::new();
+    let first = trip.replay(&["--schedule", "overlapped:4:2", "--threads", "1"]);
+    assert_eq!((&first["keys"], &first["propagated"], &first["key_frames"]), (&1.into(), &29.into(), &7.into()));
+    let stages = first["stages_ms"].as_object().expect("stages");
+    assert!(stages.contains_key("backbone") && stages.contains_key("wait"), "{stages:?}");
+    for options in [&["--threads", "2"][..], &["--threads", "5"], &["--realtime"]] {
+        let again = trip.replay(&[&["--schedule", "overlapped:4:2"], options].concat());
+        assert_eq!(again["mask_hash"], first["mask_hash"], "{options:?}");
+    }
+}
+
+#[test]
 fn another_schedule_or_another_drive_gives_other_masks() {
     let trip = Rendered::new();
     let every_3 = trip.replay(&["--schedule", "every:3"]);

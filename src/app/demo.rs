@@ -37,7 +37,7 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH|NAME", default_value = network::DEFAULT)]
     pub network: String,
     /// Which frames run the network: every K, or where more labels than P percent are expected to differ from its own.
-    #[arg(long, value_name = "every:K|adaptive:P%", default_value = "every:3")]
+    #[arg(long, value_name = "every:K|adaptive:P%|overlapped:K:D", default_value = "every:3")]
     pub schedule: crate::perceive::Schedule,
     /// Do not publish over Zenoh.
     #[arg(long)]

@@ -35,10 +35,12 @@ pub(super) struct Summary {
     pub latency_ms: Percentiles,
     /// The same for every stage.
     pub stages_ms: BTreeMap<&'static str, Percentiles>,
-    /// Frames that ran the network.
+    /// Masks of key frames.
     pub keys: u64,
-    /// Frames whose features were carried from an earlier one.
+    /// Masks made from the features of an earlier frame.
     pub propagated: u64,
+    /// Frames that masks were made from by the whole network's look at them.
+    pub key_frames: u64,
     /// How far carried labels were from the network's own, where the schedule goes by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub differing_percent: Option<DifferingSummary>,
@@ -116,6 +118,7 @@ impl Summary {
             stages_ms,
             keys: statistics.keys,
             propagated: statistics.propagated,
+            key_frames: statistics.key_frames,
             differing_percent: statistics.differing,
             mask_hash: statistics.mask_hash,
             class_shares: statistics.class_shares,
@@ -194,7 +197,9 @@ impl fmt::Display for Summary {
         if self.ended != Ending::Complete.word() {
             writeln!(f, "ended      {}", self.ended)?;
         }
-        writeln!(f, "masks      {} key, {} propagated ({})", self.keys, self.propagated, self.schedule)?;
+        let Self { keys, propagated, key_frames, schedule, .. } = self;
+        let from = if key_frames == keys { String::new() } else { format!(" from {key_frames} key frames") };
+        writeln!(f, "masks      {keys} key, {propagated} propagated{from} ({schedule})")?;
         if let Some(DifferingSummary { masks, expected, checked, foretold, found }) = self.differing_percent {
             let known = |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{share:.1} %"));
             let [expected, foretold, found] = [expected, foretold, found].map(known);

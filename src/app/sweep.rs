@@ -25,7 +25,8 @@ use std::path::Path;
 
 /// More schedules than anybody reads.
 const MAX_RUNS: usize = 64;
-const ONE_KIND: &str = "each --sweep has schedules of one kind, such as every:1,2,5 or adaptive:4%,5%,8%";
+const ONE_KIND: &str =
+    "each --sweep has schedules of one kind, such as every:1,2,5 or adaptive:4%,5%,8% or overlapped:5:1,5:2";
 /// Labels that may wait for their frames, which come soon after them.
 const MAX_WAITING: usize = 64;
 
@@ -35,7 +36,7 @@ const MAX_WAITING: usize = 64;
 pub struct SweepArguments {
     /// Run the trip under each of these schedules and compare them; may be given several times. every:1, with which all
     /// are compared, comes first in any case; schedules that are equal are run once; 64 at most, every:1 counted.
-    #[arg(long, value_name = "every:K,K,…|adaptive:P%,…", value_parser = schedules, conflicts_with = "predictions")]
+    #[arg(long, value_name = "every:K,K,…|adaptive:P%,…|overlapped:K:D,K:D,…", value_parser = schedules, conflicts_with = "predictions")]
     pub(super) sweep: Vec<Schedules>,
     /// The network: a folder, a plain ONNX file, or the name of an embedded one [default: small].
     #[arg(long, value_name = "PATH|NAME", requires = "sweep")]
@@ -173,7 +174,7 @@ fn one_run(
     let cost = RunCost {
         schedule: schedule.to_string(),
         frames: summary.published,
-        keys: summary.keys,
+        keys: summary.key_frames,
         ms_per_frame: mean,
         p50_ms: p50,
         p99_ms: p99,

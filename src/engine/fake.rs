@@ -14,6 +14,8 @@ pub struct Steps {
     pub observed: u64,
     /// Key frames.
     pub extracted: u64,
+    /// Of these, those that were worked on beside other frames.
+    pub begun: u64,
     /// Of these, those into which what was known before was blended.
     pub blended: u64,
     /// Flows estimated.
@@ -32,6 +34,8 @@ pub struct FakeEngine {
     pub steps: Steps,
     /// The next `extract` fails once, as a runtime would.
     pub fail_next_extract: bool,
+    /// The next run that is begun fails once, when it is finished.
+    pub fail_next_begun: bool,
 }
 
 /// Labels and luma of a key frame, how many frames far they have been carried, and whether that was looked at.
@@ -44,6 +48,10 @@ pub struct FakeFeatures {
     compared: bool,
 }
 
+/// What a run that was begun will give.
+#[derive(Debug)]
+pub struct FakePending(Result<FakeFeatures, EngineError>);
+
 /// Luma of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FakeView {
@@ -54,7 +62,7 @@ pub struct FakeView {
 impl Default for FakeEngine {
     fn default() -> Self {
         let info = EngineInfo { runtime: "fake".into(), network: "luma modulo 8".into(), network_hash: 8 };
-        Self { info, steps: Steps::default(), fail_next_extract: false }
+        Self { info, steps: Steps::default(), fail_next_extract: false, fail_next_begun: false }
     }
 }
 
@@ -62,6 +70,7 @@ impl Engine for FakeEngine {
     type Features = FakeFeatures;
     type View = FakeView;
     type Flow = u8;
+    type Pending = FakePending;
 
     fn info(&self) -> &EngineInfo {
         &self.info
@@ -80,6 +89,16 @@ impl Engine for FakeEngine {
         }
         let FakeView { luma, size } = view.clone();
         Ok(FakeFeatures { labels: luma.iter().map(|luma| luma % 8).collect(), luma, size, carried: 0, compared: false })
+    }
+
+    fn begin(&mut self, view: &FakeView) -> Result<FakePending, EngineError> {
+        self.steps.begun += 1;
+        self.fail_next_extract |= std::mem::take(&mut self.fail_next_begun);
+        Ok(FakePending(self.extract(view)))
+    }
+
+    fn finish(&mut self, pending: FakePending) -> Result<FakeFeatures, EngineError> {
+        pending.0
     }
 
     fn flow(&mut self, earlier: &FakeView, current: &FakeView) -> Result<u8, EngineError> {

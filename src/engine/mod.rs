@@ -7,6 +7,7 @@
 //!                                └───── what it shows ──────────┘
 //! one more:    image ─observe─▶ View ───────flow─▶ Flow ─── compose ─▶ Flow from the key frame ─── propagate ─▶ …
 //! key frame:   the same, and   View ─extract─▶ Features ─blend with what was propagated and compared─▶ Features ─▶ …
+//! beside:                      View ─begin─▶ Pending ─frames later: finish─▶ Features
 //! ```
 //!
 //! What is behind [`Engine::Features`], [`Engine::View`] and [`Engine::Flow`] (host or device
@@ -86,6 +87,8 @@ pub trait Engine {
     type View;
     /// For each cell of the feature grid, where in the earlier view its content was.
     type Flow;
+    /// A run of the backbone that goes on beside other steps. Dropped, its features are never seen.
+    type Pending;
 
     /// The runtime and network.
     fn info(&self) -> &EngineInfo;
@@ -95,6 +98,13 @@ pub trait Engine {
 
     /// Runs the whole backbone: key frames.
     fn extract(&mut self, view: &Self::View) -> Result<Self::Features, EngineError>;
+
+    /// Begins what [`extract`](Self::extract) does, beside whatever is asked of the engine next: key frames of an
+    /// overlapped schedule. One run at a time: another begins when the one before is through.
+    fn begin(&mut self, view: &Self::View) -> Result<Self::Pending, EngineError>;
+
+    /// Waits for what was begun: the very features that `extract` gives.
+    fn finish(&mut self, pending: Self::Pending) -> Result<Self::Features, EngineError>;
 
     /// Flow `[2, rows, cols]` (x then y, in feature cells) that points from `current` back into `earlier`.
     fn flow(&mut self, earlier: &Self::View, current: &Self::View) -> Result<Self::Flow, EngineError>;
@@ -135,6 +145,7 @@ impl<E: Engine> Engine for &mut E {
     type Features = E::Features;
     type View = E::View;
     type Flow = E::Flow;
+    type Pending = E::Pending;
 
     fn info(&self) -> &EngineInfo {
         (**self).info()
@@ -146,6 +157,14 @@ impl<E: Engine> Engine for &mut E {
 
     fn extract(&mut self, view: &Self::View) -> Result<Self::Features, EngineError> {
         (**self).extract(view)
+    }
+
+    fn begin(&mut self, view: &Self::View) -> Result<Self::Pending, EngineError> {
+        (**self).begin(view)
+    }
+
+    fn finish(&mut self, pending: Self::Pending) -> Result<Self::Features, EngineError> {
+        (**self).finish(pending)
     }
 
     fn flow(&mut self, earlier: &Self::View, current: &Self::View) -> Result<Self::Flow, EngineError> {

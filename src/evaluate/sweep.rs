@@ -65,7 +65,7 @@ pub struct RunCost {
     pub schedule: String,
     /// Frames answered.
     pub frames: u64,
-    /// Of these, key frames.
+    /// Of these, key frames: looked at by the whole network.
     pub keys: u64,
     /// From a frame to its mask: the mean over all frames, reading and scoring not included.
     pub ms_per_frame: f64,

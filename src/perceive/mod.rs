@@ -7,6 +7,7 @@
 //! every:1   key           key                  key                  key           …
 //!
 //! adaptive  picture differs ──Relation──▶ labels expected to, beyond the bound ──▶ key; turned away or long ago ──▶ key
+//! overlapped:3:2   begun beside ───────────────────▶ serves two frames later (overlapped.rs)
 //! ```
 //!
 //! Features are carried once along the whole composed way; what the engine mends by looking at the frame they
@@ -14,6 +15,7 @@
 //! to (the first one, another size, one after a failure) becomes a key frame. `docs/engines.md` has the reasons and
 //! figures. No clock is read: the same frames give the same masks.
 
+mod overlapped;
 mod relation;
 mod schedule;
 mod turn;
@@ -24,6 +26,7 @@ use crate::data::{AlignedFrame, BufferPool, Disagreement, FrameId, LabelMask, Or
 pub use crate::engine::EngineError;
 
 use crate::engine::{Decoded, Engine};
+use overlapped::Coming;
 use relation::Relation;
 use serde::{Deserialize, Serialize};
 use turn::Turn;
@@ -68,24 +71,35 @@ struct Previous<E: Engine> {
     view: E::View,
     size: Size,
     stamp: Stamp,
-    key: FrameId,
-    /// Of the key frame.
+    key: KeyFrame<E>,
+    coming: Option<Coming<E>>,
+}
+
+/// The key frame that a frame is answered from.
+struct KeyFrame<E: Engine> {
+    way: Way<E>,
     features: E::Features,
-    /// From this frame back to the key frame; nothing if this is it.
-    flow: Option<E::Flow>,
-    distance: u32,
     /// The vehicle's heading less that at the key frame, in rad, left positive, as far as it is known.
     turned: f64,
 }
 
-/// A key frame carried to the current frame.
-struct Carried<E: Engine> {
-    /// Mended by what the current frame shows.
-    features: E::Features,
-    flow: E::Flow,
+/// How a frame lies to a key frame.
+struct Way<E: Engine> {
+    key: FrameId,
+    /// Back to the key frame; nothing if this is it.
+    flow: Option<E::Flow>,
     distance: u32,
-    turned: f64,
+}
+
+/// What a frame is told by the key frame before it.
+struct Carried<E: Engine> {
+    key: KeyFrame<E>,
+    /// Mended by what the frame shows.
+    features: E::Features,
     residual: Option<f32>,
+    coming: Option<Coming<E>>,
+    /// The network was begun on this frame.
+    begun: Option<E::Pending>,
 }
 
 impl<E: Engine> Perceiver<E> {
@@ -104,30 +118,42 @@ impl<E: Engine> Perceiver<E> {
     /// Brings the key frame's features to `view`, `frame`'s.
     fn carry(
         &mut self,
-        previous: &Previous<E>,
+        previous: Previous<E>,
         view: &E::View,
         frame: &AlignedFrame,
     ) -> Result<Carried<E>, EngineError> {
-        let flow = self.flow_from_key(previous, view)?;
-        let mut features = self.engine.propagate(&previous.features, &flow, view)?;
-        let distance = previous.distance_to(frame.frame.id);
-        let turned = previous.turned + self.turn.between(previous.stamp, frame.frame.stamp);
+        let (id, stamp) = (frame.frame.id, frame.frame.stamp);
+        let Previous { key, coming, .. } = previous;
+        let (mut key, mut coming) = self.arrive(key, coming, id)?;
+        let begun = self.begin(&key, coming.as_ref(), (view, id))?;
+        let step = self.engine.flow(&previous.view, view)?;
+        let flow = self.follow(&key.way, coming.as_mut(), step)?;
+        let mut features = self.engine.propagate(&key.features, &flow, view)?;
+        key.turned += self.turn.between(previous.stamp, stamp);
+        key.way.distance = key.way.distance_to(id);
         // Not for every frame of every:K: only key frames, which are blended, need it there.
-        let residual = if self.is_far(distance) || self.schedule.bound().is_some() {
-            self.engine.compare(&previous.features, &flow, view, &mut features)?
-        } else {
-            None
+        let compared = match self.schedule {
+            Schedule::Every(_) => self.is_far(key.way.distance),
+            Schedule::Adaptive { .. } => true,
+            Schedule::Overlapped { .. } => begun.is_some(),
         };
-        Ok(Carried { features, flow, distance, turned, residual })
+        let residual = if compared { self.engine.compare(&key.features, &flow, view, &mut features)? } else { None };
+        key.way.flow = Some(flow);
+        Ok(Carried { key, features, residual, coming, begun })
     }
 
-    /// From `current` back to the key frame that `previous` was carried from, or is.
-    fn flow_from_key(&mut self, previous: &Previous<E>, current: &E::View) -> Result<E::Flow, EngineError> {
-        let step = self.engine.flow(&previous.view, current)?;
-        match &previous.flow {
-            Some(earlier) => self.engine.compose(earlier, &step),
-            None => Ok(step),
+    /// From the current frame, a `step` behind the frame before, back to the key frame; the way of what is `coming`, too.
+    fn follow(&mut self, way: &Way<E>, coming: Option<&mut Coming<E>>, step: E::Flow) -> Result<E::Flow, EngineError> {
+        // If the key frame is the frame before, no other one came after it.
+        let Some(earlier) = &way.flow else { return Ok(step) };
+        let flow = self.engine.compose(earlier, &step)?;
+        if let Some(Coming { way, .. }) = coming {
+            way.flow = Some(match &way.flow {
+                Some(earlier) => self.engine.compose(earlier, &step)?,
+                None => step,
+            });
         }
+        Ok(flow)
     }
 
     /// What is thought of the labels that were carried; nothing where the schedule does not go by it.
@@ -141,11 +167,16 @@ impl<E: Engine> Perceiver<E> {
         distance >= self.schedule.longest().get()
     }
 
+    /// Whether the network must run on the frame before it can be answered.
     fn is_key(&self, carried: &Carried<E>, judged: Option<Disagreement>) -> bool {
         let wrong = |bound: Bound| {
-            carried.turned.abs() >= MOST_TURNED || judged.is_none_or(|found| found.expected > bound.share())
+            carried.key.turned.abs() >= MOST_TURNED || judged.is_none_or(|found| found.expected > bound.share())
         };
-        self.is_far(carried.distance) || self.schedule.bound().is_some_and(wrong)
+        match self.schedule {
+            Schedule::Every(_) => self.is_far(carried.key.way.distance),
+            Schedule::Adaptive { bound, .. } => self.is_far(carried.key.way.distance) || wrong(bound),
+            Schedule::Overlapped { .. } => false,
+        }
     }
 
     /// Runs the network on `view`; learns from what was `carried` to it, and blends it in.
@@ -189,26 +220,26 @@ impl<E: Engine> Perceive for Perceiver<E> {
         let previous = self.previous.take().filter(|previous| previous.size == size && self.schedule.carries());
         self.turn.note(frame);
         let view = self.engine.observe(&frame.frame.image)?;
-        let carried = match &previous {
+        let carried = match previous {
             Some(previous) => Some(self.carry(previous, &view, frame)?),
             None => None,
         };
         let judged = carried.as_ref().and_then(|carried| self.judge(carried));
-        let (current, decoded, disagreement) = match (previous, carried) {
-            (Some(previous), Some(carried)) if !self.is_key(&carried, judged) => {
-                let Carried { features, flow, distance, turned, .. } = carried;
+        let (key, coming, decoded, disagreement) = match carried {
+            Some(carried) if !self.is_key(&carried, judged) => {
+                let Carried { key, features, coming, begun, .. } = carried;
                 let decoded = self.engine.decode(&features, size)?;
-                (Previous { view, stamp, flow: Some(flow), distance, turned, ..previous }, decoded, judged)
+                let coming = begun.map(|pending| Coming::begun(frame.frame.id, pending, features)).or(coming);
+                (key, coming, decoded, judged)
             }
-            (_, carried) => {
+            carried => {
                 let (features, measured) = self.fresh(&view, size, carried.map(|carried| (carried, judged)))?;
                 let decoded = self.engine.decode(&features, size)?;
-                let key = frame.frame.id;
-                (Previous { view, size, stamp, key, features, flow: None, distance: 0, turned: 0.0 }, decoded, measured)
+                (KeyFrame { way: Way::none(frame.frame.id), features, turned: 0.0 }, None, decoded, measured)
             }
         };
-        let (origin, age) = (current.origin(), self.age(size, current.distance));
-        self.previous = Some(current);
+        let (origin, age) = (key.way.origin(), self.age(size, key.way.distance));
+        self.previous = Some(Previous { view, size, stamp, key, coming });
         let Decoded { mask, confidence } = decoded;
         let (age, confidence) = (Some(age), Some(confidence));
         Ok(Perception { frame: frame.frame.id, stamp, origin, mask, age, confidence, disagreement })
@@ -222,10 +253,15 @@ fn share_differing(one: &LabelMask, other: &LabelMask) -> f32 {
     differing as f32 / one.len().max(1) as f32
 }
 
-impl<E: Engine> Previous<E> {
-    /// Frames from the key frame to `frame`, those that were lost between counted.
-    fn distance_to(&self, frame: FrameId) -> u32 {
-        let numbered = u32::try_from(frame.0.saturating_sub(self.key.0)).unwrap_or(u32::MAX);
+impl<E: Engine> Way<E> {
+    /// Of the key frame itself.
+    fn none(key: FrameId) -> Self {
+        Self { key, flow: None, distance: 0 }
+    }
+
+    /// Frames from the key frame to the `next` one, those that were lost between counted.
+    fn distance_to(&self, next: FrameId) -> u32 {
+        let numbered = u32::try_from(next.0.saturating_sub(self.key.0)).unwrap_or(u32::MAX);
         numbered.max(self.distance.saturating_add(1))
     }
 

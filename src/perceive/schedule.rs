@@ -5,7 +5,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-/// The rule that picks key frames. Written `every:5`, or `adaptive:5%`.
+/// The rule that picks key frames. Written `every:5`, `adaptive:5%` or `overlapped:5:1`.
 ///
 /// ```
 /// use segfuse::perceive::Schedule;
@@ -28,6 +28,13 @@ pub enum Schedule {
         /// One key frame in so many at least.
         longest: NonZeroU32,
     },
+    /// One key frame in so many, on which the network runs beside the work on the frames that follow.
+    Overlapped {
+        /// One key frame in so many.
+        interval: NonZeroU32,
+        /// A key frame's features serve from so many frames later on, at most `interval`.
+        delay: NonZeroU32,
+    },
 }
 
 /// A share of labels, in hundredths of a percent: 1 to 10,000.
@@ -39,7 +46,8 @@ const LONGEST: NonZeroU32 = NonZeroU32::new(30).expect("30 is not 0");
 
 const FORMS: &str = "write every:K with K at least 1, such as every:5 (every:1 runs the network on each frame), or \
     adaptive:P% with P from 0.01 to 100 in steps of 0.01, the share of labels that may differ from the network's, such \
-    as adaptive:5%; adaptive:5%:20 has one key frame in 20 at least (30 if it is not said)";
+    as adaptive:5%; adaptive:5%:20 has one key frame in 20 at least (30 if it is not said), or overlapped:K:D with D \
+    from 1 to K, such as overlapped:5:2 (overlapped:5 is overlapped:5:1)";
 
 impl Default for Schedule {
     /// `every:5`: at 15 frames a second it costs half a point of mean IoU against `every:1`.
@@ -55,21 +63,31 @@ impl Schedule {
     /// Frames from one key frame to the next, at most.
     pub fn longest(self) -> NonZeroU32 {
         match self {
-            Self::Every(longest) | Self::Adaptive { longest, .. } => longest,
+            Self::Every(longest) | Self::Adaptive { longest, .. } | Self::Overlapped { interval: longest, .. } => {
+                longest
+            }
         }
     }
 
     /// The share of labels that may differ, where the schedule goes by it.
     pub fn bound(self) -> Option<Bound> {
         match self {
-            Self::Every(_) => None,
+            Self::Every(_) | Self::Overlapped { .. } => None,
             Self::Adaptive { bound, .. } => Some(bound),
+        }
+    }
+
+    /// After how many frames a key frame's features serve, where the network runs beside the work on these.
+    pub fn delay(self) -> Option<NonZeroU32> {
+        match self {
+            Self::Every(_) | Self::Adaptive { .. } => None,
+            Self::Overlapped { delay, .. } => Some(delay),
         }
     }
 
     /// Whether any frame is propagated; if not, each is the network's answer to that frame alone.
     pub fn carries(self) -> bool {
-        self.longest() > NonZeroU32::MIN
+        self.longest() > NonZeroU32::MIN || self.delay().is_some()
     }
 }
 
@@ -100,6 +118,8 @@ impl fmt::Display for Schedule {
             Self::Every(interval) => write!(f, "every:{interval}"),
             Self::Adaptive { bound, longest: LONGEST } => write!(f, "adaptive:{bound}"),
             Self::Adaptive { bound, longest } => write!(f, "adaptive:{bound}:{longest}"),
+            Self::Overlapped { interval, delay: NonZeroU32::MIN } => write!(f, "overlapped:{interval}"),
+            Self::Overlapped { interval, delay } => write!(f, "overlapped:{interval}:{delay}"),
         }
     }
 }
@@ -110,6 +130,7 @@ impl FromStr for Schedule {
         let schedule = match text.split_once(':') {
             Some(("every", interval)) => interval.parse().ok().map(Self::Every),
             Some(("adaptive", rule)) => adaptive(rule),
+            Some(("overlapped", rule)) => overlapped(rule),
             _ => None,
         };
         schedule.ok_or_else(|| format!("'{text}' is no schedule: {FORMS}"))
@@ -122,6 +143,14 @@ fn adaptive(rule: &str) -> Option<Schedule> {
         None => (rule, LONGEST),
     };
     Some(Schedule::Adaptive { bound: Bound::of_percent(bound)?, longest })
+}
+
+fn overlapped(rule: &str) -> Option<Schedule> {
+    let (interval, delay) = match rule.split_once(':') {
+        Some((interval, delay)) => (interval.parse().ok()?, delay.parse().ok()?),
+        None => (rule.parse().ok()?, NonZeroU32::MIN),
+    };
+    (delay <= interval).then_some(Schedule::Overlapped { interval, delay })
 }
 
 impl TryFrom<String> for Schedule {
@@ -153,6 +182,10 @@ mod tests {
             "adaptive:100%",
             "adaptive:5%:20",
             "adaptive:5%:1",
+            "overlapped:5",
+            "overlapped:5:2",
+            "overlapped:5:5",
+            "overlapped:1",
         ] {
             assert_eq!(text.parse::<Schedule>().map(|schedule| schedule.to_string()).as_deref(), Ok(text));
         }
@@ -167,6 +200,14 @@ mod tests {
                 "adaptive:5%:x",
                 "adaptive:5%:2:3",
             ])
+            .chain([
+                "overlapped:",
+                "overlapped:0",
+                "overlapped:5:0",
+                "overlapped:5:6",
+                "overlapped:5%",
+                "overlapped:5:2:1",
+            ])
         {
             let error = text.parse::<Schedule>().expect_err(text);
             assert!(error.contains("every:5") && error.contains("adaptive:5%"), "{text}: {error}");
@@ -176,7 +217,7 @@ mod tests {
     #[test]
     fn a_bound_is_written_in_as_few_digits_as_it_has() {
         for (text, short) in
-            [("adaptive:5.00%", "adaptive:5%"), ("adaptive:5%:30", "adaptive:5%"), ("adaptive:07.5%", "adaptive:7.5%")]
+            [("adaptive:5.00%", "adaptive:5%"), ("adaptive:5%:30", "adaptive:5%"), ("overlapped:5:1", "overlapped:5")]
         {
             assert_eq!(text.parse::<Schedule>().map(|schedule| schedule.to_string()).as_deref(), Ok(short));
         }

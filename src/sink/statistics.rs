@@ -3,7 +3,7 @@
 //! It counts; it does not measure time: whoever holds a clock feeds a [`LatencyHistogram`].
 
 use super::{Sink, SinkError};
-use crate::data::{AlignedFrame, ClassTable, Disagreement, Event, Origin, Perception};
+use crate::data::{AlignedFrame, ClassTable, Disagreement, Event, FrameId, Origin, Perception};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -18,6 +18,8 @@ pub struct Statistics {
     lost: u64,
     keys: u64,
     propagated: u64,
+    key_frames: u64,
+    latest_key: Option<FrameId>,
     /// Pixels by label id.
     pixels: Box<[u64; 256]>,
     differing: Differing,
@@ -62,6 +64,9 @@ pub struct StatisticsSummary {
     pub keys: u64,
     /// Masks of the frames between.
     pub propagated: u64,
+    /// Frames that masks were made from, by the network's look at them: the key masks, or with an overlapped schedule
+    /// frames whose own masks were still propagated.
+    pub key_frames: u64,
     /// XXH3-64 over the masks' own hashes, each as 8 bytes little-endian, in order; 16 hexadecimal digits.
     pub mask_hash: String,
     /// Share of all pixels that each class has, in percent.
@@ -77,7 +82,8 @@ impl Statistics {
     pub fn new(classes: ClassTable) -> Self {
         let pixels = Box::new([0; 256]);
         let (differing, hash) = (Differing::default(), Xxh3::new());
-        Self { classes, received: 0, lost: 0, keys: 0, propagated: 0, pixels, differing, hash }
+        let (key_frames, latest_key) = (0, None);
+        Self { classes, received: 0, lost: 0, keys: 0, propagated: 0, key_frames, latest_key, pixels, differing, hash }
     }
 
     /// Masks counted: key frames and others.
@@ -104,6 +110,7 @@ impl Statistics {
             dropped: captured - published,
             keys: self.keys,
             propagated: self.propagated,
+            key_frames: self.key_frames,
             mask_hash: format!("{:016x}", self.mask_hash()),
             class_shares: shares.collect(),
             unlabeled_share: share(total - named),
@@ -155,6 +162,12 @@ impl Sink for Statistics {
             Origin::Key => self.keys += 1,
             Origin::Propagated { .. } => self.propagated += 1,
         }
+        let key = match perception.origin {
+            Origin::Key => Some(perception.frame),
+            Origin::Propagated { from, .. } => Some(from),
+        };
+        self.key_frames += u64::from(self.latest_key != key);
+        self.latest_key = key;
         if let Some(known) = perception.disagreement {
             self.differing.add(known);
         }

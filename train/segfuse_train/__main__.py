@@ -90,6 +90,7 @@ def add_run_options(command, recipe: Recipe) -> None:
         command.add_argument(f"--{name}", type=int, default=getattr(recipe, name))
     command.add_argument("--rate", type=float, default=recipe.rate)
     command.add_argument("--jaccard", type=float, default=recipe.jaccard_share, help="share of the areas' loss")
+    command.add_argument("--each", type=float, default=recipe.each_share, help="share of the areas' loss in each view")
     command.add_argument(
         "--pasted", type=float, default=recipe.pasted_part, help="part of the views that get rare things"
     )
@@ -98,7 +99,9 @@ def add_run_options(command, recipe: Recipe) -> None:
 
 def recipe_of(options) -> Recipe:
     given = {name: getattr(options, name) for name in ("steps", "batch", "moved", "seed", "rate")}
-    recipe = replace(options.recipe, jaccard_share=options.jaccard, pasted_part=options.pasted, **given)
+    recipe = replace(
+        options.recipe, jaccard_share=options.jaccard, each_share=options.each, pasted_part=options.pasted, **given
+    )
     if options.start is None:
         return replace(recipe, size=options.size, rows=options.rows, cols=options.cols)
     network, rows, cols = load_start(options.start)

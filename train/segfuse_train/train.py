@@ -45,6 +45,8 @@ class Recipe:
     small_part: float = 0.6
     teacher_share: float = 0.5
     jaccard_share: float = 0.5
+    # The same of every view by itself, where far things count as much as near ones.
+    each_share: float = 0.0
     auxiliary_share: float = 0.3
     carried_share: float = 0.4
     steady_share: float = 0.2
@@ -94,8 +96,9 @@ def upsampled(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
 
 
 def answer_loss(logits: torch.Tensor, batch: Batch, recipe: Recipe) -> torch.Tensor:
-    """Against the labels at 1/2; against the teacher and as areas at 1/4."""
-    loss = label_loss(logits, batch.label, batch.covers, weights_of(batch))
+    """Against the labels, and as areas of each view, at 1/2; against the teacher and as areas of all views at 1/4."""
+    fine = upsampled(logits, batch.label).log_softmax(1)
+    loss = losses.balanced(losses.covered(fine, batch.label, batch.covers), weights_of(batch))
     log_probabilities = F.interpolate(
         logits, tuple(batch.teacher.shape[-2:]), mode="bilinear", align_corners=False
     ).log_softmax(1)
@@ -109,8 +112,12 @@ def answer_loss(logits: torch.Tensor, batch: Batch, recipe: Recipe) -> torch.Ten
     for source in batch.source.unique():
         part = (batch.source == source) & (label != IGNORED).any(2).any(1)
         if part.any():
-            area = losses.jaccard(log_probabilities[part].exp(), label[part], batch.covers[part][0][None])
-            loss = loss + recipe.jaccard_share * area * part.float().mean()
+            covers, share = batch.covers[part][0][None], part.float().mean()
+            area = losses.jaccard(log_probabilities[part].exp(), label[part], covers)
+            loss = loss + recipe.jaccard_share * area * share
+            if recipe.each_share > 0:
+                each = losses.jaccard_of_each(fine[part].exp(), batch.label[part], covers)
+                loss = loss + recipe.each_share * each * share
     return loss
 
 

@@ -41,8 +41,9 @@ impl FeatureMap {
     }
 }
 
-/// The most idle values a pool keeps: a plain network's key frame has two, is blended from two more and one carried.
-const MAX_IDLE: usize = 5;
+/// The most idle values a pool keeps: a plain network's key frame has two, is blended from two more and one carried, and
+/// the next key frame's two may be on their way.
+const MAX_IDLE: usize = 7;
 
 /// Values whose buffers are used again: each comes back when its [`Pooled`] is dropped.
 #[derive(Debug)]

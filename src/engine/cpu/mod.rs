@@ -8,6 +8,7 @@
 //! Its own buffers are pooled: after the first frames only the ONNX runtimes allocate. Masks are
 //! the same, bit for bit, at any number of threads (`docs/engines.md` says how far that holds).
 
+mod backbone;
 mod blend;
 pub mod decode;
 mod features;
@@ -32,6 +33,7 @@ use super::network::{Chain, Network};
 use super::{Decoded, Engine, EngineError, EngineInfo};
 use crate::data::{BufferPool, Image, LabelMask, MaskError, PixelFormat, Plane, Size};
 use crate::flow::{DenseFlow, FlowField, GreyPyramid};
+use backbone::Backbone;
 use blend::Blender;
 use decode::Decoder;
 use features::Pool;
@@ -95,7 +97,11 @@ pub struct Config {
 /// The engine.
 pub struct CpuEngine {
     info: EngineInfo,
-    graphs: LoadedGraphs,
+    backbone: Backbone,
+    head: Option<LoadedGraph>,
+    correction: Option<LoadedGraph>,
+    /// Whether the correction wants the residual.
+    wants_residual: bool,
     carried: Carried,
     input: NetworkInput,
     jpeg: JpegDecoder,
@@ -112,6 +118,8 @@ pub struct CpuEngine {
     maps: Pool<FeatureMap>,
     /// Pictures, small, and what is left of them.
     glances: Pool<FeatureMap>,
+    /// Prepared pictures on their way to the backbone.
+    pictures: Pool<FeatureMap>,
     pyramids: Pool<GreyPyramid>,
     fields: Pool<FlowField>,
     masks: BufferPool,
@@ -148,6 +156,13 @@ pub struct Features {
     residual: Option<Pooled<FeatureMap>>,
 }
 
+/// A key frame that the backbone works on beside the frames that follow.
+#[derive(Debug)]
+pub struct Pending {
+    number: u64,
+    glance: Pooled<FeatureMap>,
+}
+
 /// More threads than any vehicle computer has cores; the runtimes start every one that they are told to.
 pub const MAX_THREADS: usize = 256;
 
@@ -168,7 +183,7 @@ impl CpuEngine {
     pub fn new(network: &Network, config: &Config) -> Result<Self, EngineError> {
         config.check().map_err(|reason| EngineError::Unavailable { runtime: "cpu", reason })?;
         let runtime = Runtime::choose(config)?;
-        let graphs = LoadedGraphs::load(&runtime, network)?;
+        let LoadedGraphs { backbone, head, correction, residual } = LoadedGraphs::load(&runtime, network)?;
         let info = EngineInfo {
             runtime: runtime.describe(),
             network: network.name().to_owned(),
@@ -177,8 +192,11 @@ impl CpuEngine {
         tracing::info!(runtime = info.runtime, network = info.network, "engine ready");
         Ok(Self {
             info,
-            carried: Carried::choose(&graphs.backbone, graphs.head.is_some()),
-            graphs,
+            carried: Carried::choose(&backbone, head.is_some()),
+            backbone: Backbone::new(backbone),
+            head,
+            correction,
+            wants_residual: residual.is_some(),
             input: NetworkInput::new(network.input()),
             jpeg: JpegDecoder::new(),
             flow: DenseFlow::new(),
@@ -191,6 +209,7 @@ impl CpuEngine {
             views: 0,
             maps: Pool::new(),
             glances: Pool::new(),
+            pictures: Pool::new(),
             pyramids: Pool::new(),
             fields: Pool::new(),
             masks: BufferPool::new(MASKS_IN_USE),
@@ -202,6 +221,14 @@ impl CpuEngine {
         let mut carried = self.maps.take();
         average_blocks(detailed, self.carried.reduction, &mut carried);
         carried
+    }
+
+    /// What the backbone said of a key frame, as it is carried on.
+    fn key_features(&self, map: Pooled<FeatureMap>, glance: Option<Pooled<FeatureMap>>) -> Features {
+        if self.carried.reduction == 1 {
+            return Features { carried: map, detailed: None, glance, residual: None };
+        }
+        Features { carried: self.reduce(&map), detailed: Some(map), glance, residual: None }
     }
 
     fn carry(&mut self, features: &Features, flow: &FlowField) -> Pooled<FeatureMap> {
@@ -241,7 +268,7 @@ impl CpuEngine {
         residual: Option<&FeatureMap>,
         current: &View,
     ) -> Result<Pooled<FeatureMap>, EngineError> {
-        let Some(correction) = &mut self.graphs.correction else { return Ok(carried) };
+        let Some(correction) = &mut self.correction else { return Ok(carried) };
         self.input.prepare(current.number, &current.image)?;
         let _span = tracing::debug_span!("correct").entered();
         let (mut corrected, image) = (self.maps.take(), self.input.prepared());
@@ -284,6 +311,7 @@ impl Engine for CpuEngine {
     type Features = Features;
     type View = View;
     type Flow = Pooled<FlowField>;
+    type Pending = Pending;
 
     fn info(&self) -> &EngineInfo {
         &self.info
@@ -306,11 +334,24 @@ impl Engine for CpuEngine {
         let glance = Some(self.glance());
         let _span = tracing::debug_span!("backbone").entered();
         let mut map = self.maps.take();
-        self.graphs.backbone.run(&[self.input.prepared()], &mut map)?;
-        if self.carried.reduction == 1 {
-            return Ok(Features { carried: map, detailed: None, glance, residual: None });
-        }
-        Ok(Features { carried: self.reduce(&map), detailed: Some(map), glance, residual: None })
+        self.backbone.run(self.input.prepared(), &mut map)?;
+        Ok(self.key_features(map, glance))
+    }
+
+    fn begin(&mut self, view: &View) -> Result<Pending, EngineError> {
+        self.input.prepare(view.number, &view.image)?;
+        let (glance, mut picture) = (self.glance(), self.pictures.take());
+        let [channels, rows, cols] = self.input.shape();
+        picture.reshape(channels, rows, cols);
+        picture.values.copy_from_slice(self.input.prepared());
+        let number = self.backbone.begin(picture, self.maps.take())?;
+        Ok(Pending { number, glance })
+    }
+
+    fn finish(&mut self, pending: Pending) -> Result<Features, EngineError> {
+        let _span = tracing::debug_span!("wait").entered();
+        let map = self.backbone.finish(pending.number)?;
+        Ok(self.key_features(map, Some(pending.glance)))
     }
 
     fn flow(&mut self, earlier: &View, current: &View) -> Result<Pooled<FlowField>, EngineError> {
@@ -338,10 +379,7 @@ impl Engine for CpuEngine {
         flow: &Pooled<FlowField>,
         current: &View,
     ) -> Result<Features, EngineError> {
-        let residual = match self.graphs.residual {
-            Some(_) => Some(self.residual(features, flow, current)?),
-            None => None,
-        };
+        let residual = if self.wants_residual { Some(self.residual(features, flow, current)?) } else { None };
         let carried = self.carry(features, flow);
         let carried = self.correct(carried, residual.as_deref(), current)?;
         Ok(Features { carried, detailed: None, glance: None, residual })
@@ -374,7 +412,7 @@ impl Engine for CpuEngine {
     }
 
     fn decode(&mut self, features: &Features, size: Size) -> Result<Decoded, EngineError> {
-        if let Some(head) = &mut self.graphs.head {
+        if let Some(head) = &mut self.head {
             tracing::debug_span!("head").in_scope(|| head.run(&[&features.carried.values], &mut self.logits))?;
             return self.decoded(&Logits::FromHead, size);
         }

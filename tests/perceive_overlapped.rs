@@ -1,0 +1,91 @@
+//! With an overlapped schedule the network runs beside the frames that follow, and serves from a fixed frame on.
+
+use proptest::prelude::*;
+use segfuse::data::{AlignedFrame, Frame, FrameId, Image, Origin, Perception, PixelFormat, Size, Stamp, VehicleState};
+use segfuse::engine::EngineError;
+use segfuse::engine::fake::FakeEngine;
+use segfuse::perceive::{Config, Perceive, Perceiver};
+
+const SIZE: Size = Size::new(6, 4);
+
+fn perceiver(schedule: &str) -> Perceiver<FakeEngine> {
+    Perceiver::new(FakeEngine::default(), Config { schedule: schedule.parse().expect("a schedule") })
+}
+
+/// A grey frame whose pixels all have the value `id`, so that a mask tells which frame it was made of.
+fn frame(id: u64, size: Size) -> AlignedFrame {
+    let image = Image::packed(PixelFormat::Grey, size, vec![id as u8; size.pixels()].into()).expect("one byte a pixel");
+    let (stamp, arrival) = (Stamp::from_ns(1_000 + id), Stamp::from_ns(6_000 + id));
+    AlignedFrame { frame: Frame { id: FrameId(id), stamp, arrival, image }, state: VehicleState::default() }
+}
+
+/// The key frame and the distance of each frame's mask; its labels must be that key frame's.
+fn answered(perceiver: &mut Perceiver<FakeEngine>, ids: impl IntoIterator<Item = u64>) -> Vec<(u64, u32)> {
+    ids.into_iter().map(|id| told(&perceiver.perceive(&frame(id, SIZE)).expect("a frame that can be read"))).collect()
+}
+
+fn told(perception: &Perception) -> (u64, u32) {
+    let key = match perception.origin {
+        Origin::Key => perception.frame.0,
+        Origin::Propagated { from, .. } => from.0,
+    };
+    assert_eq!(u64::from(perception.mask.labels()[0]), key % 8, "labels are those of the key frame that is named");
+    (key, perception.origin.distance())
+}
+
+#[test]
+fn a_key_frame_serves_from_exactly_the_delay_on() {
+    let mut perceiver = perceiver("overlapped:3:2");
+    let found = answered(&mut perceiver, 0..9);
+    assert_eq!(found, [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (3, 2), (3, 3), (3, 4), (6, 2)]);
+    let steps = perceiver.engine().steps;
+    assert_eq!((steps.extracted, steps.begun, steps.compared, steps.blended), (3, 2, 2, 2));
+    assert_eq!((steps.flows, steps.decoded), (8, 9));
+}
+
+#[test]
+fn a_delay_as_long_as_the_interval_and_one_of_a_single_frame_serve_as_well() {
+    let found = answered(&mut perceiver("overlapped:2:2"), 0..7);
+    assert_eq!(found, [(0, 0), (0, 1), (0, 2), (0, 3), (2, 2), (2, 3), (4, 2)]);
+    let found = answered(&mut perceiver("overlapped:1"), 0..4);
+    assert_eq!(found, [(0, 0), (0, 1), (1, 1), (2, 1)]);
+}
+
+#[test]
+fn lost_frames_count_in_interval_and_delay() {
+    // 3 is not there, so 4 is the key frame; 6, when it would serve, is not there either.
+    let found = answered(&mut perceiver("overlapped:3:2"), [0, 1, 2, 4, 5, 7, 8]);
+    assert_eq!(found, [(0, 0), (0, 1), (0, 2), (0, 4), (0, 5), (4, 3), (4, 4)]);
+}
+
+#[test]
+fn a_network_that_fails_is_told_when_its_answer_is_due_and_the_next_frame_begins_anew() {
+    let mut engine = FakeEngine::default();
+    engine.fail_next_begun = true;
+    let mut perceiver = Perceiver::new(engine, Config { schedule: "overlapped:2:1".parse().expect("a schedule") });
+    assert_eq!(answered(&mut perceiver, 0..3), [(0, 0), (0, 1), (0, 2)]);
+    let error = perceiver.perceive(&frame(3, SIZE)).expect_err("what began at frame 2");
+    assert!(matches!(error, EngineError::Failed { .. }), "{error}");
+    assert_eq!(answered(&mut perceiver, 4..6), [(4, 0), (4, 1)]);
+}
+
+#[test]
+fn a_frame_of_another_size_forgets_what_is_under_way() {
+    let mut perceiver = perceiver("overlapped:2:2");
+    answered(&mut perceiver, 0..3);
+    let other = Size::new(12, 8);
+    let found: Vec<_> = (3..6).map(|id| told(&perceiver.perceive(&frame(id, other)).expect("a frame"))).collect();
+    assert_eq!(found, [(3, 0), (3, 1), (3, 2)]);
+}
+
+proptest! {
+    #[test]
+    fn each_mask_is_of_the_newest_key_frame_that_is_far_enough_behind(interval in 1_u32..7, late in 0_u32..6) {
+        let delay = late.min(interval - 1) + 1;
+        let found = answered(&mut perceiver(&format!("overlapped:{interval}:{delay}")), 0..60);
+        for (id, (key, distance)) in (0_u64..).zip(found) {
+            let newest = id.saturating_sub(u64::from(delay)) / u64::from(interval) * u64::from(interval);
+            prop_assert_eq!((key, u64::from(distance)), (newest, id - newest));
+        }
+    }
+}
