@@ -42,7 +42,7 @@ fn flow(bench: &mut Bench, size: Size, earlier: &Image, current: &Image) {
     };
     let work = || {
         pyramid.fill(black_box(current)).expect("not a JPEG");
-        estimator.estimate_into(&before, &pyramid, (rows, cols), black_box(&mut field));
+        estimator.estimate_into((&before, &pyramid), (rows, cols), None, black_box(&mut field));
     };
     bench.case(&format!("flow/pyramid-and-search/{size}"), size.pixels() + rows * cols * 8, work, check);
 }

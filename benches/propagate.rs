@@ -46,7 +46,7 @@ fn frames(bench: &mut Bench, name: &str, threads: usize) {
     let pictures = [0.0, 6.0, 12.0].map(picture);
     let views = [0, 1].map(|index| engine.observe(&pictures[index]).expect("a picture"));
     let key = engine.extract(&views[0]).expect("features");
-    let step = engine.flow(&views[0], &views[1]).expect("a flow");
+    let step = engine.flow(&views[0], &views[1], None).expect("a flow");
     let label = |kind: &str| format!("{kind}/{name}/{SIZE}/{runtime}/{threads}-threads");
     let bytes = pictures[0].bytes().len() + 2 * SIZE.pixels();
     let network_alone = |engine: &mut CpuEngine| {
@@ -56,7 +56,7 @@ fn frames(bench: &mut Bench, name: &str, threads: usize) {
     };
     let propagated = |engine: &mut CpuEngine| {
         let view = engine.observe(&pictures[2]).expect("a picture");
-        let last = engine.flow(&views[1], &view).expect("a flow");
+        let last = engine.flow(&views[1], &view, None).expect("a flow");
         let whole = engine.compose(&step, &last).expect("a flow");
         let features = engine.propagate(&key, &whole, &view).expect("features");
         engine.decode(&features, SIZE).expect("a mask")

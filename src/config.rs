@@ -65,6 +65,7 @@ impl Config {
 
     fn check(&self) -> Result<(), String> {
         self.engine.check()?;
+        self.perceive.check()?;
         self.trip.check()
     }
 }

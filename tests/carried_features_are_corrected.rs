@@ -33,7 +33,7 @@ fn perceive(engine: CpuEngine, schedule: &str) -> Vec<Perception> {
 
 fn perceive_pictures(engine: CpuEngine, schedule: &str, pictures: &[Image]) -> Vec<Perception> {
     let schedule = schedule.parse().expect("a schedule");
-    let mut perceiver = Perceiver::new(engine, segfuse::perceive::Config { schedule });
+    let mut perceiver = Perceiver::new(engine, segfuse::perceive::Config { schedule, ..Default::default() });
     let all = (0..).zip(pictures).map(|(id, image)| {
         let stamp = Stamp::from_ns(id);
         let frame = Frame { id: FrameId(id), stamp, arrival: stamp, image: image.clone() };
@@ -79,8 +79,8 @@ fn carried_by_hand(shown: u64) -> Decoded {
     let mut engine = engine(&corrected(), Rten, 1, "").expect("rten is built in");
     let views = [0, 1, 2].map(|id| engine.observe(&frame(id)).expect("a picture"));
     let features = engine.extract(&views[0]).expect("features");
-    let first = engine.flow(&views[0], &views[1]).expect("a flow");
-    let second = engine.flow(&views[1], &views[2]).expect("a flow");
+    let first = engine.flow(&views[0], &views[1], None).expect("a flow");
+    let second = engine.flow(&views[1], &views[2], None).expect("a flow");
     let both = engine.compose(&first, &second).expect("a flow");
     let carried = engine.propagate(&features, &both, &views[shown as usize]).expect("features");
     engine.decode(&carried, SIZE).expect("a mask")

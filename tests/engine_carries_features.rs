@@ -22,7 +22,10 @@ fn plain() -> Network {
 fn perceiver(network: &Network, schedule: &str) -> Perceiver<CpuEngine> {
     let config = Config { runtime: RuntimeChoice::Rten, ..Config::default() };
     let engine = CpuEngine::new(network, &config).expect("rten is built in");
-    Perceiver::new(engine, segfuse::perceive::Config { schedule: schedule.parse().expect("a schedule") })
+    Perceiver::new(
+        engine,
+        segfuse::perceive::Config { schedule: schedule.parse().expect("a schedule"), ..Default::default() },
+    )
 }
 
 fn perceive(perceiver: &mut Perceiver<CpuEngine>, id: u64, image: Image) -> Result<Perception, EngineError> {

@@ -16,7 +16,7 @@ fn drive(schedule: &str, values: &[u8], yaw_rate: Option<Reading>) -> Vec<Percep
 }
 
 fn perceive(schedule: &str, frames: impl IntoIterator<Item = AlignedFrame>) -> Vec<Perception> {
-    let config = Config { schedule: schedule.parse().expect("a schedule") };
+    let config = Config { schedule: schedule.parse().expect("a schedule"), ..Config::default() };
     let mut perceiver = Perceiver::new(FakeEngine::default(), config);
     frames.into_iter().map(|frame| perceiver.perceive(&frame).expect("a frame that can be read")).collect()
 }

@@ -9,7 +9,10 @@ use segfuse::perceive::{Config, Perceive, Perceiver};
 const SIZE: Size = Size::new(6, 4);
 
 fn perceiver(schedule: &str) -> Perceiver<FakeEngine> {
-    Perceiver::new(FakeEngine::default(), Config { schedule: schedule.parse().expect("a schedule") })
+    Perceiver::new(
+        FakeEngine::default(),
+        Config { schedule: schedule.parse().expect("a schedule"), ..Config::default() },
+    )
 }
 
 /// A grey frame whose pixels all have the value `id`, so that a mask tells which frame it was made of.

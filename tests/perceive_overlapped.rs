@@ -9,7 +9,10 @@ use segfuse::perceive::{Config, Perceive, Perceiver};
 const SIZE: Size = Size::new(6, 4);
 
 fn perceiver(schedule: &str) -> Perceiver<FakeEngine> {
-    Perceiver::new(FakeEngine::default(), Config { schedule: schedule.parse().expect("a schedule") })
+    Perceiver::new(
+        FakeEngine::default(),
+        Config { schedule: schedule.parse().expect("a schedule"), ..Config::default() },
+    )
 }
 
 /// A grey frame whose pixels all have the value `id`, so that a mask tells which frame it was made of.
@@ -62,7 +65,8 @@ fn lost_frames_count_in_interval_and_delay() {
 fn a_network_that_fails_is_told_when_its_answer_is_due_and_the_next_frame_begins_anew() {
     let mut engine = FakeEngine::default();
     engine.fail_next_begun = true;
-    let mut perceiver = Perceiver::new(engine, Config { schedule: "overlapped:2:1".parse().expect("a schedule") });
+    let mut perceiver =
+        Perceiver::new(engine, Config { schedule: "overlapped:2:1".parse().expect("a schedule"), ..Config::default() });
     assert_eq!(answered(&mut perceiver, 0..3), [(0, 0), (0, 1), (0, 2)]);
     let error = perceiver.perceive(&frame(3, SIZE)).expect_err("what began at frame 2");
     assert!(matches!(error, EngineError::Failed { .. }), "{error}");

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::engine::EngineError;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::network::{Network, PlainOptions};
+use crate::trip::TripMetadata;
 use std::path::Path;
 
 /// A network folder inside the program.
@@ -74,6 +75,13 @@ pub(super) fn embedded() -> impl Iterator<Item = Result<Network, EngineError>> {
 impl Embedded {
     fn open(&self) -> Result<Network, EngineError> {
         Network::from_embedded(self.manifest, &self.files)
+    }
+}
+
+/// Tells the engine how the trip's camera sees. Without a calibration flow is looked for in the pictures alone.
+pub(super) fn tell_camera(engine: &mut CpuEngine, metadata: &TripMetadata) {
+    if let Err(reason) = engine.set_camera(metadata.calibration.as_ref()) {
+        tracing::warn!("the trip's {reason}: going on without the vehicle's motion");
     }
 }
 

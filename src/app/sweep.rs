@@ -112,6 +112,7 @@ pub(super) fn run(
     let network = network::open(&options)?;
     let judge = Judge::open(trip, classes, &network)?;
     let mut engine = network::engine(&network, &options, &Config::default())?;
+    network::tell_camera(&mut engine, Lookup::open(trip)?.metadata());
     let mut sweep = Sweep {
         trip: trip.display().to_string(),
         class_table: judge.scored.name.clone(),
@@ -156,7 +157,12 @@ fn one_run(
 ) -> anyhow::Result<Option<(RunCost, Evaluation)>> {
     let mut source = TripReader::open(trip, Range::default())?;
     let classes = judge.predicted.clone();
-    let stages = Stages { engine, classes, perceive: perceive::Config { schedule }, align: Config::default().align };
+    let stages = Stages {
+        engine,
+        classes,
+        perceive: perceive::Config { schedule, ..perceive::Config::default() },
+        align: Config::default().align,
+    };
     let mut scores = Scores::new(judge.evaluator()?);
     let mut progress = Progress::new("sweep", Some(source.frame_count()), session.quiet);
     let (summary, ended) = drive(&mut source, stages, vec![&mut scores, &mut progress], session);

@@ -7,6 +7,7 @@
 //! ```
 
 mod buffer;
+mod calibration;
 mod can;
 mod class_table;
 mod convert;
@@ -18,6 +19,7 @@ mod stamp;
 mod vehicle;
 
 pub use buffer::{BufferPool, SharedBytes};
+pub use calibration::Calibration;
 pub use can::{CanFrame, CanFrameError, CanId};
 pub use class_table::{Class, ClassMapping, ClassTable, ClassTableError};
 pub use convert::{jpeg_size, luma, to_grey8, to_rgb8, yuv_to_rgb};

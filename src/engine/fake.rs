@@ -6,6 +6,7 @@
 
 use super::{Decoded, Engine, EngineError, EngineInfo};
 use crate::data::{Image, LabelMask, Plane, Size, to_grey8};
+use crate::flow::EgoMotion;
 
 /// How often each step has run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct FakeEngine {
     pub fail_next_extract: bool,
     /// The next run that is begun fails once, when it is finished.
     pub fail_next_begun: bool,
+    /// What the latest flow was told of the vehicle's motion.
+    pub motion: Option<EgoMotion>,
 }
 
 /// Labels and luma of a key frame, how many frames far they have been carried, and whether that was looked at.
@@ -62,7 +65,7 @@ pub struct FakeView {
 impl Default for FakeEngine {
     fn default() -> Self {
         let info = EngineInfo { runtime: "fake".into(), network: "luma modulo 8".into(), network_hash: 8 };
-        Self { info, steps: Steps::default(), fail_next_extract: false, fail_next_begun: false }
+        Self { info, steps: Steps::default(), fail_next_extract: false, fail_next_begun: false, motion: None }
     }
 }
 
@@ -101,8 +104,9 @@ impl Engine for FakeEngine {
         pending.0
     }
 
-    fn flow(&mut self, earlier: &FakeView, current: &FakeView) -> Result<u8, EngineError> {
+    fn flow(&mut self, earlier: &FakeView, current: &FakeView, motion: Option<EgoMotion>) -> Result<u8, EngineError> {
         self.steps.flows += 1;
+        self.motion = motion;
         assert_eq!(earlier.size, current.size, "flow is asked for between frames of one size only");
         Ok(1)
     }

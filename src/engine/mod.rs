@@ -19,6 +19,7 @@ pub mod network;
 mod onnx;
 
 use crate::data::{Image, LabelMask, Plane, Size};
+use crate::flow::EgoMotion;
 
 /// Why an engine could not do a step.
 #[derive(Debug, thiserror::Error)]
@@ -106,8 +107,14 @@ pub trait Engine {
     /// Waits for what was begun: the very features that `extract` gives.
     fn finish(&mut self, pending: Self::Pending) -> Result<Self::Features, EngineError>;
 
-    /// Flow `[2, rows, cols]` (x then y, in feature cells) that points from `current` back into `earlier`.
-    fn flow(&mut self, earlier: &Self::View, current: &Self::View) -> Result<Self::Flow, EngineError>;
+    /// Flow `[2, rows, cols]` (x then y, in feature cells) that points from `current` back into `earlier`; `motion` is
+    /// what is known of how the vehicle moved between the two.
+    fn flow(
+        &mut self,
+        earlier: &Self::View,
+        current: &Self::View,
+        motion: Option<EgoMotion>,
+    ) -> Result<Self::Flow, EngineError>;
 
     /// Two motions as one: `later` leads from a frame to another, `earlier` from that one further back.
     fn compose(&mut self, earlier: &Self::Flow, later: &Self::Flow) -> Result<Self::Flow, EngineError>;
@@ -167,8 +174,13 @@ impl<E: Engine> Engine for &mut E {
         (**self).finish(pending)
     }
 
-    fn flow(&mut self, earlier: &Self::View, current: &Self::View) -> Result<Self::Flow, EngineError> {
-        (**self).flow(earlier, current)
+    fn flow(
+        &mut self,
+        earlier: &Self::View,
+        current: &Self::View,
+        motion: Option<EgoMotion>,
+    ) -> Result<Self::Flow, EngineError> {
+        (**self).flow(earlier, current, motion)
     }
 
     fn compose(&mut self, earlier: &Self::Flow, later: &Self::Flow) -> Result<Self::Flow, EngineError> {

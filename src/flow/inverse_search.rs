@@ -3,7 +3,7 @@
 //! ```text
 //! for each level, coarse to fine:
 //!     for each 8x8 patch, 4 pixels apart, row by row:
-//!         start from the coarser level, from the patch to the left, from the one above; keep the best; refine
+//!         start from the prior, the coarser level, the patch to the left, the one above; keep the best; refine
 //!     for each patch, the last one first:
 //!         start from the patch to the right, from the one below, if they moved otherwise; refine; keep the better
 //!     each 4x4 block: mean of the up to 4 patches over it, weighted by how well each fits this block
@@ -21,6 +21,9 @@ use fearless_simd::{Simd, dispatch};
 const BLOCK: usize = SIDE / 2;
 /// Squared difference of a block that counts as none: a grey level of noise in each pixel.
 const NOISE: f32 = (BLOCK * BLOCK) as f32;
+/// A prior is left only for a patch that fits better by this much, squared difference: what noise of two grey levels in
+/// both pictures comes to. Where pictures show nothing, the prior stays.
+const MARGIN: f32 = 8.0 * (SIDE * SIDE) as f32;
 /// Starts not further apart lead a search to the same place, in pixels.
 const ALIKE: f32 = 0.5;
 /// What was found already is searched for again only from further away.
@@ -72,16 +75,16 @@ impl DenseFlow {
     /// Images of different sizes, and images too small for one patch, are taken not to have moved.
     pub fn estimate(&mut self, earlier: &GreyPyramid, current: &GreyPyramid, rows: usize, cols: usize) -> FlowField {
         let mut field = FlowField::default();
-        self.estimate_into(earlier, current, (rows, cols), &mut field);
+        self.estimate_into((earlier, current), (rows, cols), None, &mut field);
         field
     }
 
-    /// [`DenseFlow::estimate`] into a field whose memory is used again.
+    /// [`DenseFlow::estimate`] into a field whose memory is used again. A `prior`, on any grid, says where to look first.
     pub fn estimate_into(
         &mut self,
-        earlier: &GreyPyramid,
-        current: &GreyPyramid,
+        (earlier, current): (&GreyPyramid, &GreyPyramid),
         (rows, cols): (usize, usize),
+        prior: Option<&FlowField>,
         field: &mut FlowField,
     ) {
         (field.rows, field.cols) = (rows, cols);
@@ -91,7 +94,7 @@ impl DenseFlow {
         if earlier.size() == current.size() {
             for level in (0..current.levels()).rev() {
                 std::mem::swap(&mut self.blocks, &mut self.coarser);
-                self.match_level(earlier.level(level), current.level(level));
+                self.match_level(earlier.level(level), current.level(level), prior);
             }
         }
         if !self.blocks.motion.is_empty() {
@@ -99,7 +102,7 @@ impl DenseFlow {
         }
     }
 
-    fn match_level(&mut self, earlier: &Level, current: &Level) {
+    fn match_level(&mut self, earlier: &Level, current: &Level, prior: Option<&FlowField>) {
         let (rows, cols) = (patches(current.height), patches(current.width));
         self.fits.clear();
         self.fits.resize(rows * cols, Fit::default());
@@ -107,7 +110,7 @@ impl DenseFlow {
             self.blocks = std::mem::take(&mut self.blocks).cleared();
             return;
         }
-        let matching = Matching { earlier, current, coarser: &self.coarser, fits: &mut self.fits, cols };
+        let matching = Matching { earlier, current, coarser: &self.coarser, prior, fits: &mut self.fits, cols };
         dispatch!(self.instructions, simd => matching.run(simd));
         self.blocks.spread(&self.fits, rows, cols);
     }
@@ -123,6 +126,7 @@ struct Matching<'a> {
     earlier: &'a Level,
     current: &'a Level,
     coarser: &'a Blocks,
+    prior: Option<&'a FlowField>,
     fits: &'a mut [Fit],
     cols: usize,
 }
@@ -141,7 +145,10 @@ impl Matching<'_> {
     #[inline(always)]
     fn search<S: Simd>(&mut self, simd: S, index: usize) {
         let (row, col) = (index / self.cols, index % self.cols);
-        let mut starts: heapless::Vec<[f32; 2], 4> = heapless::Vec::new();
+        let mut starts: heapless::Vec<[f32; 2], 5> = heapless::Vec::new();
+        if let Some(prior) = self.prior {
+            offer(&mut starts, self.foretold(prior, row, col));
+        }
         if !self.coarser.motion.is_empty() {
             offer(&mut starts, self.coarser.doubled((row + 1) * BLOCK, (col + 1) * BLOCK));
         }
@@ -152,7 +159,7 @@ impl Matching<'_> {
             offer(&mut starts, self.fits[index - self.cols].motion);
         }
         offer(&mut starts, [0.0; 2]);
-        self.fits[index] = self.patch(simd, index).search(self.earlier, &starts);
+        self.fits[index] = self.patch(simd, index).search(self.earlier, &starts, self.margin());
     }
 
     /// What the patches that had not been searched for yet know now.
@@ -171,10 +178,25 @@ impl Matching<'_> {
         if starts.is_empty() {
             return;
         }
-        let fit = self.patch(simd, index).search(self.earlier, &starts);
-        if fit.error() < found.error() {
+        let fit = self.patch(simd, index).search(self.earlier, &starts, 0.0);
+        if fit.error() + self.margin() < found.error() {
             self.fits[index] = fit;
         }
+    }
+
+    /// By how much pictures must speak against the prior.
+    #[inline(always)]
+    fn margin(&self) -> f32 {
+        if self.prior.is_some() { MARGIN } else { 0.0 }
+    }
+
+    /// The prior at the middle of a patch, in pixels of the level.
+    #[inline(always)]
+    fn foretold(&self, prior: &FlowField, row: usize, col: usize) -> [f32; 2] {
+        let (width, height) = (self.current.width, self.current.height);
+        let [middle_y, middle_x] = [row, col].map(|place| place * BLOCK + BLOCK);
+        let [x, y] = prior.at(middle_y * prior.rows / height, middle_x * prior.cols / width);
+        [x * width as f32 / prior.cols as f32, y * height as f32 / prior.rows as f32]
     }
 
     #[inline(always)]

@@ -3,18 +3,21 @@
 //! ```text
 //! image ─GreyPyramid─▶ coarse … fine ┐
 //!                                    ├─DenseFlow─▶ FlowField [2, rows, cols], any grid
-//! earlier image ─GreyPyramid─▶ … ────┘
+//! earlier image ─GreyPyramid─▶ … ────┤
+//! EgoMotion ─EgoFlow─▶ FlowField ────┘
 //! ```
 //!
-//! Plain patch matching from coarse to fine, on one core and the same on every machine. It knows
-//! nothing of the vehicle's motion and does not say where content came into view only now.
+//! Plain patch matching from coarse to fine, on one core and the same on every machine. The vehicle's own motion
+//! ([`EgoFlow`]) may say where to look first. It does not say where content came into view only now.
 
+mod ego;
 mod errors;
 mod file;
 mod inverse_search;
 mod patch;
 mod pyramid;
 
+pub use ego::{EgoFlow, EgoMotion};
 pub use errors::FlowErrors;
 pub use file::FlowFileError;
 pub use inverse_search::DenseFlow;

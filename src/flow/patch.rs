@@ -92,14 +92,16 @@ impl<S: Simd> Patch<S> {
         patch
     }
 
-    /// The best of `starts`, refined. Fits never get worse than the best start.
+    /// The best of `starts`, refined; another than the first one has to be better by `margin`. Fits never get worse than
+    /// the best start.
     #[inline(always)]
-    pub(super) fn search(&self, earlier: &Level, starts: &[[f32; 2]]) -> Fit {
+    pub(super) fn search(&self, earlier: &Level, starts: &[[f32; 2]], margin: f32) -> Fit {
         let mut best = Fit { motion: [0.0; 2], quarters: [f32::INFINITY; 4] };
-        let mut step = [0.0; 2];
-        for &start in starts {
+        let (mut step, mut bar) = ([0.0; 2], f32::INFINITY);
+        for (place, &start) in starts.iter().enumerate() {
             let (fit, next) = self.compare(earlier, start);
-            if fit.error() < best.error() {
+            if fit.error() < bar {
+                bar = fit.error() - if place == 0 { margin } else { 0.0 };
                 (best, step) = (fit, next);
             }
         }

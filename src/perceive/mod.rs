@@ -15,21 +15,22 @@
 //! to (the first one, another size, one after a failure) becomes a key frame. `docs/engines.md` has the reasons and
 //! figures. No clock is read: the same frames give the same masks.
 
+mod driving;
 mod overlapped;
 mod relation;
 mod schedule;
-mod turn;
 
+pub use driving::Bicycle;
 pub use schedule::{Bound, Schedule};
 
 use crate::data::{AlignedFrame, BufferPool, Disagreement, FrameId, LabelMask, Origin, Perception, Plane, Size, Stamp};
 pub use crate::engine::EngineError;
 
 use crate::engine::{Decoded, Engine};
+use driving::Driving;
 use overlapped::Coming;
 use relation::Relation;
 use serde::{Deserialize, Serialize};
-use turn::Turn;
 
 /// Age planes that may be in use at a time without a new allocation: as many as masks.
 const AGES_IN_USE: usize = 16;
@@ -48,19 +49,37 @@ pub trait Perceive {
 }
 
 /// How frames are perceived.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Which frames the whole network runs on, such as `every:5`.
     pub schedule: Schedule,
+    /// Whether flow is looked for where the vehicle's own motion says; it needs a calibrated camera.
+    pub ego_motion: bool,
+    /// How the vehicle steers: for the yaw rate where the bus has none.
+    pub bicycle: Option<Bicycle>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { schedule: Schedule::default(), ego_motion: true, bicycle: None }
+    }
+}
+
+impl Config {
+    /// Says which value is outside its bounds.
+    pub fn check(&self) -> Result<(), String> {
+        self.bicycle.map_or(Ok(()), Bicycle::check)
+    }
 }
 
 /// Perceives with one engine.
 pub struct Perceiver<E: Engine> {
     engine: E,
     schedule: Schedule,
+    ego_motion: bool,
     relation: Relation,
-    turn: Turn,
+    driving: Driving,
     /// What the next frame can be carried from; nothing before the first frame and after a failure.
     previous: Option<Previous<E>>,
     ages: BufferPool,
@@ -105,9 +124,9 @@ struct Carried<E: Engine> {
 impl<E: Engine> Perceiver<E> {
     /// A perceiver that has seen nothing yet.
     pub fn new(engine: E, config: Config) -> Self {
-        let Config { schedule } = config;
-        let ages = BufferPool::new(AGES_IN_USE);
-        Self { engine, schedule, relation: Relation::default(), turn: Turn::default(), previous: None, ages }
+        let Config { schedule, ego_motion, bicycle } = config;
+        let (relation, driving) = (Relation::default(), Driving::new(bicycle));
+        Self { engine, schedule, ego_motion, relation, driving, previous: None, ages: BufferPool::new(AGES_IN_USE) }
     }
 
     /// The engine, for what it says of itself.
@@ -126,10 +145,11 @@ impl<E: Engine> Perceiver<E> {
         let Previous { key, coming, .. } = previous;
         let (mut key, mut coming) = self.arrive(key, coming, id)?;
         let begun = self.begin(&key, coming.as_ref(), (view, id))?;
-        let step = self.engine.flow(&previous.view, view)?;
+        let motion = self.driving.moved(previous.stamp, stamp).filter(|_| self.ego_motion);
+        let step = self.engine.flow(&previous.view, view, motion)?;
         let flow = self.follow(&key.way, coming.as_mut(), step)?;
         let mut features = self.engine.propagate(&key.features, &flow, view)?;
-        key.turned += self.turn.between(previous.stamp, stamp);
+        key.turned += self.driving.turned(previous.stamp, stamp);
         key.way.distance = key.way.distance_to(id);
         // Not for every frame of every:K: only key frames, which are blended, need it there.
         let compared = match self.schedule {
@@ -218,7 +238,7 @@ impl<E: Engine> Perceive for Perceiver<E> {
         let (size, stamp) = (frame.frame.image.size(), frame.frame.stamp);
         // Taken, not borrowed: if any step fails, the next frame finds nothing and becomes a key frame.
         let previous = self.previous.take().filter(|previous| previous.size == size && self.schedule.carries());
-        self.turn.note(frame);
+        self.driving.note(frame);
         let view = self.engine.observe(&frame.frame.image)?;
         let carried = match previous {
             Some(previous) => Some(self.carry(previous, &view, frame)?),

@@ -5,7 +5,7 @@
 
 use super::message::Kind;
 use super::names::{FrameNames, NAMES_RECORD};
-use crate::data::{ClassTable, Stamp, WallMapping};
+use crate::data::{Calibration, ClassTable, Stamp, WallMapping};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::Xxh3;
@@ -16,38 +16,6 @@ pub(super) const RECORD: &str = "segfuse";
 pub(super) const END_RECORD: &str = "segfuse.end";
 /// The version that this program writes; it reads this one and no newer.
 pub const FORMAT_VERSION: u32 = 1;
-
-/// Where the camera sits and how it sees.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Calibration {
-    /// Width of the pictures that the numbers are for, pixels.
-    pub width_px: u32,
-    /// Height of them, pixels.
-    pub height_px: u32,
-    /// Focal length along a row, pixels.
-    pub fx_px: f64,
-    /// Focal length along a column, pixels.
-    pub fy_px: f64,
-    /// Principal point, column.
-    pub cx_px: f64,
-    /// Principal point, row.
-    pub cy_px: f64,
-    /// Distortion k1, k2, p1, p2, k3 of the plumb-bob model; empty: none.
-    #[serde(default)]
-    pub distortion: Vec<f64>,
-    /// Position of the camera from the rear axle's middle on the ground, ISO 8855 axes, metres.
-    pub position_m: [f64; 3],
-    /// Turn of the camera left from straight ahead, radians.
-    #[serde(default)]
-    pub yaw_rad: f64,
-    /// Tilt of the camera down from level, radians.
-    #[serde(default)]
-    pub pitch_rad: f64,
-    /// Roll of the camera clockwise as it looks, radians.
-    #[serde(default)]
-    pub roll_rad: f64,
-}
 
 /// The network that made the masks inside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

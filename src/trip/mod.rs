@@ -32,12 +32,13 @@ mod summary;
 mod writer;
 mod zero;
 
+pub use crate::data::Calibration;
 pub use ending::{RecordedEnding, SourceCondition};
 pub use export::{ExportReport, Selection, export, export_states, export_until, read_label_png, write_label_png};
 pub use info::{Condition, ImageInfo, ImageKind, TopicInfo, TripInfo, info, info_unless};
 pub use label_png::encode_label_png;
 pub use losses::Losses;
-pub use metadata::{Calibration, DbcText, FORMAT_VERSION, NetworkIdentity, TripMetadata};
+pub use metadata::{DbcText, FORMAT_VERSION, NetworkIdentity, TripMetadata};
 pub use names::FrameNames;
 pub use perceptions::{Lookup, Perceptions};
 pub use reader::{Range, TripReader};

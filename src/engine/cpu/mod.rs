@@ -31,8 +31,8 @@ pub use features::{FeatureMap, Pooled};
 
 use super::network::{Chain, Network};
 use super::{Decoded, Engine, EngineError, EngineInfo};
-use crate::data::{BufferPool, Image, LabelMask, MaskError, PixelFormat, Plane, Size};
-use crate::flow::{DenseFlow, FlowField, GreyPyramid};
+use crate::data::{BufferPool, Calibration, Image, LabelMask, MaskError, PixelFormat, Plane, Size};
+use crate::flow::{DenseFlow, EgoFlow, EgoMotion, FlowField, GreyPyramid};
 use backbone::Backbone;
 use blend::Blender;
 use decode::Decoder;
@@ -106,6 +106,10 @@ pub struct CpuEngine {
     input: NetworkInput,
     jpeg: JpegDecoder,
     flow: DenseFlow,
+    /// Where it is known how the camera sees.
+    camera: Option<EgoFlow>,
+    /// What the vehicle's motion says of the flow.
+    prior: FlowField,
     /// `[classes, rows, cols] f32`, the head's output.
     logits: FeatureMap,
     decoder: Decoder,
@@ -200,6 +204,8 @@ impl CpuEngine {
             input: NetworkInput::new(network.input()),
             jpeg: JpegDecoder::new(),
             flow: DenseFlow::new(),
+            camera: None,
+            prior: FlowField::default(),
             logits: FeatureMap::default(),
             decoder: Decoder::new(),
             nearest: NearestDecoder::default(),
@@ -215,6 +221,15 @@ impl CpuEngine {
             masks: BufferPool::new(MASKS_IN_USE),
             confidences: BufferPool::new(MASKS_IN_USE),
         })
+    }
+
+    /// Tells how the camera sees, so that the vehicle's motion can say where flow is to be looked for.
+    ///
+    /// # Errors
+    /// A sentence that names the value that no camera has.
+    pub fn set_camera(&mut self, camera: Option<&Calibration>) -> Result<(), String> {
+        self.camera = camera.map(EgoFlow::new).transpose()?;
+        Ok(())
     }
 
     fn reduce(&self, detailed: &FeatureMap) -> Pooled<FeatureMap> {
@@ -354,11 +369,23 @@ impl Engine for CpuEngine {
         Ok(self.key_features(map, Some(pending.glance)))
     }
 
-    fn flow(&mut self, earlier: &View, current: &View) -> Result<Pooled<FlowField>, EngineError> {
+    fn flow(
+        &mut self,
+        earlier: &View,
+        current: &View,
+        motion: Option<EgoMotion>,
+    ) -> Result<Pooled<FlowField>, EngineError> {
         let _span = tracing::debug_span!("flow").entered();
         let mut field = self.fields.take();
         let Carried { rows, cols, .. } = self.carried;
-        self.flow.estimate_into(&earlier.grey, &current.grey, (rows, cols), &mut field);
+        let prior = match (&mut self.camera, motion) {
+            (Some(camera), Some(motion)) => {
+                camera.predict_into(motion, (rows, cols), &mut self.prior);
+                Some(&self.prior)
+            }
+            _ => None,
+        };
+        self.flow.estimate_into((&earlier.grey, &current.grey), (rows, cols), prior, &mut field);
         Ok(field)
     }
 
