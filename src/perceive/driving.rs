@@ -1,6 +1,6 @@
 //! How the vehicle moved from frame to frame, as far as its speed and its yaw rate, or its steering wheel, tell.
 
-use crate::data::{AlignedFrame, Quantity, Stamp};
+use crate::data::{AlignedFrame, Quantity, Reading, Stamp};
 use crate::flow::EgoMotion;
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +55,7 @@ struct Held(Option<(Stamp, f64)>);
 
 impl Held {
     fn note(&mut self, frame: &AlignedFrame, quantity: Quantity) {
-        let value = frame.state.get(quantity).and_then(|reading| reading.usable()).filter(|value| value.is_finite());
+        let value = frame.state.get(quantity).and_then(Reading::usable).filter(|value| value.is_finite());
         if let Some(value) = value {
             self.0 = Some((frame.frame.stamp, value));
         }

@@ -147,7 +147,7 @@ impl<E: Engine> Perceiver<E> {
         let begun = self.begin(&key, coming.as_ref(), (view, id))?;
         let motion = self.driving.moved(previous.stamp, stamp).filter(|_| self.ego_motion);
         let step = self.engine.flow(&previous.view, view, motion)?;
-        let flow = self.follow(&key.way, coming.as_mut(), step)?;
+        let flow = self.follow(&key.way, &mut coming, step)?;
         let mut features = self.engine.propagate(&key.features, &flow, view)?;
         key.turned += self.driving.turned(previous.stamp, stamp);
         key.way.distance = key.way.distance_to(id);
@@ -163,7 +163,7 @@ impl<E: Engine> Perceiver<E> {
     }
 
     /// From the current frame, a `step` behind the frame before, back to the key frame; the way of what is `coming`, too.
-    fn follow(&mut self, way: &Way<E>, coming: Option<&mut Coming<E>>, step: E::Flow) -> Result<E::Flow, EngineError> {
+    fn follow(&mut self, way: &Way<E>, coming: &mut Option<Coming<E>>, step: E::Flow) -> Result<E::Flow, EngineError> {
         // If the key frame is the frame before, no other one came after it.
         let Some(earlier) = &way.flow else { return Ok(step) };
         let flow = self.engine.compose(earlier, &step)?;
