@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from typing import Self
 
 # As shells count a program that SIGINT ended.
 INTERRUPTED = 130
@@ -22,7 +23,7 @@ class Interrupt:
     def __init__(self):
         self.asked, self.before = False, None
 
-    def __enter__(self) -> "Interrupt":
+    def __enter__(self) -> Self:
         # Python lets only the main thread listen; a run in a shell's background ignores Ctrl-C and must go on doing so.
         listens = threading.current_thread() is threading.main_thread()
         if listens and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:

@@ -214,6 +214,8 @@ def label_map(path: Path, unknown: Unknown) -> np.ndarray:
     label = opened(path)
     if label.ndim != 2:
         raise SystemExit(f"{path}: a label is one channel of class ids, this has shape {label.shape}")
+    if label.size and int(label.max()) > 255:
+        raise Unusable(path, f"has the id {label.max()}", "class ids go up to 255: save the label with 8 bits a pixel")
     return unknown.rows(label.astype(np.uint8))
 
 

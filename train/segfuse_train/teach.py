@@ -40,7 +40,7 @@ class Teacher:
         options.intra_op_num_threads = threads
         providers = onnxruntime.get_available_providers()
         with reading(path, "a network", REMEDY, *DAMAGE):
-            self.session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=providers)
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         source, target = self.session.get_inputs()[0], self.session.get_outputs()[0]
         fixed = len(source.shape) == 4 and source.shape[1] == 3 and all(isinstance(n, int) for n in source.shape)
         if not fixed or len(target.shape) != 4 or target.shape[1] != CLASSES:
