@@ -224,6 +224,16 @@ def halved(image: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((cols, rows), Image.Resampling.BOX))
 
 
+def labelled(found: list[Picture]) -> bool:
+    """Whether any pixel of any of them has a label."""
+    return any((picture.label != IGNORED).any() for picture in found)
+
+
+def insist_on_labels(text: str, found: list[Picture], remedy: str) -> None:
+    if not labelled(found):
+        raise Unusable(text, "none of its pictures has a label", remedy)
+
+
 def hold_out(fraction: float):
     """Selectors (learnt, held out): the last frames of every drive, so that no neighbour of one is learnt.
 
