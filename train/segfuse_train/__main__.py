@@ -173,7 +173,7 @@ def recipe_of(options) -> Recipe:
 def run_train(options) -> None:
     recipe = recipe_of(options)
     sources = sources_of(options, options.teacher)
-    insist_on_lessons(options, sources)
+    insist_on_lessons(options, [source.pictures for source in sources])
     held_out = held_out_of(options)
     made_from = origin.of_sources(sources)
     run = Run(options.out, recipe, options.device, options.start, made_from)
@@ -194,11 +194,10 @@ def sources_of(options, teacher: Path | None) -> list[Source]:
     return sources
 
 
-def insist_on_lessons(options, sources: list[Source]) -> None:
-    """Says what each data set teaches, and refuses one that teaches nothing."""
+def insist_on_lessons(options, learnt: list[list[pictures.Picture]]) -> None:
+    """Says what each data set teaches; refuses one that teaches nothing, and a teacher that knows none."""
     all_taught = 0
-    for (data_set, _), source in zip(options.pictures, sources, strict=True):
-        found = source.pictures
+    for (data_set, _), found in zip(options.pictures, learnt, strict=True):
         taught = sum(picture.teacher is not None for picture in found)
         moving = sum(picture.later is not None for picture in found)
         print(f"{data_set}: {len(found)} pictures, {taught} with a teacher's opinion, {moving} with a next moment")
@@ -269,7 +268,9 @@ def add_curve(commands) -> None:
 
 
 def run_curve(options) -> None:
-    found = [picture for data_set, _ in options.pictures for picture in pictures.read(data_set, options.teacher)]
+    learnt = [pictures.read(data_set, options.teacher) for data_set, _ in options.pictures]
+    insist_on_lessons(options, learnt)
+    found = [picture for of_one in learnt for picture in of_one]
     most = max(options.counts)
     if most > len(found):
         raise SystemExit(f"--counts {most}: there are {len(found)} labelled pictures")
