@@ -45,10 +45,19 @@ def main() -> None:
     ):
         add(commands)
     options = parser.parse_args()
-    if getattr(options, "moved", 0) > getattr(options, "batch", 0):
-        parser.error(f"argument --moved: {options.moved} is more than --batch {options.batch}")
+    insist_on_views(parser, options)
     torch.set_num_threads(options.threads)
     told(options)
+
+
+def insist_on_views(parser: argparse.ArgumentParser, options) -> None:
+    """A step's views: normalisation needs two of them, and only what is shown can be shown a moment later."""
+    if not hasattr(options, "moved"):
+        return
+    if options.moved > options.batch:
+        parser.error(f"argument --moved: {options.moved} is more than --batch {options.batch}")
+    if options.batch + options.moved < 2:
+        parser.error("argument --batch: 1 is too few with --moved 0: a step needs two views")
 
 
 def told(options) -> None:

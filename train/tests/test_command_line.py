@@ -10,6 +10,7 @@ WRONG = [
     ("train", "--steps", "0"),
     ("train", "--steps", "-5"),
     ("train", "--batch", "0"),
+    ("train", "--moved", "0", "--batch", "1"),
     ("train", "--moved", "7"),
     ("train", "--moved", "-1"),
     ("train", "--seed", "-1"),

@@ -9,7 +9,7 @@ from PIL import Image
 from segfuse_train import classes, losses, pictures, views
 from segfuse_train.batches import RARE, Source, class_weights, draw, with_rare_things
 from segfuse_train.classes import IGNORED
-from segfuse_train.conditions import CONDITIONS, conditions, under
+from segfuse_train.conditions import CONDITIONS, conditions, table, under
 from segfuse_train.curve import learning_curve
 from segfuse_train.network import SIZES, STRIDE, Network
 from segfuse_train.score import equal_labels, figures, predict, score
@@ -156,7 +156,7 @@ def test_another_recipe_does_not_go_on_from_a_checkpoint(camvid, tmp_path):
         Run(tmp_path, replace(RECIPE, rate=1e-3), torch.device("cpu"))
 
 
-def test_a_learning_curve_keeps_its_points_and_draws_them(camvid, tmp_path):
+def test_a_learning_curve_keeps_its_points_of_the_same_and_draws_them(camvid, tmp_path, capsys):
     start = tmp_path / "start"
     begun = Run(start, replace(RECIPE, steps=0), torch.device("cpu"))
     begun.finish([])
@@ -165,6 +165,18 @@ def test_a_learning_curve_keeps_its_points_and_draws_them(camvid, tmp_path):
     points = learning_curve([0, 2], found[:10], found[10:], few, start / "network.pt", tmp_path / "curve")
     assert json.loads((tmp_path / "curve" / "curve.json").read_text()) == points and set(points) == {"0", "2"}
     assert (tmp_path / "curve" / "curve.png").stat().st_size > 1000
+    again = learning_curve([2, 0], found[:10], found[10:], few, start / "network.pt", tmp_path / "curve")
+    assert again == points
+    for changed, told in (
+        ((found[:9], found[10:], few), "set of pictures"),
+        ((found[:10], found[11:], few), "set of judged pictures"),
+        ((found[:10], found[10:], replace(few, steps=3)), r"recipe \(steps 2, here 3\)"),
+    ):
+        with pytest.raises(SystemExit, match=f"curve.json: of a curve with another {told}; take another --out"):
+            learning_curve([0, 2], *changed, start / "network.pt", tmp_path / "curve")
+    (tmp_path / "curve" / "made_from.json").unlink()
+    assert learning_curve([0], found[:10], found[10:], few, start / "network.pt", tmp_path / "curve") == points
+    assert "does not tell its recipe, start network" in capsys.readouterr().out
 
 
 def test_the_score_needs_no_size_of_the_pictures(camvid):
@@ -192,6 +204,7 @@ def test_conditions_are_figures_and_a_picture_of_each(camvid, tmp_path):
     assert list(result) == list(CONDITIONS) == list(json.loads((tmp_path / "conditions.json").read_text()))
     assert all(0 <= figures["miou"] <= 100 and len(figures["per_class"]) > 2 for figures in result.values())
     assert Image.open(tmp_path / "conditions.jpg").size == (640, len(CONDITIONS) * 192)
+    assert table(result).count("\n") == len(CONDITIONS) and f"{result['night']['miou']:.2f}" in table(result)
     seen = {name: under(found[0], light).image.float() for name, light in CONDITIONS.items()}
     assert seen["night"].mean() < 0.5 * seen["dusk"].mean() < 0.5 * seen["as taken"].mean()
     assert seen["dense fog"].std() < seen["fog"].std() < seen["as taken"].std()
