@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -67,6 +68,10 @@ def told(options) -> None:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from its last checkpoint, if it left one", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # Who read the output has left, as `head` does; what is left of it must not be written on the way out either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except OSError as error:
         file = error.filename or "a file"
         raise Unusable(
