@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from segfuse_train import classes, losses, pictures, views
+from segfuse_train import classes, losses, origin, pictures, views
 from segfuse_train.batches import RARE, Source, class_weights, draw, with_rare_things
 from segfuse_train.classes import IGNORED
 from segfuse_train.conditions import CONDITIONS, conditions, table, under
@@ -117,11 +119,9 @@ def test_a_network_learns_and_a_run_that_was_cut_off_ends_the_same(camvid, tmp_p
     whole = Run(tmp_path / "whole", RECIPE, torch.device("cpu")).train([source], judged)
     assert whole["miou"] > 75, whole
     cut = Run(tmp_path / "cut", RECIPE, torch.device("cpu"))
-    cut.recipe = replace(RECIPE, steps=25)
-    schedule, cut.recipe = cut.recipe, RECIPE
-    interrupted = stop_after(cut, schedule.steps)
-    with pytest.raises(KeyboardInterrupt):
-        interrupted.train([source], judged)
+    with pytest.raises(SystemExit) as ended:
+        stop_after(cut, 25).train([source], judged)
+    assert ended.value.code == 130
     resumed = Run(tmp_path / "cut", RECIPE, torch.device("cpu"))
     assert resumed.step == 25
     assert resumed.train([source], judged) == whole
@@ -135,15 +135,13 @@ def test_rates_rise_then_fall_and_end_at_the_least():
 
 
 def stop_after(run, steps):
-    """The run, interrupted as by Ctrl-C after its checkpoint at `steps`."""
+    """The run, in whose step `steps` Ctrl-C is pressed."""
     update = run.average.update_parameters
 
     def counted(network):
         update(network)
         if run.step + 1 == steps:
-            run.step += 1
-            run.checkpoint.save(run.step)
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
 
     run.average.update_parameters = counted
     return run
@@ -204,7 +202,29 @@ def test_conditions_are_figures_and_a_picture_of_each(camvid, tmp_path):
     assert list(result) == list(CONDITIONS) == list(json.loads((tmp_path / "conditions.json").read_text()))
     assert all(0 <= figures["miou"] <= 100 and len(figures["per_class"]) > 2 for figures in result.values())
     assert Image.open(tmp_path / "conditions.jpg").size == (640, len(CONDITIONS) * 192)
-    assert table(result).count("\n") == len(CONDITIONS) and f"{result['night']['miou']:.2f}" in table(result)
+    lines = [line.rsplit(maxsplit=2) for line in table(result).splitlines()[1:]]
+    shown = lambda name, one: [name, f"{one['miou']:.2f}", f"{one['pixel_accuracy']:.2f}"]
+    assert lines == [shown(name, one) for name, one in result.items()]
     seen = {name: under(found[0], light).image.float() for name, light in CONDITIONS.items()}
     assert seen["night"].mean() < 0.5 * seen["dusk"].mean() < 0.5 * seen["as taken"].mean()
     assert seen["dense fog"].std() < seen["fog"].std() < seen["as taken"].std()
+
+
+def test_a_set_of_pictures_is_told_from_one_that_differs_in_anything_that_is_learnt(camvid):
+    def digest(change=lambda picture: None, share=1.0):
+        found = pictures.read(f"camvid:{camvid}")[:2]
+        change(found[1])
+        return origin.of_sources([Source(found, share, torch.ones(19))])
+
+    def later(picture):
+        picture.later = pictures.Later(picture.image, picture.label, torch.zeros(2, 2, 2))
+
+    changed = [
+        digest(lambda picture: picture.image[0, 0, 0].add_(1)),
+        digest(lambda picture: picture.label[0, 0].add_(1)),
+        digest(lambda picture: setattr(picture, "name", "another")),
+        digest(lambda picture: setattr(picture, "teacher", torch.zeros(19, 2, 2, dtype=torch.uint8))),
+        digest(later),
+        digest(share=2.0),
+    ]
+    assert digest() == digest() and len({digest(), *changed}) == 1 + len(changed)
