@@ -91,7 +91,7 @@ def add_pictures(command, several: bool = False, share: bool = False) -> None:
     more = "; may be given several times" if several else ""
     more += ", drawn from in proportion to their shares" if share else ""
     kind, action = take.shared if share else str, "append" if several else "store"
-    help = f"a data set, its layout as above (segfuse_train --help){more}"
+    help = f"a data set, layouts: segfuse_train --help{more}"
     command.add_argument("--pictures", required=True, action=action, type=kind, metavar=form, help=help)
 
 

@@ -17,6 +17,7 @@ learnt without it.
 
 import re
 import struct
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,9 +150,9 @@ class Unknown:
         if pixels:
             share = 100 * sum(pixels.values()) / int(self.pixels.sum())
             named = ", ".join(map(str, pixels))
-            print(
-                f"{text}: {share:.3g} % of the labels' pixels have ids that '{self.table.name}' lacks ({named}): no label"
-            )
+            line = f"{share:.3g} % of the labels' pixels have ids that '{self.table.name}' lacks ({named}): no label"
+            # Not among the figures that a command prints.
+            print(f"{text}: {line}", file=sys.stderr)
 
 
 def picture(file: Files, unknown: Unknown, opinions: Opinions | None, longest: int) -> Picture:

@@ -111,13 +111,13 @@ def test_a_label_may_be_of_another_size_but_of_no_other_shape(few):
 
 def test_ids_that_the_table_lacks_are_counted_and_told(few, capsys):
     pictures.read(f"camvid:{few}")
-    assert "no label" not in capsys.readouterr().out
+    assert "no label" not in capsys.readouterr().err
     path = min((few / "label").iterdir())
     label = np.full((96, 160), 3, np.uint8)
     label[:48] = 77
     Image.fromarray(label).save(path)
     assert (pictures.read(f"camvid:{few}")[0].label[:48] == 255).all()
-    assert "12.5 % of the labels' pixels have ids that 'camvid' lacks (77): no label" in capsys.readouterr().out
+    assert "12.5 % of the labels' pixels have ids that 'camvid' lacks (77): no label" in capsys.readouterr().err
 
 
 def test_a_label_of_more_than_a_byte_is_refused_instead_of_cut(few):
