@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from segfuse_train.refusal import reading
+
 CLASSES = 19
 IGNORED = 255
 NAMES = (
@@ -44,12 +46,18 @@ class ClassTable:
     names: tuple[str, ...]
     ids: tuple[int, ...]
     covers: np.ndarray
+    # Ids that are known to be no class.
+    ignored: tuple[int, ...] = (IGNORED,)
 
     def indices(self, labels: np.ndarray) -> np.ndarray:
         """Label ids to rows of `covers`; what the table does not know, and what it ignores, to 255."""
         lookup = np.full(256, IGNORED, np.uint8)
         lookup[list(self.ids)] = np.arange(len(self.ids), dtype=np.uint8)
         return lookup[labels]
+
+    def unknown(self) -> list[int]:
+        """The ids of 0..255 that it tells nothing of."""
+        return sorted(set(range(256)) - {*self.ids, *self.ignored, IGNORED})
 
     def of_train_ids(self) -> np.ndarray:
         """[19] the row that covers each train id, 255 where none does."""
@@ -65,6 +73,11 @@ def load(name: str | Path) -> ClassTable:
     if not path.exists():
         known = ", ".join(sorted(table.stem for table in TABLES.glob("*.toml")))
         raise SystemExit(f"{path}: no such class table; name one of {known}, or a .toml file")
+    with reading(path, "a class table", "write it like those in config/classes", ValueError, LookupError, TypeError):
+        return table_in(path)
+
+
+def table_in(path: Path) -> ClassTable:
     table = tomllib.loads(path.read_text())
     entries = table["class"]
     covers = np.zeros((len(entries), CLASSES), np.float32)
@@ -73,7 +86,8 @@ def load(name: str | Path) -> ClassTable:
             if covered not in NAMES:
                 raise SystemExit(f"{path}: class '{entry['name']}' covers '{covered}', which is no Cityscapes train id")
             covers[row, NAMES.index(covered)] = 1.0
-    return ClassTable(table["name"], tuple(e["name"] for e in entries), tuple(e["id"] for e in entries), covers)
+    names, ids = tuple(entry["name"] for entry in entries), tuple(entry["id"] for entry in entries)
+    return ClassTable(table["name"], names, ids, covers, tuple(table.get("ignored", ())))
 
 
 def colours() -> np.ndarray:

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from segfuse_train.classes import colours
 from segfuse_train.pictures import Picture
 from segfuse_train.progress import Progress
+from segfuse_train.refusal import writing
 from segfuse_train.score import predict, score
 from segfuse_train.views import Light, expose
 
@@ -42,19 +43,29 @@ def under(picture: Picture, light: Light, seed: int = 1) -> Picture:
 
 def conditions(network, found: list[Picture], rows: int, cols: int, out: Path) -> dict:
     """Writes conditions.json, figures by condition, and conditions.jpg, which shows the first picture."""
-    out.mkdir(parents=True, exist_ok=True)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
     result, progress = {}, Progress("conditions", len(CONDITIONS))
     for name, light in CONDITIONS.items():
         result[name] = score(network, [under(picture, light) for picture in found], rows, cols)
         progress.step(f"{name}: mIoU {result[name]['miou']}")
     progress.close()
-    (out / "conditions.json").write_text(json.dumps(result, indent=2) + "\n")
-    sheet(network, found[0], rows, cols).save(out / "conditions.jpg", quality=80)
+    drawn = sheet(network, found[0], rows, cols)
+    with writing(out):
+        (out / "conditions.json").write_text(json.dumps(result, indent=2) + "\n")
+        drawn.save(out / "conditions.jpg", quality=80)
     return result
 
 
+def table(result: dict) -> str:
+    """The figures of each condition in a line of its own."""
+    width = max(map(len, result))
+    lines = [f"{name:{width}}  {one['miou']:6.2f}  {one['pixel_accuracy']:8.2f}" for name, one in result.items()]
+    return "\n".join([f"{'':{width}}  {'mIoU':>6}  {'accuracy':>8}", *lines])
+
+
 def sheet(network, picture: Picture, rows: int, cols: int) -> Image.Image:
-    """A row for each condition: what the network sees, what it makes of it."""
+    """A row for each condition: what the network sees, what it makes of it, in Cityscapes' colours."""
     height = round(DRAWN_WIDTH * picture.image.shape[1] / picture.image.shape[2])
     drawn = Image.new("RGB", (2 * DRAWN_WIDTH, height * len(CONDITIONS)))
     pen = ImageDraw.Draw(drawn)
@@ -66,6 +77,6 @@ def sheet(network, picture: Picture, rows: int, cols: int) -> Image.Image:
         drawn.paste(Image.fromarray(photograph), (0, place * height))
         mask = Image.fromarray(labels).resize((DRAWN_WIDTH, height), Image.Resampling.NEAREST)
         drawn.paste(mask, (DRAWN_WIDTH, place * height))
-        pen.rectangle((0, place * height, 8 + 7 * len(name), place * height + 15), fill=(0, 0, 0))
+        pen.rectangle((0, place * height, 8 + pen.textlength(name), place * height + 15), fill=(0, 0, 0))
         pen.text((4, place * height + 2), name, fill=(255, 255, 255))
     return drawn

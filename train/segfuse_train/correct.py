@@ -8,7 +8,6 @@ Backbone and head stay as they are, and no label is needed: the network's own an
 The pairs are drawn once, for the backbone costs most, and are shown many times.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +15,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from segfuse_train import drives, losses, views
+from segfuse_train import drives, losses, origin, views
 from segfuse_train.batches import Source, ahead
 from segfuse_train.checkpoint import Checkpoint, replaced
+from segfuse_train.interrupt import Interrupt
 from segfuse_train.network import RESIDUAL_STRIDE, Correction, Network
 from segfuse_train.progress import Progress
+from segfuse_train.refusal import Unusable
 from segfuse_train.train import annealed, mixes, moving_average
 
 SAVE_EVERY = 250
@@ -136,9 +137,12 @@ def rarity_of(network: Network, pairs: Pairs) -> torch.Tensor:
 
 
 class CorrectionRun:
-    """A run in a folder: checkpoint.pt while it goes, network.pt, with its correction, at its end."""
+    """A run in a folder: checkpoint.pt as it goes, network.pt, with its correction, at its end.
 
-    def __init__(self, folder: Path, network: Network, recipe: dict, steps: int, seed: int, device="cpu"):
+    Beside network, steps and seed it depends on what is drawn and shown: `drawn`, such as {"pairs": 4000, "batch": 8}.
+    """
+
+    def __init__(self, folder: Path, network: Network, recipe: dict, steps: int, seed: int, device="cpu", drawn=None):
         self.folder, self.recipe, self.steps, self.seed = folder, recipe, steps, seed
         self.device = torch.device(device)
         torch.manual_seed(seed)
@@ -147,48 +151,53 @@ class CorrectionRun:
         self.average = torch.optim.swa_utils.AveragedModel(self.correction, avg_fn=moving_average, use_buffers=True)
         self.optimiser = torch.optim.AdamW(self.correction.parameters(), lr=RATE, weight_decay=0.01)
         parts = {"correction": self.correction, "average": self.average, "optimiser": self.optimiser}
-        self.checkpoint = Checkpoint(folder, parts, {"network": fingerprint(network)})
+        also = {"steps": steps, "seed": seed} | (drawn or {})
+        self.checkpoint = Checkpoint(folder, parts, {"network": origin.of_network(network)}, also)
         self.step = self.checkpoint.resume(self.device)
+        if self.step > steps:
+            raise Unusable(self.checkpoint.path, f"at step {self.step}, past --steps {steps}", "take another --out")
 
     def rate(self) -> float:
         return RATE * annealed(self.step, self.steps, 50, 0.01)
 
     def train(self, sources: list[Source], pairs: int, batch: int) -> float:
-        """Draws `pairs` pairs and runs to the end; gives the mean loss of the last steps."""
+        """Draws `pairs` pairs and runs to the end; gives the mean loss of the last steps, NaN if there were none."""
+        if self.step == self.steps:
+            print(f"{self.folder}: finished at step {self.step} already; nothing is left to train", flush=True)
+            return self.finish(None)
         drawn = draw_pairs(self.network, sources, pairs, (self.recipe["rows"], self.recipe["cols"]), self.seed)
         rarity, mean = rarity_of(self.network, drawn), None
         progress = Progress("correct", self.steps - self.step)
-        for _ in range(self.step, self.steps):
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.rate()
-            shown = drawn.some(shown_at(self.step, batch, len(drawn), self.seed), self.device)
-            loss = loss_of(self.network, self.correction, shown, rarity)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimiser.step()
-            self.average.update_parameters(self.correction)
-            self.step += 1
-            mean = loss.item() if mean is None else 0.98 * mean + 0.02 * loss.item()
-            progress.step(f"loss {mean:.4f}")
-            if self.step % SAVE_EVERY == 0:
-                self.checkpoint.save(self.step)
+        with Interrupt() as interrupt:
+            for _ in range(self.step, self.steps):
+                shown = drawn.some(shown_at(self.step, batch, len(drawn), self.seed), self.device)
+                loss = self.learn(shown, rarity)
+                mean = loss if mean is None else 0.98 * mean + 0.02 * loss
+                progress.step(f"loss {mean:.4f}")
+                if self.step % SAVE_EVERY == 0 or self.step == self.steps:
+                    self.checkpoint.save(self.step)
+                if interrupt.asked:
+                    interrupt.stop(self.checkpoint, self.step)
         progress.close()
         return self.finish(mean)
+
+    def learn(self, shown: Pairs, rarity: torch.Tensor) -> float:
+        """One step; gives its loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate()
+        loss = loss_of(self.network, self.correction, shown, rarity)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.average.update_parameters(self.correction)
+        self.step += 1
+        return loss.item()
 
     def finish(self, mean: float | None) -> float:
         self.network.correction = self.average.module
         self.network.cpu()
         replaced(self.folder / "network.pt", {"network": self.network.state_dict(), "recipe": self.recipe})
         return float("nan") if mean is None else mean
-
-
-def fingerprint(network: Network) -> str:
-    """Of its weights: a correction is for these features alone."""
-    digest = hashlib.sha256(network.size.encode())
-    for part in (network.backbone, network.head):
-        for values in part.state_dict().values():
-            digest.update(values.cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def shown_at(step: int, batch: int, count: int, seed: int) -> list[int]:

@@ -1,19 +1,22 @@
 """The learning curve: mIoU on pictures that were not learnt, against how many labelled ones were.
 
 For each number the network is adapted anew from the same start with that many pictures, spread evenly over the data
-set. `curve.json` keeps each result as it comes, so that a run that was cut off goes on; `curve.png` draws them.
+set. `curve.json` keeps each result as it comes, so that a run that was cut off goes on, with more counts if it is given
+more; `made_from.json` says what they are of, which must not have changed; `curve.png` draws them.
 """
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
+from segfuse_train import origin
 from segfuse_train.batches import Source, class_weights
 from segfuse_train.pictures import Picture
+from segfuse_train.refusal import reading, writing
 from segfuse_train.score import score
-from segfuse_train.train import Recipe, Run
+from segfuse_train.train import Recipe, Run, load_start
 
 
 def spread(found: list[Picture], count: int) -> list[Picture]:
@@ -25,17 +28,41 @@ def learning_curve(
     counts: list[int], learnt: list[Picture], judged: list[Picture], recipe: Recipe, start: Path | None, out: Path
 ) -> dict:
     """{count: figures}; 0 is the start itself, which needs one."""
-    out.mkdir(parents=True, exist_ok=True)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
     stored = out / "curve.json"
-    points = json.loads(stored.read_text()) if stored.exists() else {}
+    points = stored_in(stored)
+    insist_on_origin(out, made_from(learnt, judged, recipe, start), bool(points))
     for count in counts:
-        if str(count) in points:
-            continue
-        points[str(count)] = point(count, learnt, judged, recipe, start, out)
-        stored.write_text(json.dumps(points, indent=2) + "\n")
-        print(f"{count} labelled pictures: mIoU {points[str(count)]['miou']}", flush=True)
+        kept = str(count) in points
+        if not kept:
+            points[str(count)] = point(count, learnt, judged, recipe, start, out)
+            stored.write_text(json.dumps(points, indent=2) + "\n")
+        known = ", measured before" if kept else ""
+        print(f"{count} labelled pictures: mIoU {points[str(count)]['miou']}{known}", flush=True)
     draw(points, out / "curve.png")
     return points
+
+
+def stored_in(path: Path) -> dict:
+    if not path.exists():
+        return {}
+    with reading(path, "a learning curve", "remove it or take another --out", ValueError):
+        return dict(json.loads(path.read_text()))
+
+
+def made_from(learnt: list[Picture], judged: list[Picture], recipe: Recipe, start: Path | None) -> dict:
+    network = "none" if start is None else origin.of_network(load_start(start)[0])
+    pictures = {origin.PICTURES: origin.of_pictures(learnt), "set of judged pictures": origin.of_pictures(judged)}
+    return {"recipe": asdict(recipe), origin.NETWORK: network} | pictures
+
+
+def insist_on_origin(out: Path, now: dict, begun: bool) -> None:
+    """Points of one curve are made from the same, else they do not lie on one."""
+    path = out / "made_from.json"
+    if begun:
+        origin.insist(out / "curve.json", "curve", stored_in(path), now)
+    path.write_text(json.dumps(now, indent=2) + "\n")
 
 
 def point(count, learnt, judged, recipe, start, out) -> dict:
@@ -44,8 +71,9 @@ def point(count, learnt, judged, recipe, start, out) -> dict:
         run = Run(folder, replace(recipe, steps=0), torch.device("cpu"), start)
         return score(run.average.module, judged, recipe.rows, recipe.cols)
     chosen = spread(learnt, count)
-    run = Run(folder, recipe, torch.device("cpu"), start)
-    run.train([Source(chosen, 1.0, class_weights(chosen))], [])
+    sources = [Source(chosen, 1.0, class_weights(chosen))]
+    run = Run(folder, recipe, torch.device("cpu"), start, origin.of_sources(sources))
+    run.train(sources, [])
     return score(run.average.module, judged, recipe.rows, recipe.cols)
 
 

@@ -11,11 +11,12 @@ which halves the files and changes nothing else; onnxruntime must agree with PyT
 """
 
 import copy
-import hashlib
 import io
 import itertools
+import logging
 import tempfile
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from segfuse_train.network import COARSEST, MEAN, RESIDUAL_STRIDE, STD, STRIDE, Network
+from segfuse_train import folder, manifest
+from segfuse_train.network import COARSEST, RESIDUAL_STRIDE, STRIDE, Network
 from segfuse_train.pictures import Picture
 from segfuse_train.score import program_view
 
@@ -71,10 +73,10 @@ def graph(module: torch.nn.Module, inputs: dict[str, list[int]], output: str) ->
 
 def simplified(model: bytes) -> onnx.ModelProto:
     """The model after onnxruntime's rewrites that stay within standard ONNX."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as scratch:
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(Path(folder) / "simplified.onnx")
+        options.optimized_model_filepath = str(Path(scratch) / "simplified.onnx")
         onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         result = onnx.load(options.optimized_model_filepath)
     del result.opset_import[:]
@@ -154,27 +156,11 @@ def answers(files: dict[str, bytes], ending: str, image: np.ndarray, *later: np.
     return found
 
 
-def model_toml(name: str, rows: int, cols: int, channels: int, files: dict[str, bytes]) -> str:
-    hashes = "".join(f'"{file}" = "{hashlib.sha256(data).hexdigest()}"\n' for file, data in sorted(files.items()))
-    return f"""name = "{name}"
-classes = "cityscapes"
-[input]
-rows = {rows}
-cols = {cols}
-channels = "rgb"
-mean = {list(MEAN)}
-std = {list(STD)}
-[features]
-channels = {channels}
-stride = {STRIDE}
-[files]
-{hashes}"""
-
-
 def export(network: Network, name: str, rows: int, cols: int, out: Path, calibration: list[Picture] | None = None):
     """Writes the folder, or refuses with the reason; with `calibration` pictures, the backbone in int8."""
     if rows % COARSEST or cols % COARSEST:
         raise SystemExit(f"--rows {rows} --cols {cols}: both must be multiples of {COARSEST}")
+    folder.insist_on_place(out)
     network = folded(network)
     channels = network.widths.eighth
     graphs = graphs_of(network, rows, cols)
@@ -194,10 +180,8 @@ def export(network: Network, name: str, rows: int, cols: int, out: Path, calibra
         pairs = [(answers(exact, "onnx", one)[0], answers(files, "onnx", one)[0]) for one in shown[:10]]
         changed = np.mean([one.argmax(1) != other.argmax(1) for one, other in pairs])
         told = f"int8 changes {changed:.4%} of labels"
-    out.mkdir(parents=True, exist_ok=True)
-    for file, data in files.items():
-        (out / file).write_bytes(data)
-    (out / "model.toml").write_text(model_toml(name, rows, cols, channels, files))
+    told_of = manifest.text_of(name, rows, cols, channels, files)
+    folder.put(out, files | {manifest.NAME: told_of.encode()})
     print(f"wrote {out}: {sum(map(len, files.values()))} bytes of ONNX; {told}")
 
 
@@ -233,16 +217,27 @@ def quantised(model: onnx.ModelProto, shown: list[np.ndarray]) -> bytes:
             image = next(self.left, None)
             return None if image is None else {"image": image}
 
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = str(Path(folder) / "f32.onnx"), str(Path(folder) / "int8.onnx")
+    with tempfile.TemporaryDirectory() as scratch:
+        source, target = str(Path(scratch) / "f32.onnx"), str(Path(scratch) / "int8.onnx")
         onnx.save(model, source)
-        quantization.quantize_static(
-            source,
-            target,
-            Shown(),
-            quant_format=quantization.QuantFormat.QDQ,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-            per_channel=True,
-        )
+        with quiet_log():
+            quantization.quantize_static(
+                source,
+                target,
+                Shown(),
+                quant_format=quantization.QuantFormat.QDQ,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                per_channel=True,
+            )
         return Path(target).read_bytes()
+
+
+@contextmanager
+def quiet_log():
+    """Without onnxruntime's advice to simplify the graph first: it is simplified already."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -11,10 +11,13 @@ A data set is named on the command line as LAYOUT:FOLDER:
     video:DIR        the same, one after the other at the camera's rate, named in their order: what `correct` likes best
     TABLE.toml:DIR   DIR/image and DIR/label in the ids of a class table
 
-A teacher's opinion of each picture lies in a folder that `teach` wrote: probabilities of the 19 train ids as u8,
-[19, h, w] in NAME.npy. A data set of which it knows no picture is learnt without it.
+A teacher's opinion of each picture lies in a folder that `teach` wrote. A data set of which it knows no picture is
+learnt without it.
 """
 
+import re
+import struct
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +26,13 @@ import torch
 from PIL import Image
 
 from segfuse_train.classes import IGNORED, ClassTable, load
+from segfuse_train.opinions import Opinions
+from segfuse_train.refusal import Unusable, reading
 
 UNLABELLED = ("frames", "video")
 ENDINGS = (".png", ".jpg", ".jpeg")
+# What Pillow raises for files that are cut, empty or no picture.
+DAMAGE = (ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass
@@ -116,48 +123,83 @@ def read(text: str, teacher: Path | None = None, select=None, longest: int = 102
     table = table_of(layout)
     chosen = files(layout, folder)
     chosen = select(chosen) if select else chosen
-    known = teacher is not None and any((teacher / f"{file.image.stem}.npy").exists() for file in chosen)
-    read_one = lambda file: picture(file, table, teacher if known else None, longest)
-    found = [read_one(file) for file in chosen]
+    opinions = None if teacher is None else Opinions(teacher)
+    if opinions is not None and not any(opinions.knows(file.image) for file in chosen):
+        opinions = None
+    unknown = Unknown(table)
+    found = [picture(file, unknown, opinions, longest) for file in chosen]
     if layout == "trainids" and (folder / "later").is_dir():
         for one in found:
-            one.later = later_of(folder / "later", one, table, longest)
+            one.later = later_of(folder / "later", one, unknown, longest)
+    unknown.tell(text)
     return found
 
 
-def picture(file: Files, table: ClassTable, teacher: Path | None, longest: int) -> Picture:
-    image, label = planes(file, table, longest)
-    opinion = None
-    if teacher is not None:
-        stored = teacher / f"{file.image.stem}.npy"
-        if not stored.exists():
-            raise SystemExit(f"{stored}: the teacher has not seen this picture; run `teach` on the data set first")
-        opinion = torch.from_numpy(np.load(stored))
-    return Picture(file.image.stem, image, label, opinion, table)
+class Unknown:
+    """Labels in a table's rows, and a count of the ids that the table does not know."""
+
+    def __init__(self, table: ClassTable):
+        self.table, self.pixels = table, np.zeros(256, np.int64)
+
+    def rows(self, label: np.ndarray) -> np.ndarray:
+        self.pixels += np.bincount(label.ravel(), minlength=256)
+        return self.table.indices(label)
+
+    def tell(self, text: str) -> None:
+        pixels = {value: int(self.pixels[value]) for value in self.table.unknown() if self.pixels[value]}
+        if pixels:
+            share = 100 * sum(pixels.values()) / int(self.pixels.sum())
+            named = ", ".join(map(str, pixels))
+            line = f"{share:.3g} % of the labels' pixels have ids that '{self.table.name}' lacks ({named}): no label"
+            # Not among the figures that a command prints.
+            print(f"{text}: {line}", file=sys.stderr)
 
 
-def planes(file: Files, table: ClassTable, longest: int) -> tuple[torch.Tensor, torch.Tensor]:
+def picture(file: Files, unknown: Unknown, opinions: Opinions | None, longest: int) -> Picture:
+    image, label = planes(file, unknown, longest)
+    opinion = None if opinions is None else opinions.read(file.image)
+    return Picture(file.image.stem, image, label, opinion, unknown.table)
+
+
+def opened(path: Path, mode: str | None = None) -> np.ndarray:
+    """The picture in a file, u8, of its own; `mode` as Pillow names it, else the file's."""
+    with reading(path, "a picture", "take it away or save it anew", *DAMAGE), Image.open(path) as picture:
+        return np.array(picture.convert(mode) if mode else picture)
+
+
+def planes(file: Files, unknown: Unknown, longest: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Image [3, H, W] and label [H, W] of a picture, the label at the picture's size."""
-    image = np.asarray(Image.open(file.image).convert("RGB"))
-    label = label_map(file.label, table) if file.label else np.full(image.shape[:2], IGNORED, np.uint8)
+    image = opened(file.image, "RGB")
+    label = label_map(file.label, unknown) if file.label else np.full(image.shape[:2], IGNORED, np.uint8)
     if label.shape != image.shape[:2]:
-        label = np.asarray(Image.fromarray(label).resize(image.shape[1::-1], Image.Resampling.NEAREST))
+        insist_on_shape(file, label.shape, image.shape)
+        label = np.array(Image.fromarray(label).resize(image.shape[1::-1], Image.Resampling.NEAREST))
     while max(image.shape) > longest:
         image, label = halved(image), label[: label.shape[0] // 2 * 2 : 2, : label.shape[1] // 2 * 2 : 2]
     image = np.ascontiguousarray(image.transpose(2, 0, 1))
     return torch.from_numpy(image), torch.from_numpy(np.ascontiguousarray(label))
 
 
-def later_of(folder: Path, earlier: Picture, table: ClassTable, longest: int) -> Later:
+def insist_on_shape(file: Files, label: tuple[int, ...], image: tuple[int, ...]) -> None:
+    """A label may be of another size than its picture, but of no other shape: it would lie beside what it labels."""
+    (rows, cols), (high, wide) = label, image[:2]
+    # Halves of odd sides are rounded: by less than one of the label's pixels.
+    if abs(rows * wide - cols * high) > max(wide, high):
+        reason = f"{cols}x{rows} is of another shape than its picture's {wide}x{high}"
+        raise Unusable(file.label, reason, "label the whole picture, or cut both alike")
+
+
+def later_of(folder: Path, earlier: Picture, unknown: Unknown, longest: int) -> Later:
     names = Files(folder / "image" / f"{earlier.name}.png", folder / "label" / f"{earlier.name}.png")
-    image, label = planes(names, table, longest)
+    image, label = planes(names, unknown, longest)
     flow = read_flo(folder / "flow" / f"{earlier.name}.flo")
     return Later(image, label, torch.from_numpy(flow))
 
 
 def read_flo(path: Path) -> np.ndarray:
     """[h, w, 2] of a Middlebury .flo, x and y as parts of half the field; NaN where unknown."""
-    data = path.read_bytes()
+    with reading(path, "a flow", "every picture in later/image needs one"):
+        data = path.read_bytes()
     if len(data) < 12 or np.frombuffer(data, "<f4", 1)[0] != 202021.25:
         raise SystemExit(f"{path}: not a Middlebury .flo file")
     cols, rows = np.frombuffer(data, "<i4", 2, 4)
@@ -168,12 +210,14 @@ def read_flo(path: Path) -> np.ndarray:
     return flow * np.array([2.0 / cols, 2.0 / rows], np.float32)
 
 
-def label_map(path: Path, table: ClassTable) -> np.ndarray:
+def label_map(path: Path, unknown: Unknown) -> np.ndarray:
     """Rows of the table; a palette picture's indices are its labels."""
-    label = np.asarray(Image.open(path))
+    label = opened(path)
     if label.ndim != 2:
         raise SystemExit(f"{path}: a label is one channel of class ids, this has shape {label.shape}")
-    return table.indices(label.astype(np.uint8))
+    if label.size and int(label.max()) > 255:
+        raise Unusable(path, f"has the id {label.max()}", "class ids go up to 255: save the label with 8 bits a pixel")
+    return unknown.rows(label.astype(np.uint8))
 
 
 def halved(image: np.ndarray) -> np.ndarray:
@@ -181,16 +225,26 @@ def halved(image: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((cols, rows), Image.Resampling.BOX))
 
 
+def labelled(found: list[Picture]) -> bool:
+    """Whether any pixel of any of them has a label."""
+    return any((picture.label != IGNORED).any() for picture in found)
+
+
+def insist_on_labels(text: str, found: list[Picture], remedy: str) -> None:
+    if not labelled(found):
+        raise Unusable(text, "none of its pictures has a label", remedy)
+
+
 def hold_out(fraction: float):
     """Selectors (learnt, held out): the last frames of every drive, so that no neighbour of one is learnt.
 
-    A drive is what file names share up to their first `_`. `fraction` 0 holds nothing out.
+    `fraction` 0 holds nothing out.
     """
 
     def split(chosen: list[Files]) -> tuple[list[Files], list[Files]]:
         drives: dict[str, list[Files]] = {}
         for file in chosen:
-            drives.setdefault(file.image.stem.split("_")[0], []).append(file)
+            drives.setdefault(drive_of(file.image.stem), []).append(file)
         learnt, held = [], []
         for drive in drives.values():
             kept = len(drive) - round(len(drive) * fraction)
@@ -199,3 +253,9 @@ def hold_out(fraction: float):
         return learnt, held
 
     return (lambda chosen: split(chosen)[0]), (lambda chosen: split(chosen)[1])
+
+
+def drive_of(name: str) -> str:
+    """What the names of a drive's frames share: all up to the first `_`, or, without one, up to the last digits."""
+    before, line, _ = name.partition("_")
+    return before if line else re.sub(r"\d+$", "", name)

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
 from segfuse_train.classes import IGNORED, ClassTable
-from segfuse_train.pictures import Picture
+from segfuse_train.pictures import Picture, opened
 from segfuse_train.views import normalise
 
 IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -74,7 +73,7 @@ def equal_labels(network, found: list[Picture], masks: Path, rows: int, cols: in
         path = masks / f"{picture.name}.png"
         if not path.exists():
             raise SystemExit(f"{path}: no such mask; each of the pictures needs one")
-        mask, expected = np.asarray(Image.open(path)), predict(network.eval(), picture, rows, cols)
+        mask, expected = opened(path), predict(network.eval(), picture, rows, cols)
         if mask.shape != expected.shape:
             raise SystemExit(f"{path}: {mask.shape}, its picture is {expected.shape}")
         shares[picture.name] = 100.0 * float((mask == expected).mean())

@@ -3,37 +3,50 @@
 The folder's convolutions hold their normalisations already; here each gets a fresh one that changes nothing.
 """
 
-import tomllib
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import nn
 
+from segfuse_train import manifest
 from segfuse_train.network import SIZES, Network
+from segfuse_train.refusal import Unusable, reading
+
+INTEGER = {"QuantizeLinear", "DequantizeLinear"}
 
 
 def load_folder(folder: Path) -> tuple[Network, int, int]:
     """The network of a folder that `export` wrote, its input's rows and cols."""
-    manifest = folder / "model.toml"
-    if not manifest.exists():
-        raise SystemExit(f"{manifest}: no such file; a network folder has one")
-    described = tomllib.loads(manifest.read_text())
+    described = manifest.read(folder)
+    manifest.insist_on_hashes(folder, described.files)
     weights = {}
-    corrects = (folder / "correction.onnx").exists()
-    parts = ["backbone", "head"] + ["correction"] * corrects
+    parts = [part for part in manifest.PARTS if f"{part}.onnx" in described.files]
+    corrects = "correction" in parts
     for part in parts:
-        weights |= convolutions(onnx.load(folder / f"{part}.onnx").graph, part)
+        weights |= convolutions(graph_in(folder / f"{part}.onnx"), part)
     network = Network(size_of(weights, folder), corrects)
     try:
         with torch.no_grad():
             for part in parts:
                 fill(getattr(network, part), part, weights)
-    except KeyError as error:
-        raise SystemExit(f"{folder}: lacks {error}: another version of segfuse_train wrote it") from error
-    return network, described["input"]["rows"], described["input"]["cols"]
+    except (KeyError, RuntimeError) as error:
+        raise Unusable(
+            folder, f"its weights do not fit ({error})", "go on from a folder that `export` wrote"
+        ) from error
+    return network, described.rows, described.cols
+
+
+def graph_in(path: Path) -> onnx.GraphProto:
+    with reading(path, "an ONNX graph", "export the network anew", DecodeError):
+        graph = onnx.load(path).graph
+    if any(node.op_type in INTEGER for node in graph.node):
+        remedy = "take the folder that it was made from, or judge it with `segfuse evaluate`"
+        raise Unusable(path, "in int8, which cannot be read back into PyTorch", remedy)
+    return graph
 
 
 def convolutions(graph: onnx.GraphProto, part: str) -> dict[str, np.ndarray]:

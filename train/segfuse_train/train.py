@@ -14,13 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from segfuse_train import losses
+from segfuse_train import losses, origin
 from segfuse_train.batches import Batch, Form, Source, stream, weights_of
-from segfuse_train.checkpoint import Checkpoint, replaced
+from segfuse_train.checkpoint import DAMAGE, Checkpoint, load, replaced
 from segfuse_train.classes import IGNORED
+from segfuse_train.interrupt import Interrupt
 from segfuse_train.network import Network
 from segfuse_train.pictures import Picture
 from segfuse_train.progress import Progress
+from segfuse_train.refusal import Unusable, reading, writing
 from segfuse_train.score import score
 from segfuse_train.shipped import load_folder
 
@@ -148,45 +150,60 @@ def carried_loss(network, earlier, later, batch: Batch, recipe: Recipe, mixed: b
 
 
 class Run:
-    """A training run in a folder: checkpoint.pt while it goes, network.pt and score.json at its end."""
+    """A training run in a folder: checkpoint.pt as it goes, network.pt and score.json at its end.
 
-    def __init__(self, folder: Path, recipe: Recipe, device: torch.device, start: Path | None = None):
+    It goes on only from what was made from the same start and the same `pictures`, of which it is told a hash.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, device: torch.device, start: Path | None = None, pictures=None):
         self.folder, self.recipe, self.device = folder, recipe, device
         torch.manual_seed(recipe.seed)
         self.network = Network(recipe.size) if start is None else load_start(start)[0]
+        also = {origin.NETWORK: "none" if start is None else origin.of_network(self.network)}
+        also |= {} if pictures is None else {origin.PICTURES: pictures}
         # It was made for other features than those that come out of this run.
         self.network.correction = None
         self.network = self.network.to(device, memory_format=torch.channels_last)
         self.average = AveragedModel(self.network, avg_fn=moving_average, use_buffers=True)
         self.optimiser = torch.optim.AdamW(parameters(self.network, recipe.decay), lr=recipe.rate)
         parts = {"network": self.network, "average": self.average, "optimiser": self.optimiser}
-        self.checkpoint = Checkpoint(folder, parts, {"recipe": asdict(recipe)})
+        self.checkpoint = Checkpoint(folder, parts, {"recipe": asdict(recipe)}, also)
         self.step = self.checkpoint.resume(device)
 
     def train(self, sources: list[Source], held_out: list[Picture], workers: int = 1) -> dict:
         """Runs to the end; gives the figures on `held_out` (empty if there are none)."""
         recipe, mean = self.recipe, None
+        if 0 < recipe.steps <= self.step:
+            print(f"{self.folder}: finished at step {self.step} already; nothing is left to train", flush=True)
+            return self.finish(held_out)
         progress = Progress(f"train {recipe.size}", recipe.steps - self.step)
         steps = range(self.step, recipe.steps)
-        mixed = mixes(self.device)
-        for batch in stream(sources, recipe.form, steps, recipe.seed, workers):
-            for group in self.optimiser.param_groups:
-                group["lr"] = recipe.rate * recipe.rate_at(self.step)
-            loss = loss_of(self.network, batch.to(self.device), recipe, mixed)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-            self.optimiser.step()
-            self.average.update_parameters(self.network)
-            self.step += 1
-            mean = loss.item() if mean is None else 0.98 * mean + 0.02 * loss.item()
-            progress.step(f"loss {mean:.3f}")
-            if self.step % SAVE_EVERY == 0:
-                self.checkpoint.save(self.step)
-            if held_out and self.step % SCORE_EVERY == 0 and self.step < recipe.steps:
-                print(f"step {self.step}: held out mIoU {self.score(held_out)['miou']}", flush=True)
+        with Interrupt() as interrupt:
+            for batch in stream(sources, recipe.form, steps, recipe.seed, workers):
+                loss = self.learn(batch)
+                mean = loss if mean is None else 0.98 * mean + 0.02 * loss
+                progress.step(f"loss {mean:.3f}")
+                if self.step % SAVE_EVERY == 0 or self.step == recipe.steps:
+                    self.checkpoint.save(self.step)
+                if held_out and self.step % SCORE_EVERY == 0 and self.step < recipe.steps:
+                    print(f"step {self.step}: held out mIoU {self.score(held_out)['miou']}", flush=True)
+                if interrupt.asked:
+                    interrupt.stop(self.checkpoint, self.step)
         progress.close()
         return self.finish(held_out)
+
+    def learn(self, batch: Batch) -> float:
+        """One step; gives its loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.rate * self.recipe.rate_at(self.step)
+        loss = loss_of(self.network, batch.to(self.device), self.recipe, mixes(self.device))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimiser.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        return loss.item()
 
     def score(self, held_out: list[Picture]) -> dict:
         return score(self.average.module, held_out, self.recipe.rows, self.recipe.cols)
@@ -195,7 +212,8 @@ class Run:
         kept = {"network": self.average.module.state_dict(), "recipe": asdict(self.recipe)}
         replaced(self.folder / "network.pt", kept)
         result = self.score(held_out) if held_out else {}
-        (self.folder / "score.json").write_text(json.dumps(result | {"steps": self.step}, indent=2) + "\n")
+        with writing(self.folder / "score.json"):
+            (self.folder / "score.json").write_text(json.dumps(result | {"steps": self.step}, indent=2) + "\n")
         return result
 
 
@@ -217,9 +235,13 @@ def load_start(path: Path) -> tuple[Network, int, int]:
     if path.is_dir():
         return load_folder(path)
     if not path.exists():
-        raise SystemExit(f"{path}: no such file or folder; training leaves network.pt at its end")
-    saved = torch.load(path, weights_only=True, map_location="cpu")
-    recipe = Recipe(**saved["recipe"])
-    network = Network(recipe.size, corrects=any(name.startswith("correction.") for name in saved["network"]))
-    network.load_state_dict(saved["network"])
+        raise Unusable(path, "no such file or folder", "training leaves network.pt at its end")
+    remedy = "name a network folder, or the network.pt that training leaves at its end"
+    saved = load(path, "cpu", remedy)
+    if not isinstance(saved.get("network"), dict) or not isinstance(saved.get("recipe"), dict):
+        raise Unusable(path, "holds no network", remedy)
+    with reading(path, "a network", remedy, TypeError, *DAMAGE):
+        recipe = Recipe(**saved["recipe"])
+        network = Network(recipe.size, corrects=any(name.startswith("correction.") for name in saved["network"]))
+        network.load_state_dict(saved["network"])
     return network, recipe.rows, recipe.cols

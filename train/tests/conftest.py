@@ -1,9 +1,15 @@
 """A small data set drawn for the tests: a road below, sky above, a car that moves."""
 
+import shutil
+import sys
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from segfuse_train.__main__ import main
+from segfuse_train.train import Recipe, Run
 
 ROWS, COLS = 96, 160
 # CamVid's ids.
@@ -42,3 +48,39 @@ def camvid(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def two_threads():
     torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def begun(tmp_path_factory):
+    """A network.pt that nothing was learnt into."""
+    folder = tmp_path_factory.mktemp("begun")
+    Run(folder, Recipe(size="tiny", rows=96, cols=160), torch.device("cpu")).finish([])
+    return folder / "network.pt"
+
+
+@pytest.fixture
+def few(camvid, tmp_path):
+    """Four pictures of the data set, to be spoilt."""
+    for kind in ("image", "label"):
+        (tmp_path / "few" / kind).mkdir(parents=True)
+        for path in sorted((camvid / kind).iterdir())[:4]:
+            shutil.copy(path, tmp_path / "few" / kind)
+    return tmp_path / "few"
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs a command line; gives its exit status and all that it says."""
+
+    def run(*arguments) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["segfuse_train", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code
+        said = "".join(capsys.readouterr())
+        return (1, said + code) if isinstance(code, str) else (code, said)
+
+    return run

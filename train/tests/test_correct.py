@@ -1,5 +1,7 @@
 import copy
+import os
 import shutil
+import signal
 import sys
 
 import numpy as np
@@ -74,6 +76,17 @@ def test_the_correction_learns_and_goes_on_where_it_was(camvid, tmp_path, monkey
     # Of the same size, but with other weights.
     with pytest.raises(SystemExit, match="another network"):
         CorrectionRun(tmp_path, Network("tiny"), RECIPE, 8, 1)
+
+
+def test_a_correction_that_ctrl_c_stops_goes_on_after_its_last_step(camvid, tmp_path, monkeypatch):
+    torch.manual_seed(4)
+    network = Network("tiny")
+    run = CorrectionRun(tmp_path, network, RECIPE, 8, 1)
+    monkeypatch.setattr(run, "rate", lambda: os.kill(os.getpid(), signal.SIGINT) or 1e-3)
+    with pytest.raises(SystemExit) as ended:
+        run.train(sources_of(camvid), 2, 1)
+    assert ended.value.code == 130 and not (tmp_path / "network.pt").exists()
+    assert CorrectionRun(tmp_path, copy.deepcopy(network), RECIPE, 8, 1).step == 1
 
 
 def test_a_video_of_one_frame_is_refused(camvid, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 import hashlib
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -7,6 +8,7 @@ import onnxruntime
 import pytest
 import torch
 
+from segfuse_train import folder as folder_of
 from segfuse_train import pictures
 from segfuse_train.export import export
 from segfuse_train.network import Network
@@ -80,11 +82,12 @@ def test_a_size_that_the_network_cannot_have_is_refused(tmp_path):
     assert np.array(list(tmp_path.iterdir())).size == 0
 
 
-def test_an_int8_backbone_keeps_its_features_and_its_input(camvid, tmp_path):
+def test_an_int8_backbone_keeps_its_features_and_its_input(camvid, tmp_path, caplog):
     network = trained()
     found = pictures.read(f"camvid:{camvid}")[:4]
     export(network, "exact", 96, 160, tmp_path / "exact")
     export(network, "int8", 96, 160, tmp_path / "int8", found)
+    assert not caplog.records
     described = tomllib.loads((tmp_path / "int8" / "model.toml").read_text())
     assert sorted(described["files"]) == ["backbone.onnx", "head.onnx"]
     shown = program_view(found[0], 96, 160).numpy()
@@ -95,3 +98,35 @@ def test_an_int8_backbone_keeps_its_features_and_its_input(camvid, tmp_path):
     apart = np.abs(exact - quantised).mean() / np.abs(exact).mean()
     assert 1e-4 < apart < 0.1
     assert len(onnx.load(tmp_path / "int8" / "backbone.onnx").graph.initializer) > 40
+
+
+def test_a_network_folder_is_replaced_whole_and_nothing_else_is(tmp_path):
+    out = tmp_path / "out"
+    export(Network("tiny", corrects=True).eval(), "first", 96, 160, out)
+    assert (out / "correction.onnx").exists()
+    export(trained(), "second", 96, 160, out)
+    described = tomllib.loads((out / "model.toml").read_text())
+    assert described["name"] == "second" and {*described["files"], "model.toml"} == {
+        path.name for path in out.iterdir()
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    (out / "notes.txt").write_text("mine")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(SystemExit, match="holds 'notes.txt', .*; take another --out"):
+        export(trained(), "third", 96, 160, out)
+    assert before == {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def test_an_export_that_is_cut_off_leaves_what_was_there(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    folder_of.put(out, {"model.toml": b"before"})
+    written = []
+
+    def cut_off(path, data):
+        written.append(path)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", cut_off)
+    with pytest.raises(SystemExit, match="out: cannot be written .*No space left"):
+        folder_of.put(out, {"model.toml": b"after", "head.onnx": b"head"})
+    assert written and (out / "model.toml").read_bytes() == b"before" and len(list(out.iterdir())) == 1

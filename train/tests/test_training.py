@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -6,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from segfuse_train import classes, losses, pictures, views
+from segfuse_train import classes, losses, origin, pictures, views
 from segfuse_train.batches import RARE, Source, class_weights, draw, with_rare_things
 from segfuse_train.classes import IGNORED
-from segfuse_train.conditions import CONDITIONS, conditions, under
+from segfuse_train.conditions import CONDITIONS, conditions, table, under
 from segfuse_train.curve import learning_curve
 from segfuse_train.network import SIZES, STRIDE, Network
 from segfuse_train.score import equal_labels, figures, predict, score
@@ -117,11 +119,9 @@ def test_a_network_learns_and_a_run_that_was_cut_off_ends_the_same(camvid, tmp_p
     whole = Run(tmp_path / "whole", RECIPE, torch.device("cpu")).train([source], judged)
     assert whole["miou"] > 75, whole
     cut = Run(tmp_path / "cut", RECIPE, torch.device("cpu"))
-    cut.recipe = replace(RECIPE, steps=25)
-    schedule, cut.recipe = cut.recipe, RECIPE
-    interrupted = stop_after(cut, schedule.steps)
-    with pytest.raises(KeyboardInterrupt):
-        interrupted.train([source], judged)
+    with pytest.raises(SystemExit) as ended:
+        stop_after(cut, 25).train([source], judged)
+    assert ended.value.code == 130
     resumed = Run(tmp_path / "cut", RECIPE, torch.device("cpu"))
     assert resumed.step == 25
     assert resumed.train([source], judged) == whole
@@ -135,15 +135,13 @@ def test_rates_rise_then_fall_and_end_at_the_least():
 
 
 def stop_after(run, steps):
-    """The run, interrupted as by Ctrl-C after its checkpoint at `steps`."""
+    """The run, in whose step `steps` Ctrl-C is pressed."""
     update = run.average.update_parameters
 
     def counted(network):
         update(network)
         if run.step + 1 == steps:
-            run.step += 1
-            run.checkpoint.save(run.step)
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
 
     run.average.update_parameters = counted
     return run
@@ -156,7 +154,7 @@ def test_another_recipe_does_not_go_on_from_a_checkpoint(camvid, tmp_path):
         Run(tmp_path, replace(RECIPE, rate=1e-3), torch.device("cpu"))
 
 
-def test_a_learning_curve_keeps_its_points_and_draws_them(camvid, tmp_path):
+def test_a_learning_curve_keeps_its_points_of_the_same_and_draws_them(camvid, tmp_path, capsys):
     start = tmp_path / "start"
     begun = Run(start, replace(RECIPE, steps=0), torch.device("cpu"))
     begun.finish([])
@@ -165,6 +163,18 @@ def test_a_learning_curve_keeps_its_points_and_draws_them(camvid, tmp_path):
     points = learning_curve([0, 2], found[:10], found[10:], few, start / "network.pt", tmp_path / "curve")
     assert json.loads((tmp_path / "curve" / "curve.json").read_text()) == points and set(points) == {"0", "2"}
     assert (tmp_path / "curve" / "curve.png").stat().st_size > 1000
+    again = learning_curve([2, 0], found[:10], found[10:], few, start / "network.pt", tmp_path / "curve")
+    assert again == points
+    for changed, told in (
+        ((found[:9], found[10:], few), "set of pictures"),
+        ((found[:10], found[11:], few), "set of judged pictures"),
+        ((found[:10], found[10:], replace(few, steps=3)), r"recipe \(steps 2, here 3\)"),
+    ):
+        with pytest.raises(SystemExit, match=f"curve.json: of a curve with another {told}; take another --out"):
+            learning_curve([0, 2], *changed, start / "network.pt", tmp_path / "curve")
+    (tmp_path / "curve" / "made_from.json").unlink()
+    assert learning_curve([0], found[:10], found[10:], few, start / "network.pt", tmp_path / "curve") == points
+    assert "does not tell its recipe, start network" in capsys.readouterr().out
 
 
 def test_the_score_needs_no_size_of_the_pictures(camvid):
@@ -192,6 +202,29 @@ def test_conditions_are_figures_and_a_picture_of_each(camvid, tmp_path):
     assert list(result) == list(CONDITIONS) == list(json.loads((tmp_path / "conditions.json").read_text()))
     assert all(0 <= figures["miou"] <= 100 and len(figures["per_class"]) > 2 for figures in result.values())
     assert Image.open(tmp_path / "conditions.jpg").size == (640, len(CONDITIONS) * 192)
+    lines = [line.rsplit(maxsplit=2) for line in table(result).splitlines()[1:]]
+    shown = lambda name, one: [name, f"{one['miou']:.2f}", f"{one['pixel_accuracy']:.2f}"]
+    assert lines == [shown(name, one) for name, one in result.items()]
     seen = {name: under(found[0], light).image.float() for name, light in CONDITIONS.items()}
     assert seen["night"].mean() < 0.5 * seen["dusk"].mean() < 0.5 * seen["as taken"].mean()
     assert seen["dense fog"].std() < seen["fog"].std() < seen["as taken"].std()
+
+
+def test_a_set_of_pictures_is_told_from_one_that_differs_in_anything_that_is_learnt(camvid):
+    def digest(change=lambda picture: None, share=1.0):
+        found = pictures.read(f"camvid:{camvid}")[:2]
+        change(found[1])
+        return origin.of_sources([Source(found, share, torch.ones(19))])
+
+    def later(picture):
+        picture.later = pictures.Later(picture.image, picture.label, torch.zeros(2, 2, 2))
+
+    changed = [
+        digest(lambda picture: picture.image[0, 0, 0].add_(1)),
+        digest(lambda picture: picture.label[0, 0].add_(1)),
+        digest(lambda picture: setattr(picture, "name", "another")),
+        digest(lambda picture: setattr(picture, "teacher", torch.zeros(19, 2, 2, dtype=torch.uint8))),
+        digest(later),
+        digest(share=2.0),
+    ]
+    assert digest() == digest() and len({digest(), *changed}) == 1 + len(changed)
