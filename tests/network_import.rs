@@ -144,7 +144,8 @@ fn what_cannot_be_imported_is_told_and_leaves_nothing_behind() {
     std::fs::write(&broken, &whole[..whole.len() / 2]).expect("written");
     let listed = |name: &str| networks::networks().join(name);
     let before = bench.entries();
-    let cases: [Case; 13] = [
+    let cases: [Case; 14] = [
+        ("a folder", networks::networks(), &[], 1, &["is a folder; name a file"]),
         ("no cut", onnx.clone(), &["--split-at", "coarse"], 2, &["way around it", "features  [1, 8, 12, 16]  1/4"]),
         ("no such tensor", onnx.clone(), &["--split-at", "nowhere"], 2, &["no such tensor", "Possible cuts", "both"]),
         ("the output", onnx.clone(), &["--split-at", "logits"], 2, &["the output itself"]),

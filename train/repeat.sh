@@ -32,7 +32,10 @@ for size in $SIZES; do
     segfuse_train adapt --from "$OUT/$size/network.pt" --out "$OUT/${size}_again" --teacher "$OUT/teacher" \
         --steps 4000 --rate 1e-3 --jaccard 1 \
         --pictures "camvid:$DATA/camvid/train@3" --pictures "frames:$OUT/frames@0.4" --pictures "trainids:$OUT/drives@1"
-    segfuse_train correct --network "$OUT/${size}_again/network.pt" --out "$OUT/${size}_corrected" \
+    segfuse_train adapt --from "$OUT/${size}_again/network.pt" --out "$OUT/${size}_each" --teacher "$OUT/teacher" \
+        --steps 2000 --rate 1e-3 --jaccard 1 --each 1 \
+        --pictures "camvid:$DATA/camvid/train@3" --pictures "frames:$OUT/frames@0.4" --pictures "trainids:$OUT/drives@1"
+    segfuse_train correct --network "$OUT/${size}_each/network.pt" --out "$OUT/${size}_corrected" \
         --pictures "camvid:$DATA/camvid/train@7" --pictures "video:$OUT/frames@3" --pictures "trainids:$OUT/drives@2"
     segfuse_train export --network "$OUT/${size}_corrected/network.pt" --name "$size" --out "$OUT/models/$size"
     segfuse_train evaluate --network "$OUT/models/$size" --pictures "camvid:$DATA/camvid/sequence_15hz"

@@ -210,6 +210,8 @@ fn account(arguments: &Arguments, imported: &Imported, runtime: &str, agreement:
         let (node, factor) = (&upsampling.node, upsampling.factor);
         format!("left off    the last enlargement, x{factor} ({node}): decoding does it, {placed}; --keep-upsampling keeps it\n")
     });
+    let moved = upsampling.as_ref().is_some_and(|upsampling| !upsampling.is_exact);
+    let why = if moved { ", by the samples that were moved" } else { "" };
     let [_, channels, rows, cols] = split.features;
     format!(
         "{out}: network '{name}', {in_cols}x{in_rows}, {classes} classes\n\
@@ -218,7 +220,7 @@ fn account(arguments: &Arguments, imported: &Imported, runtime: &str, agreement:
          head        {share:.1} % of the multiply-adds\n\
          {left_off}\
          verified    with {runtime} on a rendered street: {equal:.2} % of labels equal to the whole file's, \
-         logits differ by at most {difference:.2e} (largest {largest:.1})",
+         logits differ by at most {difference:.2e} (largest {largest:.1}){why}",
         out = arguments.out.display(),
         name = network.name(),
         in_cols = network.input().cols,

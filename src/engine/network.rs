@@ -258,6 +258,9 @@ fn read_file(path: &Path) -> Result<Vec<u8>, EngineError> {
     let shown = path.display().to_string();
     let cannot = |error: std::io::Error| refuse(&shown, &format!("cannot be read: {error}"));
     let metadata = std::fs::metadata(path).map_err(cannot)?;
+    if metadata.is_dir() {
+        return Err(refuse(&shown, "is a folder; name a file"));
+    }
     if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
         return Err(refuse(
             &shown,
