@@ -22,7 +22,7 @@ fn frame(id: u64, size: Size) -> AlignedFrame {
     AlignedFrame { frame: Frame { id: FrameId(id), stamp, arrival, image }, state: VehicleState::default() }
 }
 
-/// The key frame and the distance of each frame's mask; its labels must be that key frame's.
+/// The key frame and the distance of each frame's mask; its labels must be that key frame's, carried as far.
 fn answered(perceiver: &mut Perceiver<FakeEngine>, ids: impl IntoIterator<Item = u64>) -> Vec<(u64, u32)> {
     ids.into_iter().map(|id| told(&perceiver.perceive(&frame(id, SIZE)).expect("a frame that can be read"))).collect()
 }
@@ -33,7 +33,10 @@ fn told(perception: &Perception) -> (u64, u32) {
         Origin::Propagated { from, .. } => from.0,
     };
     assert_eq!(u64::from(perception.mask.labels()[0]), key % 8, "labels are those of the key frame that is named");
-    (key, perception.origin.distance())
+    let distance = perception.origin.distance();
+    let steps = 255 - perception.confidence.as_ref().expect("the engine gives one").bytes()[0];
+    assert!(u32::from(steps) <= distance, "{steps} steps over {distance} frames");
+    (key, distance)
 }
 
 #[test]
@@ -44,6 +47,8 @@ fn a_key_frame_serves_from_exactly_the_delay_on() {
     let steps = perceiver.engine().steps;
     assert_eq!((steps.extracted, steps.begun, steps.compared, steps.blended), (3, 2, 2, 2));
     assert_eq!((steps.flows, steps.decoded), (8, 9));
+    let confidence = perceiver.perceive(&frame(9, SIZE)).expect("a frame").confidence.expect("the engine gives one");
+    assert_eq!(255 - confidence.bytes()[0], 3, "the flow back to frame 6 is one of three steps");
 }
 
 #[test]
