@@ -14,23 +14,6 @@ fn scene(seed: u64) -> Scene {
     Scene::new(Config { seed, size: SIZE, fps: 15.0, seconds: 3.0, ..Config::default() }).expect("sound")
 }
 
-fn calibration(scene: &Scene) -> Calibration {
-    let lens = scene.camera();
-    Calibration {
-        width_px: lens.size.width,
-        height_px: lens.size.height,
-        fx_px: lens.fx,
-        fy_px: lens.fy,
-        cx_px: lens.cx,
-        cy_px: lens.cy,
-        distortion: vec![],
-        position_m: [lens.forward_m, lens.left_m, lens.height_m],
-        yaw_rad: lens.yaw_rad,
-        pitch_rad: lens.pitch_rad,
-        roll_rad: 0.0,
-    }
-}
-
 /// Motion since the frame before, as the frame's own state tells it.
 fn motion(frame: &Rendered, fps: f64) -> EgoMotion {
     let value = |reading: Option<segfuse::data::Reading>| reading.expect("a whole state").value;
@@ -99,7 +82,7 @@ fn the_ground_moves_as_foretold() {
     let (mut foretold, mut still) = (Vec::new(), Vec::new());
     for seed in 1..=3 {
         let mut scene = scene(seed);
-        let mut camera = EgoFlow::new(&calibration(&scene)).expect("a camera");
+        let mut camera = EgoFlow::new(&scene.camera().calibration()).expect("a camera");
         for frame in [8, 24, 40] {
             let truth = scene.render(frame);
             let mut field = FlowField::default();
@@ -122,7 +105,7 @@ fn where_pictures_show_nothing_the_vehicles_motion_stands_in_and_where_they_do_i
         let mut sums = [[0.0; 2]; 3];
         for seed in 1..=3 {
             let mut scene = scene(seed);
-            let mut camera = EgoFlow::new(&calibration(&scene)).expect("a camera");
+            let mut camera = EgoFlow::new(&scene.camera().calibration()).expect("a camera");
             for frame in [8, 24, 40] {
                 let before = seen(&scene.render(frame - 1).image, how, 2 * frame as u32);
                 let truth = scene.render(frame);
@@ -150,7 +133,7 @@ fn where_pictures_show_nothing_the_vehicles_motion_stands_in_and_where_they_do_i
 
 #[test]
 fn a_calibration_that_no_camera_has_is_refused_by_its_key() {
-    let right = calibration(&scene(1));
+    let right = scene(1).camera().calibration();
     assert!(EgoFlow::new(&right).is_ok());
     for (key, wrong) in [
         ("fx_px", Calibration { fx_px: 0.0, ..right.clone() }),
@@ -166,9 +149,26 @@ fn a_calibration_that_no_camera_has_is_refused_by_its_key() {
 
 #[test]
 fn a_distorting_lens_moves_nothing_while_the_vehicle_stands() {
-    let camera = Calibration { distortion: vec![-0.3, 0.1, 0.001, -0.002, 0.01], ..calibration(&scene(1)) };
+    let camera = Calibration { distortion: vec![-0.3, 0.1, 0.001, -0.002, 0.01], ..scene(1).camera().calibration() };
     let mut field = FlowField::default();
     EgoFlow::new(&camera).expect("a camera").predict_into(EgoMotion::default(), (24, 40), &mut field);
     let most = field.values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     assert!(most < 0.02, "{most} cells");
+}
+
+#[test]
+fn a_motion_that_no_vehicle_has_still_foretells_numbers_that_flow_can_begin_with() {
+    let mut scene = scene(1);
+    let before = seen(&scene.render(7).image, Seen::AsTaken, 1);
+    let current = seen(&scene.render(8).image, Seen::AsTaken, 2);
+    let mut camera = EgoFlow::new(&scene.camera().calibration()).expect("a camera");
+    let (mut prior, mut field) = (FlowField::default(), FlowField::default());
+    let wild = [f64::NAN, f64::INFINITY, -1e308, 1e308, 1e30, 1e6, -1e6, 0.0];
+    for (forward_m, turned_rad) in wild.into_iter().flat_map(|forward| wild.map(|turned| (forward, turned))) {
+        camera.predict_into(EgoMotion { forward_m, turned_rad }, (24, 40), &mut prior);
+        let most = prior.values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        assert!(prior.values.iter().all(|value| value.is_finite()) && most <= 80.0, "{forward_m} {turned_rad}: {most}");
+        DenseFlow::new().estimate_into((&before, &current), (24, 40), Some(&prior), &mut field);
+        assert!(field.values.iter().all(|value| value.is_finite()), "{forward_m} {turned_rad}");
+    }
 }

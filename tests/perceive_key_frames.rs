@@ -1,33 +1,17 @@
 //! Which frames become key frames, and what the others are told to be.
 
+#[path = "support/luma_frames.rs"]
+mod luma_frames;
+
+use luma_frames::{SIZE, aligned, frame, perceiver};
 use proptest::prelude::*;
-use segfuse::data::{AlignedFrame, Frame, FrameId, Image, Origin, Perception, PixelFormat, Size, Stamp, VehicleState};
+use segfuse::data::{AlignedFrame, FrameId, Image, Origin, Perception, Size, Stamp};
 use segfuse::engine::fake::{FakeEngine, Steps};
 use segfuse::engine::{Engine, EngineError};
 use segfuse::perceive::{Config, Perceive, Perceiver};
 
-const SIZE: Size = Size::new(6, 4);
-
-fn perceiver(schedule: &str) -> Perceiver<FakeEngine> {
-    Perceiver::new(
-        FakeEngine::default(),
-        Config { schedule: schedule.parse().expect("a schedule"), ..Config::default() },
-    )
-}
-
-/// A grey frame whose pixels all have the value `id`, so that a mask tells which frame it was made of.
-fn frame(id: u64, size: Size) -> AlignedFrame {
-    let bytes = vec![id as u8; size.pixels()];
-    aligned(id, Image::packed(PixelFormat::Grey, size, bytes.into()).expect("one byte a pixel"))
-}
-
 fn broken_jpeg(id: u64) -> AlignedFrame {
     aligned(id, Image::jpeg(SIZE, vec![0xff, 0xd8, 0xff, 0x00].into()).expect("bytes of whatever kind"))
-}
-
-fn aligned(id: u64, image: Image) -> AlignedFrame {
-    let (stamp, arrival) = (Stamp::from_ns(1_000 + id), Stamp::from_ns(6_000 + id));
-    AlignedFrame { frame: Frame { id: FrameId(id), stamp, arrival, image }, state: VehicleState::default() }
 }
 
 fn perceive(perceiver: &mut Perceiver<FakeEngine>, frame: &AlignedFrame) -> Perception {

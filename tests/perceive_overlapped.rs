@@ -1,26 +1,14 @@
 //! With an overlapped schedule the network runs beside the frames that follow, and serves from a fixed frame on.
 
+#[path = "support/luma_frames.rs"]
+mod luma_frames;
+
+use luma_frames::{SIZE, frame, perceiver, with};
 use proptest::prelude::*;
-use segfuse::data::{AlignedFrame, Frame, FrameId, Image, Origin, Perception, PixelFormat, Size, Stamp, VehicleState};
+use segfuse::data::{Perception, Size};
 use segfuse::engine::EngineError;
 use segfuse::engine::fake::FakeEngine;
-use segfuse::perceive::{Config, Perceive, Perceiver};
-
-const SIZE: Size = Size::new(6, 4);
-
-fn perceiver(schedule: &str) -> Perceiver<FakeEngine> {
-    Perceiver::new(
-        FakeEngine::default(),
-        Config { schedule: schedule.parse().expect("a schedule"), ..Config::default() },
-    )
-}
-
-/// A grey frame whose pixels all have the value `id`, so that a mask tells which frame it was made of.
-fn frame(id: u64, size: Size) -> AlignedFrame {
-    let image = Image::packed(PixelFormat::Grey, size, vec![id as u8; size.pixels()].into()).expect("one byte a pixel");
-    let (stamp, arrival) = (Stamp::from_ns(1_000 + id), Stamp::from_ns(6_000 + id));
-    AlignedFrame { frame: Frame { id: FrameId(id), stamp, arrival, image }, state: VehicleState::default() }
-}
+use segfuse::perceive::{Perceive, Perceiver};
 
 /// The key frame and the distance of each frame's mask; its labels must be that key frame's, carried as far.
 fn answered(perceiver: &mut Perceiver<FakeEngine>, ids: impl IntoIterator<Item = u64>) -> Vec<(u64, u32)> {
@@ -28,10 +16,7 @@ fn answered(perceiver: &mut Perceiver<FakeEngine>, ids: impl IntoIterator<Item =
 }
 
 fn told(perception: &Perception) -> (u64, u32) {
-    let key = match perception.origin {
-        Origin::Key => perception.frame.0,
-        Origin::Propagated { from, .. } => from.0,
-    };
+    let key = perception.origin.key_of(perception.frame).0;
     assert_eq!(u64::from(perception.mask.labels()[0]), key % 8, "labels are those of the key frame that is named");
     let distance = perception.origin.distance();
     let steps = 255 - perception.confidence.as_ref().expect("the engine gives one").bytes()[0];
@@ -70,8 +55,7 @@ fn lost_frames_count_in_interval_and_delay() {
 fn a_network_that_fails_is_told_when_its_answer_is_due_and_the_next_frame_begins_anew() {
     let mut engine = FakeEngine::default();
     engine.fail_next_begun = true;
-    let mut perceiver =
-        Perceiver::new(engine, Config { schedule: "overlapped:2:1".parse().expect("a schedule"), ..Config::default() });
+    let mut perceiver = with(engine, "overlapped:2:1");
     assert_eq!(answered(&mut perceiver, 0..3), [(0, 0), (0, 1), (0, 2)]);
     let error = perceiver.perceive(&frame(3, SIZE)).expect_err("what began at frame 2");
     assert!(matches!(error, EngineError::Failed { .. }), "{error}");

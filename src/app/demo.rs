@@ -36,7 +36,8 @@ pub struct Arguments {
     /// A network folder, a plain ONNX file, or the name of an embedded network: small or tiny.
     #[arg(long, value_name = "PATH|NAME", default_value = network::DEFAULT)]
     pub network: String,
-    /// Which frames run the network: every K, or where more labels than P percent are expected to differ from its own.
+    /// Which frames run the network: every K; where more labels than P percent are expected to differ from its own; or
+    /// every K beside the frames that follow.
     #[arg(long, value_name = "every:K|adaptive:P%|overlapped:K:D", default_value = "every:3")]
     pub schedule: crate::perceive::Schedule,
     /// Do not publish over Zenoh.

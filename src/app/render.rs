@@ -10,7 +10,7 @@ use crate::data::{ClassTable, Ending, Event, PixelFormat};
 use crate::source::Source;
 use crate::source::can::Decoding;
 use crate::source::synthetic::{self, SyntheticSource};
-use crate::trip::{Calibration, Config, DbcText, TripMetadata, TripSummary, TripWriter};
+use crate::trip::{Config, DbcText, TripMetadata, TripSummary, TripWriter};
 use anyhow::Context;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -92,27 +92,10 @@ fn metadata(scene: &synthetic::Config, source: &SyntheticSource) -> TripMetadata
     TripMetadata {
         source: format!("synthetic drive, seed {}, {} at {} frames/s", scene.seed, scene.size, scene.fps),
         wall: Some(source.wall_mapping()),
-        calibration: Some(calibration(scene)),
+        calibration: Some(scene.lens().calibration()),
         class_tables: vec![ClassTable::cityscapes()],
         dbc: Some(DbcText { name: "example.dbc".into(), text: synthetic::example_dbc().into() }),
         ..TripMetadata::default()
-    }
-}
-
-fn calibration(scene: &synthetic::Config) -> Calibration {
-    let lens = scene.lens();
-    Calibration {
-        width_px: lens.size.width,
-        height_px: lens.size.height,
-        fx_px: lens.fx,
-        fy_px: lens.fy,
-        cx_px: lens.cx,
-        cy_px: lens.cy,
-        distortion: vec![],
-        position_m: [lens.forward_m, lens.left_m, lens.height_m],
-        yaw_rad: lens.yaw_rad,
-        pitch_rad: lens.pitch_rad,
-        roll_rad: 0.0,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::engine::network::{Chain, Network};
 use crate::evaluate::{self, Evaluation, EvaluationItem, Evaluator, RunCost, Sweep, report};
 use crate::perceive::{self, Schedule};
 use crate::sink::{Sink, SinkError};
-use crate::trip::{Lookup, Range, TripReader};
+use crate::trip::{Lookup, Range, TripMetadata, TripReader};
 use anyhow::bail;
 use clap::Args;
 use std::collections::BTreeMap;
@@ -112,7 +112,7 @@ pub(super) fn run(
     let network = network::open(&options)?;
     let judge = Judge::open(trip, classes, &network)?;
     let mut engine = network::engine(&network, &options, &Config::default())?;
-    network::tell_camera(&mut engine, Lookup::open(trip)?.metadata());
+    network::tell_camera(&mut engine, &judge.trip);
     let mut sweep = Sweep {
         trip: trip.display().to_string(),
         class_table: judge.scored.name.clone(),
@@ -194,6 +194,8 @@ struct Judge {
     scored: ClassTable,
     predicted: ClassTable,
     truth: ClassTable,
+    /// What the trip says of itself.
+    trip: TripMetadata,
 }
 
 impl Judge {
@@ -208,7 +210,7 @@ impl Judge {
             );
         };
         let scored = classes.map_or_else(|| Ok(truth.clone()), class_table)?;
-        let judge = Self { scored, predicted: network.classes().clone(), truth };
+        let judge = Self { scored, predicted: network.classes().clone(), truth, trip: metadata };
         // Told now and not after a run: classes that cannot be brought together.
         judge.evaluator()?;
         Ok(judge)

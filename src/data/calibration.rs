@@ -37,16 +37,21 @@ pub struct Calibration {
 impl Calibration {
     /// Says which value no camera has.
     pub fn check(&self) -> Result<(), String> {
-        let lengths = [("fx_px", self.fx_px), ("fy_px", self.fy_px), ("position_m[2]", self.position_m[2])];
-        for (key, value) in lengths {
+        let [ahead, left, height] = self.position_m;
+        let sides = [("width_px", f64::from(self.width_px)), ("height_px", f64::from(self.height_px))];
+        let lengths = [("fx_px", self.fx_px), ("fy_px", self.fy_px), ("position_m[2]", height)];
+        for (key, value) in sides.into_iter().chain(lengths) {
             if !(value.is_finite() && value > 0.0) {
                 return Err(format!("calibration: {key} is {value}, must be above 0"));
             }
         }
-        let angles = [self.yaw_rad, self.pitch_rad, self.roll_rad, self.cx_px, self.cy_px];
-        let numbers = angles.iter().chain(&self.position_m).chain(&self.distortion);
-        if self.width_px == 0 || self.height_px == 0 || !numbers.clone().all(|value| value.is_finite()) {
-            return Err("calibration: width_px or height_px is 0, or another value is no number".to_owned());
+        let places = [("cx_px", self.cx_px), ("cy_px", self.cy_px), ("position_m[0]", ahead), ("position_m[1]", left)];
+        let angles = [("yaw_rad", self.yaw_rad), ("pitch_rad", self.pitch_rad), ("roll_rad", self.roll_rad)];
+        let bends = self.distortion.iter().map(|value| ("distortion", *value));
+        for (key, value) in places.into_iter().chain(angles).chain(bends) {
+            if !value.is_finite() {
+                return Err(format!("calibration: {key} is {value}, must be a number"));
+            }
         }
         match self.distortion.len() {
             0 | 5 => Ok(()),

@@ -97,6 +97,14 @@ impl Origin {
             Self::Propagated { distance, .. } => distance,
         }
     }
+
+    /// The key frame whose features a mask of `frame` was made from.
+    pub fn key_of(self, frame: FrameId) -> FrameId {
+        match self {
+            Self::Key => frame,
+            Self::Propagated { from, .. } => from,
+        }
+    }
 }
 
 /// How far labels that were carried to a frame are from those that the network itself gives there.

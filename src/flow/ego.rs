@@ -76,7 +76,8 @@ impl EgoFlow {
 
     /// Writes where each cell of `field`'s grid over the current frame was in the frame before, in cells.
     ///
-    /// What the earlier camera cannot have seen is taken not to have moved.
+    /// What the earlier camera cannot have seen, not even had its picture been three times as wide and high, is taken not
+    /// to have moved: a motion may be anything that a broken sensor says.
     pub fn predict_into(&mut self, motion: EgoMotion, (rows, cols): (usize, usize), field: &mut FlowField) {
         self.see((rows, cols));
         (field.rows, field.cols) = (rows, cols);
@@ -89,7 +90,7 @@ impl EgoFlow {
                 Seen::Ground(point) => turned * point + moved - self.position(),
                 Seen::Far(direction) => turned * direction,
             };
-            let Some([u, v]) = self.project(direction) else { continue };
+            let Some([u, v]) = self.project(direction).filter(|place| self.is_near(*place)) else { continue };
             let (row, col) = (cell / cols, cell % cols);
             along_x[cell] = ((u + 0.5) * cols as f64 / f64::from(self.camera.width_px) - col as f64 - 0.5) as f32;
             along_y[cell] = ((v + 0.5) * rows as f64 / f64::from(self.camera.height_px) - row as f64 - 0.5) as f32;
@@ -131,6 +132,12 @@ impl EgoFlow {
         let Calibration { fx_px, fy_px, cx_px, cy_px, .. } = self.camera;
         let [x, y] = distorted(&self.camera.distortion, [right / forward, down / forward]);
         (forward > NEAREST_M).then_some([fx_px * x + cx_px, fy_px * y + cy_px])
+    }
+
+    /// Within the picture, or at most its own width or height outside.
+    fn is_near(&self, place: [f64; 2]) -> bool {
+        let sides = [self.camera.width_px, self.camera.height_px].map(f64::from);
+        place.into_iter().zip(sides).all(|(place, side)| (-side..2.0 * side).contains(&place))
     }
 
     fn position(&self) -> Vector3<f64> {

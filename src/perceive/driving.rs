@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The last value known stands for frames without one for this long: buses may be slower than cameras.
 const HELD_NS: i64 = 1_000_000_000;
 /// No front wheel is steered further, in rad.
-const MOST_STEERED: f64 = 1.2;
+const MOST_STEERED_RAD: f64 = 1.2;
 /// After a longer pause between frames nobody knows what the vehicle did.
 const LONGEST_PAUSE_NS: i64 = 1_000_000_000;
 
@@ -35,7 +35,7 @@ impl Bicycle {
 
     /// Rate of turn in rad/s: v tan(δ) / wheelbase, δ the angle of the front wheel.
     fn yaw_rate_radps(self, speed_mps: f64, wheel_rad: f64) -> f64 {
-        let front_rad = (wheel_rad / self.steering_ratio).clamp(-MOST_STEERED, MOST_STEERED);
+        let front_rad = (wheel_rad / self.steering_ratio).clamp(-MOST_STEERED_RAD, MOST_STEERED_RAD);
         speed_mps * libm::tan(front_rad) / self.wheelbase_m
     }
 }

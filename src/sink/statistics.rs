@@ -162,10 +162,7 @@ impl Sink for Statistics {
             Origin::Key => self.keys += 1,
             Origin::Propagated { .. } => self.propagated += 1,
         }
-        let key = match perception.origin {
-            Origin::Key => Some(perception.frame),
-            Origin::Propagated { from, .. } => Some(from),
-        };
+        let key = Some(perception.origin.key_of(perception.frame));
         self.key_frames += u64::from(self.latest_key != key);
         self.latest_key = key;
         if let Some(known) = perception.disagreement {

@@ -362,10 +362,7 @@ pub(super) struct PerceptionHead {
 impl PerceptionHead {
     /// Appends the message.
     pub(super) fn encode(self, out: &mut Vec<u8>) {
-        let key_frame = match self.origin {
-            Origin::Key => self.frame,
-            Origin::Propagated { from, .. } => from,
-        };
+        let key_frame = self.origin.key_of(self.frame);
         let message = proto::PerceptionInfo {
             frame: self.frame.0,
             stamp_ns: self.stamp.ns(),

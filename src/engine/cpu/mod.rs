@@ -239,7 +239,8 @@ impl CpuEngine {
     }
 
     /// What the backbone said of a key frame, as it is carried on.
-    fn key_features(&self, map: Pooled<FeatureMap>, glance: Option<Pooled<FeatureMap>>) -> Features {
+    fn key_features(&self, map: Pooled<FeatureMap>, glance: Pooled<FeatureMap>) -> Features {
+        let glance = Some(glance);
         if self.carried.reduction == 1 {
             return Features { carried: map, detailed: None, glance, residual: None };
         }
@@ -346,7 +347,7 @@ impl Engine for CpuEngine {
 
     fn extract(&mut self, view: &View) -> Result<Features, EngineError> {
         self.input.prepare(view.number, &view.image)?;
-        let glance = Some(self.glance());
+        let glance = self.glance();
         let _span = tracing::debug_span!("backbone").entered();
         let mut map = self.maps.take();
         self.backbone.run(self.input.prepared(), &mut map)?;
@@ -366,7 +367,7 @@ impl Engine for CpuEngine {
     fn finish(&mut self, pending: Pending) -> Result<Features, EngineError> {
         let _span = tracing::debug_span!("wait").entered();
         let map = self.backbone.finish(pending.number)?;
-        Ok(self.key_features(map, Some(pending.glance)))
+        Ok(self.key_features(map, pending.glance))
     }
 
     fn flow(

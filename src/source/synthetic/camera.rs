@@ -5,7 +5,7 @@
 //! origin on the ground below the rear axle         (0, 0) the centre of the first pixel
 //! ```
 
-use crate::data::Size;
+use crate::data::{Calibration, Size};
 use nalgebra::Vector3;
 
 /// Intrinsics and mounting of a camera without distortion.
@@ -34,6 +34,23 @@ pub struct Camera {
 }
 
 impl Camera {
+    /// The same as trips and engines know it.
+    pub fn calibration(&self) -> Calibration {
+        Calibration {
+            width_px: self.size.width,
+            height_px: self.size.height,
+            fx_px: self.fx,
+            fy_px: self.fy,
+            cx_px: self.cx,
+            cy_px: self.cy,
+            distortion: vec![],
+            position_m: [self.forward_m, self.left_m, self.height_m],
+            yaw_rad: self.yaw_rad,
+            pitch_rad: self.pitch_rad,
+            roll_rad: 0.0,
+        }
+    }
+
     /// The position and axes of this camera on a vehicle at `(x, y)` that looks along `heading_rad`
     /// and is tilted by `sway` (further pitch and roll, rad).
     pub fn placed(&self, (x, y, heading_rad): (f64, f64, f64), sway: (f64, f64)) -> CameraPose {
