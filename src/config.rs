@@ -83,6 +83,18 @@ mod tests {
     }
 
     #[test]
+    fn a_value_out_of_its_range_is_refused_by_key() {
+        for (text, key) in [
+            ("[engine]\nthreads = 100000", "engine.threads"),
+            ("[perceive.bicycle]\nwheelbase_m = 0.0\nsteering_ratio = 15.0", "perceive.bicycle.wheelbase_m"),
+        ] {
+            let config: Config = toml::from_str(text).expect("TOML");
+            let error = config.check().expect_err(key);
+            assert!(error.contains(key), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn a_key_that_does_not_exist_is_refused_by_name() {
         for text in ["spede = 1", "[align]\nmax_extrapolation = 3", "[perceive]\nschedule = \"sometimes\""] {
             let error = toml::from_str::<Config>(text).expect_err(text).to_string();

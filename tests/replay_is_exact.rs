@@ -95,6 +95,16 @@ fn a_network_that_runs_beside_other_work_serves_the_same_frames_in_every_run() {
 }
 
 #[test]
+fn the_vehicles_motion_leads_the_flow_unless_the_configuration_says_no() {
+    let trip = Rendered::new();
+    let config = trip.path("no_ego_motion.toml");
+    std::fs::write(&config, "[perceive]\nego_motion = false\n").expect("written");
+    let led = trip.replay(&["--schedule", "every:5"]);
+    let alone = trip.replay(&["--schedule", "every:5", "--config", &config]);
+    assert_ne!(led["mask_hash"], alone["mask_hash"]);
+}
+
+#[test]
 fn another_schedule_or_another_drive_gives_other_masks() {
     let trip = Rendered::new();
     let every_3 = trip.replay(&["--schedule", "every:3"]);
