@@ -68,6 +68,7 @@ fn recorded(number: u64) -> Recorded {
             age: None,
             confidence: None,
             disagreement: None,
+            late: None,
         },
     )
 }

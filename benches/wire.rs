@@ -36,7 +36,16 @@ fn perception() -> Perception {
     let plane = |bytes: Vec<u8>| Some(Plane::new(SIZE, bytes.into()).expect("one byte a pixel"));
     let mask = LabelMask::new(SIZE, labels.into()).expect("one label a pixel");
     let (frame, stamp, origin) = (FrameId(1), Stamp::from_ns(1), Origin::Key);
-    Perception { frame, stamp, origin, mask, age: plane(age), confidence: plane(confidence), disagreement: None }
+    Perception {
+        frame,
+        stamp,
+        origin,
+        mask,
+        age: plane(age),
+        confidence: plane(confidence),
+        disagreement: None,
+        late: None,
+    }
 }
 
 fn envelope() -> Envelope {

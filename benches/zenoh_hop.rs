@@ -55,6 +55,7 @@ fn perception(number: u64) -> Perception {
         age: None,
         confidence: None,
         disagreement: None,
+        late: None,
     }
 }
 

@@ -36,6 +36,7 @@ fn configurations_and_options_that_cannot_be_used() {
         ),
         case("missing config", ["replay", &trip, "--config", "no.toml"], 2, &["no.toml"]),
         case("schedule", ["replay", &trip, "--schedule", "every:0"], 2, &["every:0", "every:5"]),
+        case("nothing to wait for", ["replay", &trip, "--no-wait"], 2, &["--no-wait", "every:", "overlapped:K"]),
         case("engine", ["replay", &trip, "--engine", "tensorrt"], 2, &["tensorrt", "rten"]),
         case("mean", ["replay", &trip, "--mean", "1,2"], 2, &["1,2", "three numbers"]),
         case("scene", ["render", "--fps", "0", "--out", "x.mcap"], 2, &["fps", "0.1"]),

@@ -26,7 +26,7 @@ fn frame(id: u64, size: Size) -> (AlignedFrame, Perception) {
     };
     let aligned =
         AlignedFrame { frame: Frame { id: frame, stamp, arrival: stamp, image }, state: VehicleState::default() };
-    (aligned, Perception { frame, stamp, origin, mask, age: None, confidence: None, disagreement: None })
+    (aligned, Perception { frame, stamp, origin, mask, age: None, confidence: None, disagreement: None, late: None })
 }
 
 fn sink(path: &Path, format: OverlayFormat, config: Config) -> OverlaySink {

@@ -5,10 +5,10 @@ mod luma_frames;
 
 use luma_frames::{SIZE, frame, perceiver, with};
 use proptest::prelude::*;
-use segfuse::data::{Perception, Size};
+use segfuse::data::{FrameId, Perception, Size};
 use segfuse::engine::EngineError;
 use segfuse::engine::fake::FakeEngine;
-use segfuse::perceive::{Perceive, Perceiver};
+use segfuse::perceive::{Lateness, Perceive, Perceiver};
 
 /// The key frame and the distance of each frame's mask; its labels must be that key frame's, carried as far.
 fn answered(perceiver: &mut Perceiver<FakeEngine>, ids: impl IntoIterator<Item = u64>) -> Vec<(u64, u32)> {
@@ -71,7 +71,59 @@ fn a_frame_of_another_size_forgets_what_is_under_way() {
     assert_eq!(found, [(3, 0), (3, 1), (3, 2)]);
 }
 
+/// An engine whose network is through only so many frames after the one on which it began.
+fn slow(run_takes: u64) -> FakeEngine {
+    let mut engine = FakeEngine::default();
+    engine.run_takes = run_takes;
+    engine
+}
+
+#[test]
+fn a_vehicle_goes_on_from_the_key_frame_before_until_the_network_is_through() {
+    let mut perceiver = with(slow(3), "overlapped:3:2").with_lateness(Lateness::Allowed);
+    let all: Vec<_> = (0..10).map(|id| perceiver.perceive(&frame(id, SIZE)).expect("a frame")).collect();
+    let found: Vec<_> = all.iter().map(told).collect();
+    // Due on 5, there on 7; by then 3 frames have gone by and the next one begins at once.
+    let expected = [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (0, 6), (3, 4), (3, 5), (3, 6)];
+    assert_eq!(found, expected);
+    let late: Vec<_> = all.iter().map(|perception| perception.late.map(|key| key.0)).collect();
+    assert_eq!(late, [None, None, None, None, None, Some(3), Some(3), None, None, Some(7)]);
+}
+
+#[test]
+fn what_was_late_once_is_late_again_however_fast_the_network_is_and_nothing_else_is() {
+    let recorded = [(5, 3), (6, 3), (9, 7), (2, 1)].map(|(frame, key)| (FrameId(frame), FrameId(key)));
+    let lateness = Lateness::Repeated(recorded.into_iter().collect());
+    let mut perceiver = with(slow(50), "overlapped:3:2").with_lateness(lateness);
+    let found = answered(&mut perceiver, 0..11);
+    let expected = [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (0, 6), (3, 4), (3, 5), (3, 6), (7, 3)];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_network_that_is_never_through_keeps_no_frame_waiting() {
+    let mut perceiver = with(slow(u64::MAX / 2), "overlapped:2").with_lateness(Lateness::Allowed);
+    let found = answered(&mut perceiver, 0..40);
+    assert!(found.iter().all(|(key, _)| *key == 0), "{found:?}");
+    assert_eq!(perceiver.engine().steps.begun, 1, "one run at a time");
+}
+
 proptest! {
+    #[test]
+    fn a_run_that_is_repeated_from_what_was_late_has_the_same_masks(
+        interval in 1_u32..6, delay in 0_u32..5, run_takes in 0_u64..9, lost in proptest::collection::vec(0_u64..40, 0..6)
+    ) {
+        let schedule = format!("overlapped:{interval}:{}", delay.min(interval - 1) + 1);
+        let run = |lateness| {
+            let mut perceiver = with(slow(run_takes), &schedule).with_lateness(lateness);
+            let ids = (0..40).filter(|id| !lost.contains(id));
+            ids.map(|id| perceiver.perceive(&frame(id, SIZE)).expect("a frame")).collect::<Vec<_>>()
+        };
+        let first = run(Lateness::Allowed);
+        let late = first.iter().filter_map(|answer| answer.late.map(|key| (answer.frame, key))).collect();
+        prop_assert_eq!(run(Lateness::Repeated(late)), first);
+    }
+
     #[test]
     fn each_mask_is_of_the_newest_key_frame_that_is_far_enough_behind(interval in 1_u32..7, late in 0_u32..6) {
         let delay = late.min(interval - 1) + 1;

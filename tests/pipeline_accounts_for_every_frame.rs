@@ -56,6 +56,7 @@ impl Perceive for Answering {
             age: None,
             confidence: None,
             disagreement: None,
+            late: None,
         })
     }
 }

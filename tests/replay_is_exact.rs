@@ -95,6 +95,25 @@ fn a_network_that_runs_beside_other_work_serves_the_same_frames_in_every_run() {
 }
 
 #[test]
+fn a_run_that_did_not_wait_for_its_network_is_repeated_from_its_recording() {
+    let trip = Rendered::new();
+    let (run, again) = (trip.path("run.mcap"), trip.path("again.json"));
+    let schedule = ["--schedule", "overlapped:4:1"];
+    let first = trip.replay(&[&schedule[..], &["--no-wait", "--out", &run]].concat());
+    let late = first["late"].as_u64().expect("a count");
+    assert!(late > 0, "the network is slower than a frame: {first}");
+    assert_eq!(trip.replay(&schedule)["late"], 0, "other replays wait");
+    let replay = ["replay", &run, "--engine", "rten", "--summary", &again, "--schedule"];
+    for threads in ["1", "4"] {
+        segfuse_ok(&[&replay[..], &["overlapped:4:1", "--threads", threads]].concat());
+        let repeated = json(again.as_ref());
+        assert_eq!((&repeated["late"], &repeated["mask_hash"]), (&late.into(), &first["mask_hash"]));
+    }
+    segfuse_ok(&[&replay[..], &["overlapped:4:2"]].concat());
+    assert_eq!(json(again.as_ref())["late"], 0, "what was late with one schedule says nothing of another");
+}
+
+#[test]
 fn the_vehicles_motion_leads_the_flow_unless_the_configuration_says_no() {
     let trip = Rendered::new();
     let config = trip.path("no_ego_motion.toml");

@@ -6,7 +6,7 @@ use crate::align::{self, Aligner};
 use crate::data::ClassTable;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::{Engine, EngineInfo};
-use crate::perceive::{self, Perceiver};
+use crate::perceive::{self, Lateness, Perceiver};
 use crate::pipeline::Pipeline;
 use crate::sink::Sink;
 use crate::sink::statistics::Statistics;
@@ -17,6 +17,7 @@ pub(super) struct Stages<'a> {
     pub engine: &'a mut CpuEngine,
     pub classes: ClassTable,
     pub perceive: perceive::Config,
+    pub lateness: Lateness,
     pub align: align::Config,
 }
 
@@ -29,7 +30,7 @@ pub(super) fn drive(
 ) -> (Summary, anyhow::Result<()>) {
     let engine: EngineInfo = stages.engine.info().clone();
     let mut statistics = Statistics::new(stages.classes);
-    let mut perceiver = Perceiver::new(stages.engine, stages.perceive);
+    let mut perceiver = Perceiver::new(stages.engine, stages.perceive).with_lateness(stages.lateness);
     session.times.clear();
     let began = session.clock.now();
     let mut all: Vec<&mut dyn Sink> = vec![&mut statistics];

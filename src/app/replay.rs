@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::data::Event;
 use crate::engine::Engine;
 use crate::engine::network::Network;
+use crate::perceive::{Lateness, Schedule};
 use crate::source::{Source, SourceError};
 use crate::trip::{Range, RecorderHandle, TripReader, WhenFull};
 use anyhow::bail;
@@ -54,6 +55,10 @@ pub struct Arguments {
     /// Keep the recorded pace, and publish. Never drops: a slow network falls behind and says so.
     #[arg(long)]
     pub realtime: bool,
+    /// With a schedule overlapped:K, answer as a vehicle does that must not wait: where the network is not through in
+    /// time, masks go on from the key frame before. What came late is recorded by --out, and a replay of that repeats it.
+    #[arg(long)]
+    pub no_wait: bool,
     /// Publish over Zenoh (--realtime does so by itself).
     #[arg(long, conflicts_with = "no_publish")]
     pub publish: bool,
@@ -105,6 +110,7 @@ impl Arguments {
 /// Replays; prints the summary.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let config = load_config(arguments)?;
+    refuse_waiting_for_nothing(arguments, config.perceive.schedule)?;
     let range = arguments.range()?;
     let source = TripReader::open(&arguments.trip, range)?;
     refuse_what_cannot_be_replayed(arguments, &source)?;
@@ -132,6 +138,16 @@ fn load_config(arguments: &Arguments) -> anyhow::Result<Config> {
     config.trip.frames &= !arguments.without_frames;
     config.trip.planes |= arguments.planes;
     Ok(config)
+}
+
+/// `--no-wait` says something of networks that run beside only.
+fn refuse_waiting_for_nothing(arguments: &Arguments, schedule: Schedule) -> Result<(), Misuse> {
+    if arguments.no_wait && schedule.delay().is_none() {
+        return Err(Misuse(format!(
+            "--no-wait: with the schedule {schedule} every frame waits for its own network; take --schedule overlapped:K"
+        )));
+    }
+    Ok(())
 }
 
 fn refuse_what_cannot_be_replayed(arguments: &Arguments, source: &TripReader) -> anyhow::Result<()> {
@@ -192,13 +208,26 @@ pub(super) fn replay(
     network::tell_camera(&mut engine, source.metadata());
     let mut sinks = Sinks::start(arguments, config, network, engine.info(), &source, session)?;
     let (classes, perceive, align) = (network.classes().clone(), config.perceive, config.align);
-    let stages = Stages { engine: &mut engine, classes, perceive, align };
+    let lateness = lateness(arguments, config.perceive.schedule, &source)?;
+    let stages = Stages { engine: &mut engine, classes, perceive, lateness, align };
     let (mut summary, ended) = play(arguments, source, stages, &mut sinks, session);
     sinks.close(&mut summary);
     if let Err(error) = ended {
         summary.fail_run(&error);
     }
     Ok(summary)
+}
+
+/// What happens where the network is not through in time: what the trip records, if it is of a run of this schedule.
+fn lateness(arguments: &Arguments, schedule: Schedule, source: &TripReader) -> anyhow::Result<Lateness> {
+    if arguments.no_wait {
+        return Ok(Lateness::Allowed);
+    }
+    let told = source.metadata().schedule.as_deref();
+    if schedule.delay().is_none() || told != Some(schedule.to_string().as_str()) {
+        return Ok(Lateness::default());
+    }
+    Ok(Lateness::Repeated(source.late_keys()?))
 }
 
 /// Drives the trip at its own pace or at full speed.

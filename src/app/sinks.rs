@@ -12,6 +12,7 @@ use crate::clock::wall_mapping;
 use crate::config::Config;
 use crate::engine::EngineInfo;
 use crate::engine::network::Network;
+use crate::perceive::Schedule;
 use crate::sink::Sink;
 use crate::sink::overlay::{self, OverlayFormat, OverlaySink};
 #[cfg(feature = "zenoh")]
@@ -39,7 +40,7 @@ impl Sinks {
         source: &TripReader,
         session: &Session,
     ) -> anyhow::Result<Self> {
-        let metadata = answered(source, network, info);
+        let metadata = answered(source, network, info, config.perceive.schedule);
         Ok(Self {
             recording: Recording::start(arguments.out.as_deref(), &metadata, config, source.frames())?,
             overlay: Overlay::start(arguments.overlay.as_deref(), network, source)?,
@@ -98,10 +99,11 @@ fn run_of(network: &Network, info: &EngineInfo, source: &TripReader) -> zenoh::R
 }
 
 /// The metadata of a trip that also holds answers of `network`. Its seconds count as those of `source` do.
-fn answered(source: &TripReader, network: &Network, info: &EngineInfo) -> TripMetadata {
+fn answered(source: &TripReader, network: &Network, info: &EngineInfo, schedule: Schedule) -> TripMetadata {
     let mut metadata = source.metadata().clone();
     metadata.zero = Some(source.zero());
     metadata.add_class_table(network.classes());
+    metadata.schedule = Some(schedule.to_string());
     metadata.mask_classes = Some(network.classes().name.clone());
     let hash = format!("{:016x}", info.network_hash);
     metadata.network = Some(NetworkIdentity { name: info.network.clone(), runtime: info.runtime.clone(), hash });

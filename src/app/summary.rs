@@ -41,6 +41,8 @@ pub(super) struct Summary {
     pub propagated: u64,
     /// Frames that masks were made from by the whole network's look at them.
     pub key_frames: u64,
+    /// Masks made from an earlier key frame than was due, because the network was not through with that one.
+    pub late: u64,
     /// How far carried labels were from the network's own, where the schedule goes by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub differing_percent: Option<DifferingSummary>,
@@ -119,6 +121,7 @@ impl Summary {
             keys: statistics.keys,
             propagated: statistics.propagated,
             key_frames: statistics.key_frames,
+            late: statistics.late,
             differing_percent: statistics.differing,
             mask_hash: statistics.mask_hash,
             class_shares: statistics.class_shares,
@@ -197,9 +200,12 @@ impl fmt::Display for Summary {
         if self.ended != Ending::Complete.word() {
             writeln!(f, "ended      {}", self.ended)?;
         }
-        let Self { keys, propagated, key_frames, schedule, .. } = self;
+        let Self { keys, propagated, key_frames, late, schedule, .. } = self;
         let from = if key_frames == keys { String::new() } else { format!(" from {key_frames} key frames") };
         writeln!(f, "masks      {keys} key, {propagated} propagated{from} ({schedule})")?;
+        if *late > 0 {
+            writeln!(f, "late       {late} masks from an earlier key frame than was due: the network was not through")?;
+        }
         if let Some(DifferingSummary { masks, expected, checked, foretold, found }) = self.differing_percent {
             let known = |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{share:.1} %"));
             let [expected, foretold, found] = [expected, foretold, found].map(known);

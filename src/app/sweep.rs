@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::engine::cpu::CpuEngine;
 use crate::engine::network::{Chain, Network};
 use crate::evaluate::{self, Evaluation, EvaluationItem, Evaluator, RunCost, Sweep, report};
-use crate::perceive::{self, Schedule};
+use crate::perceive::{self, Lateness, Schedule};
 use crate::sink::{Sink, SinkError};
 use crate::trip::{Lookup, Range, TripMetadata, TripReader};
 use anyhow::bail;
@@ -161,6 +161,7 @@ fn one_run(
         engine,
         classes,
         perceive: perceive::Config { schedule, ..perceive::Config::default() },
+        lateness: Lateness::default(),
         align: Config::default().align,
     };
     let mut scores = Scores::new(judge.evaluator()?);

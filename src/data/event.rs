@@ -1,6 +1,7 @@
 //! What flows through the program: events in, aligned frames between, perceptions out.
 
 use super::{CanFrame, Image, LabelMask, Plane, Stamp, StateSample, VehicleState};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A frame's number, counted by its source from 0 without gaps: what was lost is told by [`Event::Lost`].
@@ -119,6 +120,9 @@ pub struct Disagreement {
     pub measured: Option<f32>,
 }
 
+/// Each frame that was answered before the features that were due on it were there, and the key frame that these are of.
+pub type LateKeys = BTreeMap<FrameId, FrameId>;
+
 /// The program's answer for one frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Perception {
@@ -136,4 +140,6 @@ pub struct Perception {
     pub confidence: Option<Plane>,
     /// What is known of labels that were carried here; only where the schedule goes by it.
     pub disagreement: Option<Disagreement>,
+    /// The key frame that was to serve from this frame on, or before, and whose features were not there yet.
+    pub late: Option<FrameId>,
 }

@@ -37,6 +37,8 @@ pub struct FakeEngine {
     pub fail_next_extract: bool,
     /// The next run that is begun fails once, when it is finished.
     pub fail_next_begun: bool,
+    /// Frames that follow on one that was begun before its run is through.
+    pub run_takes: u64,
     /// What the latest flow was told of the vehicle's motion.
     pub motion: Option<EgoMotion>,
 }
@@ -53,7 +55,11 @@ pub struct FakeFeatures {
 
 /// What a run that was begun will give.
 #[derive(Debug)]
-pub struct FakePending(Result<FakeFeatures, EngineError>);
+pub struct FakePending {
+    features: Result<FakeFeatures, EngineError>,
+    /// Frames read by then.
+    begun_at: u64,
+}
 
 /// Luma of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +71,8 @@ pub struct FakeView {
 impl Default for FakeEngine {
     fn default() -> Self {
         let info = EngineInfo { runtime: "fake".into(), network: "luma modulo 8".into(), network_hash: 8 };
-        Self { info, steps: Steps::default(), fail_next_extract: false, fail_next_begun: false, motion: None }
+        let steps = Steps::default();
+        Self { info, steps, fail_next_extract: false, fail_next_begun: false, run_takes: 0, motion: None }
     }
 }
 
@@ -97,11 +104,15 @@ impl Engine for FakeEngine {
     fn begin(&mut self, view: &FakeView) -> Result<FakePending, EngineError> {
         self.steps.begun += 1;
         self.fail_next_extract |= std::mem::take(&mut self.fail_next_begun);
-        Ok(FakePending(self.extract(view)))
+        Ok(FakePending { features: self.extract(view), begun_at: self.steps.observed })
+    }
+
+    fn is_through(&mut self, pending: &FakePending) -> bool {
+        self.steps.observed > pending.begun_at + self.run_takes
     }
 
     fn finish(&mut self, pending: FakePending) -> Result<FakeFeatures, EngineError> {
-        pending.0
+        pending.features
     }
 
     fn flow(&mut self, earlier: &FakeView, current: &FakeView, motion: Option<EgoMotion>) -> Result<u8, EngineError> {

@@ -104,6 +104,9 @@ pub trait Engine {
     /// overlapped schedule. One run at a time: another begins when the one before is through.
     fn begin(&mut self, view: &Self::View) -> Result<Self::Pending, EngineError>;
 
+    /// Whether [`finish`](Self::finish) would not have to wait.
+    fn is_through(&mut self, pending: &Self::Pending) -> bool;
+
     /// Waits for what was begun: the very features that `extract` gives.
     fn finish(&mut self, pending: Self::Pending) -> Result<Self::Features, EngineError>;
 
@@ -168,6 +171,10 @@ impl<E: Engine> Engine for &mut E {
 
     fn begin(&mut self, view: &Self::View) -> Result<Self::Pending, EngineError> {
         (**self).begin(view)
+    }
+
+    fn is_through(&mut self, pending: &Self::Pending) -> bool {
+        (**self).is_through(pending)
     }
 
     fn finish(&mut self, pending: Self::Pending) -> Result<Self::Features, EngineError> {

@@ -13,7 +13,8 @@
 //! Features are carried once along the whole composed way; what the engine mends by looking at the frame they
 //! arrive at serves that frame alone. `every:1` knows no past. Lost frames count; a frame that cannot be carried
 //! to (the first one, another size, one after a failure) becomes a key frame. `docs/engines.md` has the reasons and
-//! figures. No clock is read: the same frames give the same masks.
+//! figures. No clock is read: the same frames give the same masks, and where a vehicle does not wait for its network
+//! ([`Lateness`]) what came late is recorded with them.
 
 mod driving;
 mod overlapped;
@@ -21,6 +22,7 @@ mod relation;
 mod schedule;
 
 pub use driving::Bicycle;
+pub use overlapped::Lateness;
 pub use schedule::{Bound, Schedule};
 
 use crate::data::{AlignedFrame, BufferPool, Disagreement, FrameId, LabelMask, Origin, Perception, Plane, Size, Stamp};
@@ -28,7 +30,7 @@ pub use crate::engine::EngineError;
 
 use crate::engine::{Decoded, Engine};
 use driving::Driving;
-use overlapped::Coming;
+use overlapped::{Arrival, Coming};
 use relation::Relation;
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +80,7 @@ pub struct Perceiver<E: Engine> {
     engine: E,
     schedule: Schedule,
     ego_motion: bool,
+    lateness: Lateness,
     relation: Relation,
     driving: Driving,
     /// What the next frame can be carried from; nothing before the first frame and after a failure.
@@ -119,6 +122,8 @@ struct Carried<E: Engine> {
     coming: Option<Coming<E>>,
     /// The network was begun on this frame.
     begun: Option<E::Pending>,
+    /// The key frame that was due and not there.
+    late: Option<FrameId>,
 }
 
 impl<E: Engine> Perceiver<E> {
@@ -126,7 +131,14 @@ impl<E: Engine> Perceiver<E> {
     pub fn new(engine: E, config: Config) -> Self {
         let Config { schedule, ego_motion, bicycle } = config;
         let (relation, driving) = (Relation::default(), Driving::new(bicycle));
-        Self { engine, schedule, ego_motion, relation, driving, previous: None, ages: BufferPool::new(AGES_IN_USE) }
+        let (lateness, ages) = (Lateness::default(), BufferPool::new(AGES_IN_USE));
+        Self { engine, schedule, ego_motion, lateness, relation, driving, previous: None, ages }
+    }
+
+    /// The same, with another answer to features that are not there when they are due.
+    #[must_use]
+    pub fn with_lateness(self, lateness: Lateness) -> Self {
+        Self { lateness, ..self }
     }
 
     /// The engine, for what it says of itself.
@@ -143,7 +155,7 @@ impl<E: Engine> Perceiver<E> {
     ) -> Result<Carried<E>, EngineError> {
         let (id, stamp) = (frame.frame.id, frame.frame.stamp);
         let Previous { key, coming, .. } = previous;
-        let (mut key, mut coming) = self.arrive(key, coming, id)?;
+        let Arrival { mut key, mut coming, late } = self.arrive(key, coming, id)?;
         let begun = self.begin(&key, coming.as_ref(), (view, id))?;
         let motion = self.driving.moved(previous.stamp, stamp).filter(|_| self.ego_motion);
         let step = self.engine.flow(&previous.view, view, motion)?;
@@ -159,7 +171,7 @@ impl<E: Engine> Perceiver<E> {
         };
         let residual = if compared { self.engine.compare(&key.features, &flow, view, &mut features)? } else { None };
         key.way.flow = Some(flow);
-        Ok(Carried { key, features, residual, coming, begun })
+        Ok(Carried { key, features, residual, coming, begun, late })
     }
 
     /// From the current frame, a `step` behind the frame before, back to the key frame; the way of what is `coming`, too.
@@ -244,6 +256,7 @@ impl<E: Engine> Perceive for Perceiver<E> {
             Some(previous) => Some(self.carry(previous, &view, frame)?),
             None => None,
         };
+        let late = carried.as_ref().and_then(|carried| carried.late);
         let judged = carried.as_ref().and_then(|carried| self.judge(carried));
         let (key, coming, decoded, disagreement) = match carried {
             Some(carried) if !self.is_key(&carried, judged) => {
@@ -262,7 +275,7 @@ impl<E: Engine> Perceive for Perceiver<E> {
         self.previous = Some(Previous { view, size, stamp, key, coming });
         let Decoded { mask, confidence } = decoded;
         let (age, confidence) = (Some(age), Some(confidence));
-        Ok(Perception { frame: frame.frame.id, stamp, origin, mask, age, confidence, disagreement })
+        Ok(Perception { frame: frame.frame.id, stamp, origin, mask, age, confidence, disagreement, late })
     }
 }
 

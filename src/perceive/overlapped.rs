@@ -7,12 +7,28 @@
 //! ```
 //!
 //! Every mask but the first is out within the time of a carried one. A key frame's features serve from exactly `delay`
-//! frames later on, or from the first frame behind that if it was lost; if they are not there by then they are waited
-//! for, so that masks do not depend on how fast the network was.
+//! frames later on, or from the first frame behind that if it was lost. If they are not there by then, [`Lateness`] says
+//! what happens: recordings are answered alike however fast a machine is, and a vehicle does not wait.
 
 use super::{KeyFrame, Perceiver, Way};
-use crate::data::FrameId;
+use crate::data::{FrameId, LateKeys};
 use crate::engine::{Engine, EngineError};
+
+/// What happens on a frame by which a key frame's features are due and not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lateness {
+    /// They are waited for, but for frames on which they were late in the run that is repeated.
+    Repeated(LateKeys),
+    /// The frame is answered from the key frame before; they serve from the first frame by which they are there.
+    Allowed,
+}
+
+impl Default for Lateness {
+    /// All are waited for.
+    fn default() -> Self {
+        Self::Repeated(LateKeys::new())
+    }
+}
 
 /// A key frame that the network works on.
 pub(super) struct Coming<E: Engine> {
@@ -21,6 +37,14 @@ pub(super) struct Coming<E: Engine> {
     pending: E::Pending,
     /// What was carried to it, compared with it.
     known: E::Features,
+}
+
+/// What a frame finds when the delays are over that end with it.
+pub(super) struct Arrival<E: Engine> {
+    pub(super) key: KeyFrame<E>,
+    pub(super) coming: Option<Coming<E>>,
+    /// The key frame that is due and not there.
+    pub(super) late: Option<FrameId>,
 }
 
 impl<E: Engine> Coming<E> {
@@ -36,16 +60,28 @@ impl<E: Engine> Perceiver<E> {
         key: KeyFrame<E>,
         coming: Option<Coming<E>>,
         id: FrameId,
-    ) -> Result<(KeyFrame<E>, Option<Coming<E>>), EngineError> {
-        let (Some(mut coming), Some(delay)) = (coming, self.schedule.delay()) else { return Ok((key, None)) };
+    ) -> Result<Arrival<E>, EngineError> {
+        let (Some(mut coming), Some(delay)) = (coming, self.schedule.delay()) else {
+            return Ok(Arrival { key, coming: None, late: None });
+        };
         let behind = coming.way.distance_to(id);
-        if behind < delay.get() {
+        let late = (behind >= delay.get() && self.is_late(&coming, id)).then_some(coming.way.key);
+        if behind < delay.get() || late.is_some() {
             coming.way.distance = behind;
-            return Ok((key, Some(coming)));
+            return Ok(Arrival { key, coming: Some(coming), late });
         }
         let fresh = self.engine.finish(coming.pending)?;
         let features = self.engine.blend(fresh, &coming.known)?;
-        Ok((KeyFrame { way: coming.way, features, turned: 0.0 }, None))
+        let key = KeyFrame { way: coming.way, features, turned: 0.0 };
+        Ok(Arrival { key, coming: None, late: None })
+    }
+
+    /// Whether frame `id` is answered without what is `coming`, which is due.
+    fn is_late(&mut self, coming: &Coming<E>, id: FrameId) -> bool {
+        match &self.lateness {
+            Lateness::Repeated(late) => late.get(&id) == Some(&coming.way.key),
+            Lateness::Allowed => !self.engine.is_through(&coming.pending),
+        }
     }
 
     /// Begins the network on a frame if it is due.

@@ -359,7 +359,8 @@ mod tests {
         let mask = LabelMask::new(Size::new(1, 1), vec![0].into()).expect("one label");
         let (frame, stamp) = (FrameId(7), Stamp::from_ns(12_500_000_000));
         let origin = Origin::Propagated { from: FrameId(5), distance: 2 };
-        let perception = Perception { frame, stamp, origin, mask, age: None, confidence: None, disagreement: None };
+        let perception =
+            Perception { frame, stamp, origin, mask, age: None, confidence: None, disagreement: None, late: None };
         let mut caption = String::from("of the frame before");
         describe(&perception, Stamp::from_ns(10_000_000_000), &mut caption);
         assert_eq!(caption, "frame 7  2.500 s  key + 2");

@@ -19,6 +19,7 @@ pub struct Statistics {
     keys: u64,
     propagated: u64,
     key_frames: u64,
+    late: u64,
     latest_key: Option<FrameId>,
     /// Pixels by label id.
     pixels: Box<[u64; 256]>,
@@ -67,6 +68,8 @@ pub struct StatisticsSummary {
     /// Frames that masks were made from, by the network's look at them: the key masks, or with an overlapped schedule
     /// frames whose own masks were still propagated.
     pub key_frames: u64,
+    /// Masks made from an earlier key frame than was due: its features were not there yet.
+    pub late: u64,
     /// XXH3-64 over the masks' own hashes, each as 8 bytes little-endian, in order; 16 hexadecimal digits.
     pub mask_hash: String,
     /// Share of all pixels that each class has, in percent.
@@ -82,8 +85,9 @@ impl Statistics {
     pub fn new(classes: ClassTable) -> Self {
         let pixels = Box::new([0; 256]);
         let (differing, hash) = (Differing::default(), Xxh3::new());
-        let (key_frames, latest_key) = (0, None);
-        Self { classes, received: 0, lost: 0, keys: 0, propagated: 0, key_frames, latest_key, pixels, differing, hash }
+        let [received, lost, keys, propagated, key_frames, late] = [0; 6];
+        let latest_key = None;
+        Self { classes, received, lost, keys, propagated, key_frames, late, latest_key, pixels, differing, hash }
     }
 
     /// Masks counted: key frames and others.
@@ -111,6 +115,7 @@ impl Statistics {
             keys: self.keys,
             propagated: self.propagated,
             key_frames: self.key_frames,
+            late: self.late,
             mask_hash: format!("{:016x}", self.mask_hash()),
             class_shares: shares.collect(),
             unlabeled_share: share(total - named),
@@ -165,6 +170,7 @@ impl Sink for Statistics {
         let key = Some(perception.origin.key_of(perception.frame));
         self.key_frames += u64::from(self.latest_key != key);
         self.latest_key = key;
+        self.late += u64::from(perception.late.is_some());
         if let Some(known) = perception.disagreement {
             self.differing.add(known);
         }
@@ -267,6 +273,7 @@ mod tests {
             age: None,
             confidence: None,
             disagreement: None,
+            late: None,
         };
         statistics.on_perception(&aligned, &perception).expect("statistics never refuse");
     }

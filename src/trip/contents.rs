@@ -51,6 +51,8 @@ pub(super) struct Contents {
     pub(super) metadata: Vec<records::Metadata>,
     pub(super) attachments: Vec<(records::AttachmentHeader, Vec<u8>)>,
     pub(super) counts: BTreeMap<u16, u64>,
+    /// The channels that have messages in a chunk, by its offset; of chunks that an index tells of.
+    pub(super) indexed: BTreeMap<u64, Vec<u16>>,
     /// Places of metadata records named by a summary: `(offset, length)`.
     pub(super) metadata_places: Vec<(u64, u64)>,
     pub(super) damage: Vec<Damage>,
@@ -78,6 +80,7 @@ impl Contents {
                 Ok(())
             }
             Record::ChunkIndex(index) => {
+                self.indexed.insert(index.chunk_start_offset, index.message_index_offsets.keys().copied().collect());
                 self.chunks.push(ChunkPlace {
                     offset: index.chunk_start_offset,
                     length: index.chunk_length,
@@ -114,6 +117,12 @@ impl Contents {
     pub(super) fn count(&self, kind: Kind) -> u64 {
         let of_kind = self.kinds.iter().filter(|(_, channel)| channel.kind == Some(kind));
         of_kind.filter_map(|(id, _)| self.counts.get(id)).sum()
+    }
+
+    /// Whether messages of `kind` may be in the chunk at `offset`.
+    pub(super) fn may_hold(&self, offset: u64, kind: Kind) -> bool {
+        let Some(indexed) = self.indexed.get(&offset).filter(|indexed| !indexed.is_empty()) else { return true };
+        indexed.iter().any(|id| self.kinds.get(id).is_some_and(|channel| channel.kind == Some(kind)))
     }
 
     /// Takes over schemas and channels that are only in `summary`: the chunk that defined them may be damaged.

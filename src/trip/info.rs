@@ -60,6 +60,8 @@ pub struct TripInfo {
     pub mask_classes: Option<String>,
     /// Name, runtime and hash of the network that made the masks.
     pub network: Option<super::NetworkIdentity>,
+    /// Which frames the network ran on.
+    pub schedule: Option<String>,
     /// XXH3-64 over all masks, 16 hex digits, as the recorder found it.
     pub mask_hash: Option<String>,
     /// Unix time at `wall_at_s`, nanoseconds.
@@ -273,6 +275,7 @@ impl Census {
             class_tables: metadata.class_tables.iter().map(|table| table.name.clone()).collect(),
             mask_classes: metadata.mask_classes,
             network: metadata.network,
+            schedule: metadata.schedule,
             mask_hash: end_record.and_then(|map| map.get("mask_hash").cloned()),
             wall_unix_ns: metadata.wall.map(|wall| wall.unix_ns),
             wall_at_s: metadata.wall.map(|wall| wall.at.secs_f64()),
@@ -374,6 +377,7 @@ impl TripInfo {
         line("classes", counts(self.class_tables.clone()))?;
         line("masks in", self.mask_classes.clone())?;
         line("network", self.network.as_ref().map(|network| format!("{} on {}", network.name, network.runtime)))?;
+        line("schedule", self.schedule.clone())?;
         line("mask hash", self.mask_hash.clone())?;
         line("unix time", self.wall_unix_ns.zip(self.wall_at_s).map(|(ns, at)| format!("{ns} ns at {at:.9} s")))?;
         line("calibrated", Some(if self.calibration.is_some() { "yes" } else { "no" }.into()))?;

@@ -31,6 +31,7 @@ pub(super) enum Kind {
     Confidence,
     Age,
     Info,
+    Late,
     Can,
     State,
     Lost,
@@ -38,7 +39,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Jpeg,
         Self::Raw,
         Self::Truth,
@@ -46,6 +47,7 @@ impl Kind {
         Self::Confidence,
         Self::Age,
         Self::Info,
+        Self::Late,
         Self::Can,
         Self::State,
         Self::Lost,
@@ -60,6 +62,7 @@ impl Kind {
             Self::Confidence => "/perception/confidence",
             Self::Age => "/perception/age",
             Self::Info => "/perception/info",
+            Self::Late => "/perception/late",
             Self::Can => "/vehicle/can",
             Self::State => "/vehicle/state",
             Self::Lost => "/camera/lost",
@@ -72,6 +75,7 @@ impl Kind {
             Self::Jpeg => "foxglove.CompressedImage",
             Self::Raw | Self::Truth | Self::Mask | Self::Confidence | Self::Age => "foxglove.RawImage",
             Self::Info => "segfuse.PerceptionInfo",
+            Self::Late => "segfuse.LateKey",
             Self::Can => "segfuse.CanFrame",
             Self::State => "segfuse.VehicleState",
             Self::Lost => "segfuse.LostFrames",
@@ -240,7 +244,7 @@ pub(super) fn decode_event(kind: Kind, head: Head<'_>, data: Bytes) -> Result<Op
         Kind::State => Event::State(decode_state(head, data)?),
         Kind::Lost => decode_lost(data)?,
         Kind::Tick => Event::Tick(Stamp::from_ns(parse::<proto::Tick>(data)?.stamp_ns)),
-        Kind::Mask | Kind::Confidence | Kind::Age | Kind::Info => return Ok(None),
+        Kind::Mask | Kind::Confidence | Kind::Age | Kind::Info | Kind::Late => return Ok(None),
     };
     Ok(Some(event))
 }
@@ -347,6 +351,17 @@ fn decode_lost(data: Bytes) -> Result<Event, String> {
     Ok(Event::Lost { stamp: Stamp::from_ns(message.stamp_ns), frames: message.frames })
 }
 
+/// Appends that `frame` was answered before the features of `key` that were due on it were there.
+pub(super) fn encode_late(frame: FrameId, key: FrameId, out: &mut Vec<u8>) {
+    proto::LateKey { frame: frame.0, key_frame: key.0 }.encode_raw(out);
+}
+
+/// The frame that was answered before a key frame's features were there, and that key frame.
+pub(super) fn decode_late(data: Bytes) -> Result<(FrameId, FrameId), String> {
+    let message: proto::LateKey = parse(data)?;
+    Ok((FrameId(message.frame), FrameId(message.key_frame)))
+}
+
 /// Where a mask came from, and which planes come with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct PerceptionHead {
@@ -451,7 +466,8 @@ mod tests {
             for kind in Kind::ALL {
                 let _ = decode_event(kind, head(1), data.clone().into());
             }
-            let _ = PerceptionHead::decode(data.into());
+            let _ = PerceptionHead::decode(data.clone().into());
+            let _ = decode_late(data.into());
         }
     }
 }

@@ -113,6 +113,13 @@ impl Messages {
         Self { trip, wanted, closed: places.into(), open, heads, open_bytes: 0, losses }
     }
 
+    /// The same without the chunks in which an index tells of no messages of `kind`.
+    pub(super) fn of_kind(trip: Arc<TripFile>, kind: Kind, wanted: Wanted) -> Self {
+        let mut messages = Self::new(trip, wanted);
+        messages.closed.retain(|place| messages.trip.contents.may_hold(place.offset, kind));
+        messages
+    }
+
     /// The next message; an error that [`TripError::is_skippable`] may be followed by more.
     pub(super) fn next(&mut self) -> Result<Option<Message>, TripError> {
         while let Some(place) = self.closed.front().copied().filter(|place| self.is_due(place)) {

@@ -55,6 +55,8 @@ pub struct TripMetadata {
     pub mask_classes: Option<String>,
     /// What made the masks.
     pub network: Option<NetworkIdentity>,
+    /// Which frames the network ran on, such as `every:5`.
+    pub schedule: Option<String>,
     /// What the CAN frames mean.
     pub dbc: Option<DbcText>,
     /// What frames were called before they were imported.
@@ -84,6 +86,7 @@ impl TripMetadata {
         other.class_tables.iter().for_each(|table| self.add_class_table(table));
         self.mask_classes = self.mask_classes.take().or(other.mask_classes);
         self.network = self.network.take().or(other.network);
+        self.schedule = self.schedule.take().or(other.schedule);
         self.dbc = self.dbc.take().or(other.dbc);
         if self.frame_names.is_empty() {
             self.frame_names = other.frame_names;
@@ -116,6 +119,7 @@ impl TripMetadata {
         put("calibration_toml", self.calibration.as_ref().map(to_toml));
         put("mask_classes", self.mask_classes.clone());
         put("network_toml", self.network.as_ref().map(to_toml));
+        put("schedule", self.schedule.clone());
         put("dbc_name", self.dbc.as_ref().map(|dbc| dbc.name.clone()));
         put("dbc_text", self.dbc.as_ref().map(|dbc| dbc.text.clone()));
         for table in &self.class_tables {
@@ -140,6 +144,7 @@ impl TripMetadata {
             class_tables: read_tables(map, &mut notes),
             mask_classes: text("mask_classes"),
             network: read_toml(map, "network_toml", &mut notes),
+            schedule: text("schedule"),
             dbc: text("dbc_name").zip(text("dbc_text")).map(|(name, text)| DbcText { name, text }),
             frame_names: FrameNames::default(),
         };
@@ -216,6 +221,7 @@ pub(super) mod tests {
             class_tables: vec![ClassTable::camvid(), ClassTable::cityscapes()],
             mask_classes: Some("cityscapes".into()),
             network: Some(NetworkIdentity { name: "n".into(), runtime: "r 1".into(), hash: "00ff".into() }),
+            schedule: Some("overlapped:5".into()),
             dbc: Some(DbcText { name: "x.dbc".into(), text: "VERSION \"\"\n".into() }),
             frame_names: FrameNames::default(),
         }

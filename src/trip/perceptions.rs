@@ -5,12 +5,12 @@
 
 use super::file::TripFile;
 use super::losses::Losses;
-use super::message::{Kind, PerceptionHead, decode_event, decode_mask, decode_plane};
+use super::message::{Kind, PerceptionHead, decode_event, decode_late, decode_mask, decode_plane};
 use super::messages::{Message, Messages, Wanted, wanted_messages};
 use super::reader::{Range, read_metadata};
 use super::zero;
 use super::{RecordedEnding, TripError, TripMetadata};
-use crate::data::{Event, Frame, GroundTruth, LabelMask, Perception, Plane, Stamp};
+use crate::data::{Event, Frame, FrameId, GroundTruth, LabelMask, Perception, Plane, Stamp};
 use prost::bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -25,12 +25,15 @@ pub struct Perceptions {
     messages: Messages,
     metadata: TripMetadata,
     gathered: Option<Gathered>,
+    /// The frame that comes next and the key frame that was late on it.
+    late: Option<(FrameId, FrameId)>,
 }
 
 /// A perception whose planes have not all come yet.
 #[derive(Debug)]
 struct Gathered {
     head: PerceptionHead,
+    late: Option<FrameId>,
     mask: Option<LabelMask>,
     age: Option<Plane>,
     confidence: Option<Plane>,
@@ -41,8 +44,9 @@ impl Perceptions {
     pub fn open(path: &Path, range: Range) -> Result<Self, TripError> {
         let trip = Arc::new(TripFile::open(path)?);
         let (metadata, _) = read_metadata(&trip);
-        let wanted = range.wanted(&trip, |kind| matches!(kind, Kind::Info | Kind::Mask | Kind::Confidence | Kind::Age));
-        Ok(Self { messages: Messages::new(trip, wanted), metadata, gathered: None })
+        let wanted = range
+            .wanted(&trip, |kind| matches!(kind, Kind::Info | Kind::Late | Kind::Mask | Kind::Confidence | Kind::Age));
+        Ok(Self { messages: Messages::new(trip, wanted), metadata, gathered: None, late: None })
     }
 
     /// What the trip says of itself.
@@ -77,9 +81,14 @@ impl Perceptions {
     }
 
     fn take(&mut self, message: &Message) -> Result<Option<Perception>, String> {
+        if message.kind == Kind::Late {
+            self.late = Some(decode_late(message.data.clone())?);
+            return Ok(None);
+        }
         if message.kind == Kind::Info {
             let head = PerceptionHead::decode(message.data.clone())?;
-            let new = Gathered { head, mask: None, age: None, confidence: None };
+            let late = self.late.take().filter(|(frame, _)| *frame == head.frame).map(|(_, key)| key);
+            let new = Gathered { head, late, mask: None, age: None, confidence: None };
             let unfinished = self.gathered.replace(new);
             return unfinished.map_or(Ok(None), |gathered| Err(gathered.incomplete().to_string()));
         }
@@ -129,7 +138,7 @@ impl Gathered {
         }
         let (frame, stamp, origin) = (self.head.frame, self.head.stamp, self.head.origin);
         let (age, confidence, disagreement) = (self.age, self.confidence, self.head.disagreement);
-        Ok(Perception { frame, stamp, origin, mask, age, confidence, disagreement })
+        Ok(Perception { frame, stamp, origin, mask, age, confidence, disagreement, late: self.late })
     }
 
     fn incomplete(&self) -> TripError {

@@ -4,13 +4,13 @@
 
 use super::file::TripFile;
 use super::losses::{Losses, is_frame};
-use super::message::{Kind, decode_event};
+use super::message::{Kind, decode_event, decode_late};
 use super::messages::{Message, Messages, Wanted};
 use super::metadata::RECORD;
 use super::names::{FrameNames, NAMES_RECORD};
 use super::zero;
 use super::{RecordedEnding, SourceCondition, TripError, TripMetadata};
-use crate::data::{Event, Stamp};
+use crate::data::{Event, FrameId, LateKeys, Stamp};
 use crate::source::{Source, SourceError};
 use std::path::Path;
 use std::sync::Arc;
@@ -160,6 +160,26 @@ impl TripReader {
         self.messages.losses.found()
     }
 
+    /// The key frames that were late in the run that this trip records, by the frames that were answered without them.
+    /// What cannot be read is left out with a warning.
+    pub fn late_keys(&self) -> Result<LateKeys, TripError> {
+        let trip = &self.messages.trip;
+        let mut late = LateKeys::new();
+        if trip.contents.count(Kind::Late) == 0 {
+            return Ok(late);
+        }
+        let mut messages = Messages::of_kind(Arc::clone(trip), Kind::Late, Wanted::all(|kind| kind == Kind::Late));
+        loop {
+            let read = messages.next().and_then(|message| message.map(|message| decode_late_key(&message)).transpose());
+            match read {
+                Ok(None) => return Ok(late),
+                Ok(Some((frame, key))) => _ = late.insert(frame, key),
+                Err(error) if error.is_skippable() => tracing::warn!(%error, "a late key frame is not repeated"),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// The next event. After an error that [`TripError::is_skippable`] more may follow.
     ///
     /// Frames of a damaged part come as [`Event::Lost`], as those that the camera lost do.
@@ -206,9 +226,13 @@ fn source_error(error: TripError) -> SourceError {
     if error.is_skippable() { SourceError::Skipped(error.to_string()) } else { SourceError::Stopped(Box::new(error)) }
 }
 
+fn decode_late_key(message: &Message) -> Result<(FrameId, FrameId), TripError> {
+    decode_late(message.data.clone()).map_err(|reason| message.refuse(reason))
+}
+
 /// Whether messages of `kind` are events.
 pub(super) fn is_event(kind: Kind) -> bool {
-    !matches!(kind, Kind::Mask | Kind::Confidence | Kind::Age | Kind::Info)
+    !matches!(kind, Kind::Mask | Kind::Confidence | Kind::Age | Kind::Info | Kind::Late)
 }
 
 /// The metadata of `trip`, and what could not be read of it.

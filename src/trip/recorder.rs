@@ -196,7 +196,7 @@ impl Sink for Recorder {
     }
 
     fn on_perception(&mut self, frame: &AlignedFrame, perception: &Perception) -> Result<(), SinkError> {
-        if !self.config.masks {
+        if !self.config.masks && perception.late.is_none() {
             return Ok(());
         }
         self.offer(Item::Perception { arrival: frame.frame.arrival, perception: perception.clone() })

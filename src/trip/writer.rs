@@ -10,7 +10,7 @@ use super::ending;
 use super::message::{self, DESCRIPTORS, Kind, PerceptionHead, proto};
 use super::metadata::{END_RECORD, TripMetadata};
 use super::summary::TripSummary;
-use crate::data::{Ending, Event, Frame, GroundTruth, Perception, Plane, Stamp};
+use crate::data::{Ending, Event, Frame, FrameId, GroundTruth, Perception, Plane, Stamp};
 use foxglove::Encode as _;
 use foxglove::messages::{CompressedImage, RawImage};
 use mcap::records::{MessageHeader, Metadata};
@@ -193,6 +193,9 @@ impl TripWriter {
 
     /// Writes the answer for one frame, under that frame's `arrival`.
     pub fn write_perception(&mut self, arrival: Stamp, perception: &Perception) -> Result<(), TripError> {
+        if let Some(key) = perception.late {
+            self.write_late(arrival, perception, key)?;
+        }
         if !self.config.masks {
             return Ok(());
         }
@@ -218,6 +221,13 @@ impl TripWriter {
             plane.map_or(Ok(()), |plane| self.write_plane(kind, &head, arrival, plane))?;
         }
         Ok(())
+    }
+
+    fn write_late(&mut self, arrival: Stamp, perception: &Perception, key: FrameId) -> Result<(), TripError> {
+        self.scratch.clear();
+        message::encode_late(perception.frame, key, &mut self.scratch);
+        let entry = Entry::new(Kind::Late, arrival, perception.stamp);
+        self.put(Entry { sequence: sequence(perception.frame.0)?, ..entry })
     }
 
     /// Closes the open chunk: everything written so far survives a crash of this process.
@@ -369,7 +379,7 @@ fn schema_data(kind: Kind) -> Cow<'static, [u8]> {
     let foxglove = match kind {
         Kind::Jpeg => CompressedImage::get_schema(),
         Kind::Raw | Kind::Truth | Kind::Mask | Kind::Confidence | Kind::Age => RawImage::get_schema(),
-        Kind::Info | Kind::Can | Kind::State | Kind::Lost | Kind::Tick => None,
+        Kind::Info | Kind::Late | Kind::Can | Kind::State | Kind::Lost | Kind::Tick => None,
     };
     foxglove.map_or(Cow::Borrowed(DESCRIPTORS), |schema| schema.data)
 }

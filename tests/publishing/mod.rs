@@ -74,6 +74,7 @@ pub(crate) fn perception(number: u64) -> Perception {
         age: plane_of(2),
         confidence: plane_of(3),
         disagreement: None,
+        late: None,
     }
 }
 

@@ -132,5 +132,6 @@ fn perception(frame: &Frame) -> Perception {
         expected: 0.03 * distance as f32,
         measured: (number % 3 == 2).then_some(0.125),
     });
-    Perception { frame: frame.id, stamp: frame.stamp, origin, mask, age, confidence, disagreement }
+    let late = (number % 3 == 1).then_some(FrameId(number - 1));
+    Perception { frame: frame.id, stamp: frame.stamp, origin, mask, age, confidence, disagreement, late }
 }

@@ -11,7 +11,7 @@
 use super::runtime::LoadedGraph;
 use super::{FeatureMap, Pooled};
 use crate::engine::EngineError;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -23,6 +23,8 @@ pub(super) struct Backbone {
     graph: Arc<Mutex<LoadedGraph>>,
     beside: Option<Beside>,
     begun: u64,
+    /// Taken from the thread, and not asked for yet.
+    held: Option<Answer>,
 }
 
 /// The thread, and the ways to it and back.
@@ -46,7 +48,7 @@ struct Answer {
 
 impl Backbone {
     pub(super) fn new(graph: LoadedGraph) -> Self {
-        Self { graph: Arc::new(Mutex::new(graph)), beside: None, begun: 0 }
+        Self { graph: Arc::new(Mutex::new(graph)), beside: None, begun: 0, held: None }
     }
 
     /// Runs the graph on `picture`; waits first for whatever is being worked on beside.
@@ -61,6 +63,7 @@ impl Backbone {
         features: Pooled<FeatureMap>,
     ) -> Result<u64, EngineError> {
         self.begun += 1;
+        self.held = None;
         let beside = match &mut self.beside {
             Some(beside) => beside,
             none => none.insert(Beside::start(&self.graph)?),
@@ -69,10 +72,25 @@ impl Backbone {
         Ok(self.begun)
     }
 
+    /// Whether nothing has to be waited for by [`finish`](Self::finish): a thread that has stopped gives nothing more.
+    pub(super) fn is_through(&mut self, number: u64) -> bool {
+        let Some(beside) = &self.beside else { return true };
+        loop {
+            if self.held.as_ref().is_some_and(|held| held.number == number) {
+                return true;
+            }
+            match beside.answers.try_recv() {
+                Ok(answer) => self.held = Some(answer),
+                Err(TryRecvError::Empty) => return false,
+                Err(TryRecvError::Disconnected) => return true,
+            }
+        }
+    }
+
     /// Waits for the features of the run `number`; those of runs before it are thrown away.
     pub(super) fn finish(&mut self, number: u64) -> Result<Pooled<FeatureMap>, EngineError> {
         let beside = self.beside.as_ref().ok_or_else(stopped)?;
-        let mut answers = beside.answers.iter();
+        let mut answers = self.held.take().into_iter().chain(beside.answers.iter());
         answers.find(|answer| answer.number == number).ok_or_else(stopped)?.features
     }
 }

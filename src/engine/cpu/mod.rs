@@ -364,6 +364,10 @@ impl Engine for CpuEngine {
         Ok(Pending { number, glance })
     }
 
+    fn is_through(&mut self, pending: &Pending) -> bool {
+        self.backbone.is_through(pending.number)
+    }
+
     fn finish(&mut self, pending: Pending) -> Result<Features, EngineError> {
         let _span = tracing::debug_span!("wait").entered();
         let map = self.backbone.finish(pending.number)?;

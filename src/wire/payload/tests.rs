@@ -18,6 +18,7 @@ fn perception() -> Perception {
         age: plane_of(2),
         confidence: plane_of(3),
         disagreement: None,
+        late: None,
     }
 }
 
