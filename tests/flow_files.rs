@@ -166,6 +166,23 @@ fn wrong_files_are_told_with_what_is_wrong() {
 }
 
 #[test]
+fn a_checked_estimate_leaves_out_what_left_the_picture_and_keeps_the_rest() {
+    let folder = Folder::new();
+    let [first, second] = [("first.png", 0.0), ("second.png", 6.0)].map(|(name, shift)| folder.picture(name, shift));
+    let out = folder.path("flow.png");
+    let told = segfuse_ok(&["flow", "estimate", text(&first), text(&second), "--out", text(&out), "--check"]);
+    assert!(told.contains("% left out"), "{told}");
+    let flow = FlowField::read(&out).expect("written");
+    let unknown = |cols: std::ops::Range<usize>| {
+        let cells = cols.len() * flow.rows;
+        let unknown = |col: usize| (0..flow.rows).filter(|row| flow.at(*row, col)[0].is_nan()).count();
+        cols.map(unknown).sum::<usize>() as f64 / cells as f64
+    };
+    // What was less than 6 pixels from the left edge has left the picture.
+    assert!(unknown(0..5) > 0.9 && unknown(10..310) < 0.1, "{} {}", unknown(0..5), unknown(10..310));
+}
+
+#[test]
 fn the_command_estimates_where_each_pixel_of_the_first_picture_is_in_the_second() {
     let folder = Folder::new();
     let (first, second) = (folder.picture("first.png", 0.0), folder.picture("second.png", 6.0));

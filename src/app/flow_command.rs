@@ -11,6 +11,7 @@ const ESTIMATE_EXAMPLES: &str = "\
 Examples:
   segfuse flow estimate 000010_10.png 000010_11.png --out flow.png      KITTI's 16-bit PNG
   segfuse flow estimate frame10.jpg frame11.jpg --out flow.flo          Middlebury's floats
+  segfuse flow estimate frame10.jpg frame11.jpg --out flow.png --check  without what has no way back
 
 The flow says of each pixel of FIRST where in SECOND its content is: x to the right, y down, in pixels.
 It is the one that masks are carried by: patches on pictures of at most 320 pixels, made for a network's
@@ -43,6 +44,10 @@ pub struct Estimate {
     /// The flow: .png as KITTI has it, or .flo as Middlebury has it.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Estimate the way back as well, and leave out, as unknown, pixels from which it does not lead home: those that are
+    /// hidden in SECOND or were followed wrongly. Takes twice the time.
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// Options of `segfuse flow compare`.
@@ -66,7 +71,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
-fn estimate(Estimate { first, second, out }: &Estimate) -> anyhow::Result<()> {
+fn estimate(Estimate { first, second, out, check }: &Estimate) -> anyhow::Result<()> {
     keep_apart(&[first, second], &[Some(out)])?;
     let [one, other] = [read_picture(first)?, read_picture(second)?];
     if one.size() != other.size() {
@@ -74,12 +79,18 @@ fn estimate(Estimate { first, second, out }: &Estimate) -> anyhow::Result<()> {
         return Err(anyhow!("{sizes}: flow needs two pictures of one size"));
     }
     let pyramid = |image: &Image, path: &Path| GreyPyramid::build(image).with_context(|| path.display().to_string());
-    let (Size { width, height }, earlier, current) = (one.size(), pyramid(&other, second)?, pyramid(&one, first)?);
-    let flow = DenseFlow::new().estimate(&earlier, &current, height as usize, width as usize);
+    let (size, earlier, current) = (one.size(), pyramid(&other, second)?, pyramid(&one, first)?);
+    let Size { width, height } = size;
+    let (rows, cols, mut estimator) = (height as usize, width as usize, DenseFlow::new());
+    let mut flow = estimator.estimate(&earlier, &current, rows, cols);
+    let left_out = check.then(|| flow.keep_what_comes_back(&estimator.estimate(&current, &earlier, rows, cols), 1.0));
     flow.write(out)?;
-    let lengths: f64 = flow.motions().map(|[x, y]| f64::from(x.hypot(y))).sum();
-    let mean = lengths / f64::from(width) / f64::from(height);
-    print(&format_args!("{}: {width}x{height}, {mean:.2} pixels in the mean", out.display()))
+    let lengths = flow.motions().map(|[x, y]| f64::from(x.hypot(y))).filter(|length| length.is_finite());
+    let kept = size.pixels() - left_out.unwrap_or(0);
+    let mean = lengths.sum::<f64>() / kept.max(1) as f64;
+    let part = 100.0 * (size.pixels() - kept) as f64 / size.pixels() as f64;
+    let left_out = left_out.map_or(String::new(), |_| format!(", {part:.1} % left out"));
+    print(&format_args!("{}: {width}x{height}, {mean:.2} pixels in the mean{left_out}", out.display()))
 }
 
 fn read_picture(path: &Path) -> anyhow::Result<Image> {

@@ -8,8 +8,10 @@
 //! ```
 //!
 //! Plain patch matching from coarse to fine, on one core and the same on every machine. The vehicle's own motion
-//! ([`EgoFlow`]) may say where to look first. It does not say where content came into view only now.
+//! ([`EgoFlow`]) may say where to look first. Every cell gets a motion, also what came into view only now; which of them
+//! to doubt the flow of the other direction tells ([`FlowField::keep_what_comes_back`]), at twice the time.
 
+mod check;
 mod ego;
 mod errors;
 mod file;
