@@ -87,7 +87,10 @@ impl<'a> Pipeline<'a> {
     fn take_all(&mut self, source: &mut dyn Source, stop: &dyn Fn() -> bool) -> Result<(), PipelineError> {
         while !stop() {
             match source.next() {
-                Ok(Some(event)) => self.take(&event)?,
+                Ok(Some(event)) => {
+                    source.upcoming().iter().for_each(|image| self.perceiver.foresee(image));
+                    self.take(&event)?;
+                }
                 Ok(None) => return Ok(()),
                 Err(SourceError::Skipped(reason)) => self.skip(&reason),
                 Err(stopped) => return Err(stopped.into()),

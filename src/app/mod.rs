@@ -4,6 +4,7 @@
 //! command line ──▶ cli ──▶ one of the commands ──▶ pipeline ──▶ exit status
 //! ```
 
+mod ahead;
 mod arguments;
 pub mod cli;
 mod demo;

@@ -1,6 +1,7 @@
 //! `segfuse replay`: a recorded trip through the pipeline.
 
 use super::Misuse;
+use super::ahead::Ahead;
 use super::arguments::{NetworkArguments, PublishArguments};
 use super::drive::{Stages, drive};
 use super::network;
@@ -250,7 +251,7 @@ fn play(
         summary.behind_ms = Some(paced.behind_ms());
         (summary, ended)
     } else {
-        drive(&mut told, stages, sinks.all(), session)
+        drive(&mut Ahead::new(&mut told), stages, sinks.all(), session)
     };
     summary.source = Some(source.condition());
     (summary, ended)

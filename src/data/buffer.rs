@@ -15,6 +15,11 @@ impl SharedBytes {
     pub fn from_owner(owner: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Self {
         Self(owner)
     }
+
+    /// Whether both are the same memory, and not only equal bytes.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        std::ptr::eq(&raw const **self, &raw const **other)
+    }
 }
 
 impl From<Vec<u8>> for SharedBytes {

@@ -94,6 +94,11 @@ pub trait Engine {
     /// The runtime and network.
     fn info(&self) -> &EngineInfo;
 
+    /// Says that `image` will be observed soon, so that it may be made ready beside other work. Changes no result.
+    fn foresee(&mut self, image: &Image) {
+        let _ = image;
+    }
+
     /// Reads `image`: every frame, once.
     fn observe(&mut self, image: &Image) -> Result<Self::View, EngineError>;
 
@@ -159,6 +164,10 @@ impl<E: Engine> Engine for &mut E {
 
     fn info(&self) -> &EngineInfo {
         (**self).info()
+    }
+
+    fn foresee(&mut self, image: &Image) {
+        (**self).foresee(image);
     }
 
     fn observe(&mut self, image: &Image) -> Result<Self::View, EngineError> {

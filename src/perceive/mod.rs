@@ -25,7 +25,9 @@ pub use driving::Bicycle;
 pub use overlapped::Lateness;
 pub use schedule::{Bound, Schedule};
 
-use crate::data::{AlignedFrame, BufferPool, Disagreement, FrameId, LabelMask, Origin, Perception, Plane, Size, Stamp};
+use crate::data::{
+    AlignedFrame, BufferPool, Disagreement, FrameId, Image, LabelMask, Origin, Perception, Plane, Size, Stamp,
+};
 pub use crate::engine::EngineError;
 
 use crate::engine::{Decoded, Engine};
@@ -46,6 +48,11 @@ const MOST_TURNED: f64 = 0.25;
 ///
 /// The pipeline sees only this, so that it neither knows nor names an engine.
 pub trait Perceive {
+    /// Says that `image` is that of a frame that comes soon. Changes no mask.
+    fn foresee(&mut self, image: &Image) {
+        let _ = image;
+    }
+
     /// The mask of the next frame. Frames come in order of their stamps.
     fn perceive(&mut self, frame: &AlignedFrame) -> Result<Perception, EngineError>;
 }
@@ -246,6 +253,10 @@ impl<E: Engine> Perceiver<E> {
 }
 
 impl<E: Engine> Perceive for Perceiver<E> {
+    fn foresee(&mut self, image: &Image) {
+        self.engine.foresee(image);
+    }
+
     fn perceive(&mut self, frame: &AlignedFrame) -> Result<Perception, EngineError> {
         let (size, stamp) = (frame.frame.image.size(), frame.frame.stamp);
         // Taken, not borrowed: if any step fails, the next frame finds nothing and becomes a key frame.

@@ -6,7 +6,7 @@
 pub mod can;
 pub mod synthetic;
 
-use crate::data::Event;
+use crate::data::{Event, Image};
 
 /// Why a source cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,11 @@ pub enum SourceError {
 pub trait Source {
     /// The next event; `None` after the last.
     fn next(&mut self) -> Result<Option<Event>, SourceError>;
+
+    /// The picture of the frame that comes next, if that is known already; each is told once.
+    fn upcoming(&mut self) -> Option<Image> {
+        None
+    }
 
     /// Frames that the stream will hold in all, if that is known: for progress only.
     fn frames(&self) -> Option<u64> {

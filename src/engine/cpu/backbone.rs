@@ -9,30 +9,18 @@
 //! `begin` and ends with the backbone.
 
 use super::runtime::LoadedGraph;
+use super::worker::{Stopped, Worker};
 use super::{FeatureMap, Pooled};
 use crate::engine::EngineError;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-
-/// One that was forgotten and is being worked on, and one that is wanted.
-const JOBS: usize = 2;
 
 /// A graph that turns a picture into features.
 pub(super) struct Backbone {
     graph: Arc<Mutex<LoadedGraph>>,
-    beside: Option<Beside>,
+    beside: Option<Worker<Job, Answer>>,
     begun: u64,
     /// Taken from the thread, and not asked for yet.
     held: Option<Answer>,
-}
-
-/// The thread, and the ways to it and back.
-struct Beside {
-    /// Closed first, which ends the thread.
-    jobs: Option<SyncSender<Job>>,
-    answers: Receiver<Answer>,
-    thread: Option<JoinHandle<()>>,
 }
 
 struct Job {
@@ -66,8 +54,10 @@ impl Backbone {
         self.held = None;
         let beside = match &mut self.beside {
             Some(beside) => beside,
-            none => none.insert(Beside::start(&self.graph)?),
+            none => none.insert(start(&self.graph)?),
         };
+        // Answers that nobody waits for.
+        while beside.try_answer()?.is_some() {}
         beside.send(Job { number: self.begun, picture, features })?;
         Ok(self.begun)
     }
@@ -79,59 +69,31 @@ impl Backbone {
             if self.held.as_ref().is_some_and(|held| held.number == number) {
                 return true;
             }
-            match beside.answers.try_recv() {
-                Ok(answer) => self.held = Some(answer),
-                Err(TryRecvError::Empty) => return false,
-                Err(TryRecvError::Disconnected) => return true,
+            match beside.try_answer() {
+                Ok(Some(answer)) => self.held = Some(answer),
+                Ok(None) => return false,
+                Err(Stopped) => return true,
             }
         }
     }
 
     /// Waits for the features of the run `number`; those of runs before it are thrown away.
     pub(super) fn finish(&mut self, number: u64) -> Result<Pooled<FeatureMap>, EngineError> {
-        let beside = self.beside.as_ref().ok_or_else(stopped)?;
-        let mut answers = self.held.take().into_iter().chain(beside.answers.iter());
-        answers.find(|answer| answer.number == number).ok_or_else(stopped)?.features
-    }
-}
-
-impl Beside {
-    fn start(graph: &Arc<Mutex<LoadedGraph>>) -> Result<Self, EngineError> {
-        let (jobs, todo) = sync_channel::<Job>(JOBS);
-        // Room for every answer that can be under way, so that the thread never waits for somebody to take one.
-        let (done, answers) = sync_channel(JOBS + 1);
-        let graph = Arc::clone(graph);
-        let work = move || {
-            for Job { number, picture, mut features } in todo {
-                let answered =
-                    tracing::debug_span!("backbone").in_scope(|| run(&graph, &picture.values, &mut features));
-                if done.send(Answer { number, features: answered.map(|()| features) }).is_err() {
-                    return;
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("backbone".into()).spawn(work);
-        let thread = thread.map_err(|error| failed(format!("no thread for the backbone: {error}")))?;
-        Ok(Self { jobs: Some(jobs), answers, thread: Some(thread) })
-    }
-
-    /// Takes away what nobody waits for, then hands the job over.
-    fn send(&self, job: Job) -> Result<(), EngineError> {
-        while self.answers.try_recv().is_ok() {}
-        let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
-        jobs.send(job).map_err(|_| stopped())
-    }
-}
-
-impl Drop for Beside {
-    /// Waits for the run that is being worked on: a runtime must not be unloaded under it.
-    fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has nothing more to give; `finish` has told so.
-            let _ = thread.join();
+        let beside = self.beside.as_ref().ok_or(Stopped)?;
+        let mut answer = self.held.take().map_or_else(|| beside.answer(), Ok)?;
+        while answer.number != number {
+            answer = beside.answer()?;
         }
+        answer.features
     }
+}
+
+fn start(graph: &Arc<Mutex<LoadedGraph>>) -> Result<Worker<Job, Answer>, EngineError> {
+    let graph = Arc::clone(graph);
+    Worker::start("backbone", move |Job { number, picture, mut features }| {
+        let answered = tracing::debug_span!("backbone").in_scope(|| run(&graph, &picture.values, &mut features));
+        Answer { number, features: answered.map(|()| features) }
+    })
 }
 
 fn run(graph: &Mutex<LoadedGraph>, picture: &[f32], features: &mut FeatureMap) -> Result<(), EngineError> {
@@ -139,10 +101,8 @@ fn run(graph: &Mutex<LoadedGraph>, picture: &[f32], features: &mut FeatureMap) -
     graph.lock().unwrap_or_else(PoisonError::into_inner).run(&[picture], features)
 }
 
-fn stopped() -> EngineError {
-    failed("the backbone's thread has stopped".to_owned())
-}
-
-fn failed(reason: String) -> EngineError {
-    EngineError::Failed { runtime: "cpu", reason }
+impl From<Stopped> for EngineError {
+    fn from(_: Stopped) -> Self {
+        Self::Failed { runtime: "cpu", reason: "the backbone's thread has stopped".to_owned() }
+    }
 }

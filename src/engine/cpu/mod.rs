@@ -17,6 +17,7 @@ mod input;
 pub mod jpeg;
 mod nearest;
 mod onnxruntime;
+mod pictures;
 pub mod preprocess;
 pub mod reference;
 mod residual;
@@ -26,6 +27,7 @@ mod shuffle;
 mod taps;
 pub(crate) mod trial;
 pub mod warp;
+mod worker;
 
 pub use features::{FeatureMap, Pooled};
 
@@ -39,8 +41,8 @@ use decode::Decoder;
 use features::Pool;
 use graphs::LoadedGraphs;
 use input::NetworkInput;
-use jpeg::JpegDecoder;
 use nearest::NearestDecoder;
+use pictures::Pictures;
 use residual::Residual;
 use runtime::{LoadedGraph, Runtime};
 use serde::{Deserialize, Serialize};
@@ -104,7 +106,7 @@ pub struct CpuEngine {
     wants_residual: bool,
     carried: Carried,
     input: NetworkInput,
-    jpeg: JpegDecoder,
+    jpeg: Pictures,
     flow: DenseFlow,
     /// Where it is known how the camera sees.
     camera: Option<EgoFlow>,
@@ -202,7 +204,7 @@ impl CpuEngine {
             correction,
             wants_residual: residual.is_some(),
             input: NetworkInput::new(network.input()),
-            jpeg: JpegDecoder::new(),
+            jpeg: Pictures::default(),
             flow: DenseFlow::new(),
             camera: None,
             prior: FlowField::default(),
@@ -333,9 +335,15 @@ impl Engine for CpuEngine {
         &self.info
     }
 
+    fn foresee(&mut self, image: &Image) {
+        if image.format() == PixelFormat::Jpeg {
+            self.jpeg.foresee(image);
+        }
+    }
+
     fn observe(&mut self, image: &Image) -> Result<View, EngineError> {
         let image = match image.format() {
-            PixelFormat::Jpeg => tracing::debug_span!("jpeg").in_scope(|| self.jpeg.decode(image))?,
+            PixelFormat::Jpeg => self.jpeg.decode(image)?,
             _ => image.clone(),
         };
         let _span = tracing::debug_span!("pyramid").entered();
