@@ -47,6 +47,7 @@ def main() -> None:
         add(commands)
     options = parser.parse_args()
     insist_on_views(parser, options)
+    insist_on_an_example(parser, options)
     torch.set_num_threads(options.threads)
     told(options)
 
@@ -59,6 +60,16 @@ def insist_on_views(parser: argparse.ArgumentParser, options) -> None:
         parser.error(f"argument --moved: {options.moved} is more than --batch {options.batch}")
     if options.batch + options.moved < 2:
         parser.error("argument --batch: 1 is too few with --moved 0: a step needs two views")
+
+
+def insist_on_an_example(parser: argparse.ArgumentParser, options) -> None:
+    """What is said of a larger network needs one; what is shown has a farthest and a nearest."""
+    for name in ("distilled", "larger"):
+        if getattr(options, name, None) is not None and options.distil is None:
+            parser.error(f"argument --{name}: there is no larger network; name one with --distil")
+    far, near = getattr(options, "scales", (1.0, 1.0))
+    if far > near:
+        parser.error(f"argument --scales: {far} is nearer than {near}; the farthest comes first")
 
 
 def told(options) -> None:
@@ -123,6 +134,7 @@ def add_train(commands) -> None:
     command.add_argument("--size", choices=sorted(SIZES), default=Recipe.size, help="of the network")
     command.add_argument("--rows", type=take.side, default=Recipe.rows, help="of its input, a multiple of 32")
     command.add_argument("--cols", type=take.side, default=Recipe.cols, help="of its input, a multiple of 32")
+    add_example(command)
     command.set_defaults(run=run_train, start=None)
 
 
@@ -130,7 +142,17 @@ def add_adapt(commands) -> None:
     command = commands.add_parser("adapt", help="go on from a trained network with other pictures", formatter_class=Raw)
     add_run_options(command, ADAPTED)
     add_network(command, "--from", dest="start")
+    add_example(command)
     command.set_defaults(run=run_train)
+
+
+def add_example(command) -> None:
+    help = "a larger trained network, a folder or a network.pt: its answer to every view is learnt too"
+    command.add_argument("--distil", type=Path, metavar="NETWORK", help=help)
+    help = "share of the loss against that answer; 1 without, and only with --distil"
+    command.add_argument("--distilled", type=take.weight, help=help)
+    help = "how many times as large that network is shown the views; 1 without, and only with --distil"
+    command.add_argument("--larger", type=take.above_zero, help=help)
 
 
 def add_run_options(command, recipe: Recipe) -> None:
@@ -156,6 +178,9 @@ def add_run_options(command, recipe: Recipe) -> None:
     command.add_argument(
         "--pasted", type=take.part, default=recipe.pasted_part, help="part of the views that get rare things"
     )
+    scales = (recipe.farthest, recipe.nearest)
+    help = "how far and how near things are shown, against what the program shows"
+    command.add_argument("--scales", type=take.above_zero, nargs=2, metavar=("FAR", "NEAR"), default=scales, help=help)
     command.set_defaults(recipe=recipe)
 
 
@@ -175,9 +200,12 @@ def add_seed(command, default: int) -> None:
 
 def recipe_of(options) -> Recipe:
     given = {name: getattr(options, name) for name in ("steps", "batch", "moved", "seed", "rate")}
-    recipe = replace(
-        options.recipe, jaccard_share=options.jaccard, each_share=options.each, pasted_part=options.pasted, **given
-    )
+    far, near = options.scales
+    shares = {"jaccard_share": options.jaccard, "each_share": options.each, "pasted_part": options.pasted}
+    recipe = replace(options.recipe, farthest=far, nearest=near, **shares, **given)
+    if getattr(options, "distil", None) is not None:
+        told = {"distilled_share": options.distilled, "example_scale": options.larger}
+        recipe = replace(recipe, **{name: 1.0 if value is None else value for name, value in told.items()})
     if options.start is None:
         return replace(recipe, size=options.size, rows=options.rows, cols=options.cols)
     network, rows, cols = load_start(options.start)
@@ -190,7 +218,7 @@ def run_train(options) -> None:
     insist_on_lessons(options, [source.pictures for source in sources])
     held_out = held_out_of(options)
     made_from = origin.of_sources(sources)
-    run = Run(options.out, recipe, options.device, options.start, made_from)
+    run = Run(options.out, recipe, options.device, options.start, made_from, options.distil)
     if options.start is not None:
         print("the correction of carried features is left out: make it anew with `correct`")
     print(json.dumps(run.train(sources, held_out, options.workers), indent=2))

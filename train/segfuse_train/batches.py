@@ -64,6 +64,7 @@ class Form:
     full: tuple[int, int]
     # Of the views that do not move, the part that gets rare things of another picture.
     pasted: float = 0.0
+    scales: tuple[float, float] = views.SCALES
 
 
 # What weighs more than this, in means, is rare: poles, signs, fences and people, not roads, trees and cars.
@@ -90,7 +91,7 @@ def draw(sources: list[Source], form: Form, seed: int, step: int) -> Batch:
     for place, which in enumerate(chosen):
         source = sources[which]
         picture = source.pictures[random.integers(len(source.pictures))]
-        affine = views.random_affine(random, form.rows, form.cols, form.full)
+        affine = views.random_affine(random, form.rows, form.cols, form.full, form.scales)
         light = views.random_light(random)
         view = views.look(picture, affine, form.rows, form.cols)
         if place >= form.moved and random.random() < form.pasted:
@@ -107,7 +108,9 @@ def draw(sources: list[Source], form: Form, seed: int, step: int) -> Batch:
 def with_rare_things(view: views.View, source: Source, form: Form, random: np.random.Generator) -> views.View:
     """`view`, and in it some of what is rare in another picture of the source (after ClassMix, Olsson et al., 2021)."""
     other = source.pictures[random.integers(len(source.pictures))]
-    giver = views.look(other, views.random_affine(random, form.rows, form.cols, form.full), form.rows, form.cols)
+    giver = views.look(
+        other, views.random_affine(random, form.rows, form.cols, form.full, form.scales), form.rows, form.cols
+    )
     present = giver.label.unique()
     present = present[present != IGNORED]
     rare = present[source.weights[present] > RARE]

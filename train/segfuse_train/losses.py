@@ -49,6 +49,27 @@ def opinion(log_probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tens
     return -(target * log_probabilities).sum(1)
 
 
+# A larger network's answers are softened by this before they are learnt over the whole of a view.
+TEMPERATURE = 4.0
+
+
+def unlike(logits: torch.Tensor, example: torch.Tensor) -> torch.Tensor:
+    """How far logits [N, C, h, w] are from those of an example: in each cell, and over the view in each class.
+
+    In a cell, the Kullback-Leibler divergence of the classes. In a class, that of where in the view it is, softened:
+    there a lamp post counts as much as the road (after Shu et al., "Channel-wise Knowledge Distillation", 2021).
+    """
+    cells = divergence(example, logits, 1).mean()
+    classes = divergence(example.flatten(2) / TEMPERATURE, logits.flatten(2) / TEMPERATURE, 2).mean()
+    return cells + TEMPERATURE**2 * classes
+
+
+def divergence(of: torch.Tensor, by: torch.Tensor, dim: int) -> torch.Tensor:
+    """The Kullback-Leibler divergence from softmax(by) to softmax(of) along an axis."""
+    target = of.log_softmax(dim)
+    return (target.exp() * (target - by.log_softmax(dim))).sum(dim)
+
+
 def balanced(loss: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """The weighted mean; 0 where nothing weighs."""
     return (loss * weight).sum() / weight.sum().clamp(min=1.0)

@@ -9,7 +9,7 @@ from segfuse_train.network import Network
 from segfuse_train.pictures import Picture
 from segfuse_train.refusal import Unusable
 
-NETWORK, PICTURES = "start network", "set of pictures"
+NETWORK, PICTURES, EXAMPLE = "start network", "set of pictures", "network to answer like"
 
 
 def of_network(network: Network) -> str:

@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from segfuse_train import losses, origin
+from segfuse_train import losses, origin, views
 from segfuse_train.batches import Batch, Form, Source, stream, weights_of
 from segfuse_train.checkpoint import DAMAGE, Checkpoint, load, replaced
 from segfuse_train.classes import IGNORED
 from segfuse_train.interrupt import Interrupt
-from segfuse_train.network import Network
+from segfuse_train.network import COARSEST, Network
 from segfuse_train.pictures import Picture
 from segfuse_train.progress import Progress
 from segfuse_train.refusal import Unusable, reading, writing
@@ -52,15 +52,22 @@ class Recipe:
     auxiliary_share: float = 0.3
     carried_share: float = 0.4
     steady_share: float = 0.2
+    # Of a larger network's answers to the same views.
+    distilled_share: float = 0.0
     pasted_part: float = 0.5
+    # How far and how near things are shown.
+    farthest: float = views.SCALES[0]
+    nearest: float = views.SCALES[1]
+    # How much larger the views are that a larger network is shown.
+    example_scale: float = 1.0
 
     def form(self, step: int) -> Form:
         """The batch of a step."""
-        full = (self.rows, self.cols)
+        full, scales = (self.rows, self.cols), (self.farthest, self.nearest)
         if step < self.small_part * self.steps:
             small = [max(64, round(side * 2 / 3 / 32) * 32) for side in full]
-            return Form(2 * self.batch, 2 * self.moved, small[0], small[1], full, self.pasted_part)
-        return Form(self.batch, self.moved, *full, full, self.pasted_part)
+            return Form(2 * self.batch, 2 * self.moved, small[0], small[1], full, self.pasted_part, scales)
+        return Form(self.batch, self.moved, *full, full, self.pasted_part, scales)
 
     def rate_at(self, step: int) -> float:
         """Of the full rate: rises over the first steps, then falls along a cosine."""
@@ -78,19 +85,31 @@ def mixes(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() if device.type == "cpu" else True
 
 
-def loss_of(network: Network, batch: Batch, recipe: Recipe, mixed: bool) -> torch.Tensor:
-    """The loss of a batch; `mixed` computes the network in bfloat16."""
+def loss_of(network: Network, batch: Batch, recipe: Recipe, mixed: bool, example: Network | None) -> torch.Tensor:
+    """The loss of a batch; `mixed` computes the networks in bfloat16; an `example` is a network to answer like."""
     with torch.autocast(batch.image.device.type, torch.bfloat16, enabled=mixed):
         features, context = network.backbone.branches(batch.image.contiguous(memory_format=torch.channels_last))
         logits = network.head(features)
         auxiliary = network.auxiliary(context)
     total = answer_loss(logits.float(), batch, recipe)
     total = total + recipe.auxiliary_share * auxiliary_loss(auxiliary.float(), batch)
+    if example is not None:
+        shown = answer_of(example, batch.image, recipe.example_scale, mixed)
+        alike = F.interpolate(logits.float(), tuple(shown.shape[-2:]), mode="bilinear", align_corners=False)
+        total = total + recipe.distilled_share * losses.unlike(alike, shown)
     moved = len(batch.motion)
     if moved:
         earlier, later = features[:moved].float(), features[-moved:].float()
         total = total + carried_loss(network, earlier, later, batch, recipe, mixed)
     return total
+
+
+def answer_of(example: Network, image: torch.Tensor, scale: float, mixed: bool) -> torch.Tensor:
+    """The logits of views shown `scale` times as large, as near as whole cells allow."""
+    size = [round(side * scale / COARSEST) * COARSEST for side in image.shape[-2:]]
+    with torch.no_grad(), torch.autocast(image.device.type, torch.bfloat16, enabled=mixed):
+        larger = F.interpolate(image, size, mode="bilinear", align_corners=False)
+        return example(larger.contiguous(memory_format=torch.channels_last)).float()
 
 
 def upsampled(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
@@ -155,12 +174,22 @@ class Run:
     It goes on only from what was made from the same start and the same `pictures`, of which it is told a hash.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, device: torch.device, start: Path | None = None, pictures=None):
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Recipe,
+        device: torch.device,
+        start: Path | None = None,
+        pictures: str | None = None,
+        example: Path | None = None,
+    ):
         self.folder, self.recipe, self.device = folder, recipe, device
         torch.manual_seed(recipe.seed)
         self.network = Network(recipe.size) if start is None else load_start(start)[0]
         also = {origin.NETWORK: "none" if start is None else origin.of_network(self.network)}
         also |= {} if pictures is None else {origin.PICTURES: pictures}
+        self.example = None if example is None else load_start(example)[0].eval().to(device)
+        also |= {} if example is None else {origin.EXAMPLE: origin.of_network(self.example)}
         # It was made for other features than those that come out of this run.
         self.network.correction = None
         self.network = self.network.to(device, memory_format=torch.channels_last)
@@ -196,7 +225,7 @@ class Run:
         """One step; gives its loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate * self.recipe.rate_at(self.step)
-        loss = loss_of(self.network, batch.to(self.device), self.recipe, mixes(self.device))
+        loss = loss_of(self.network, batch.to(self.device), self.recipe, mixes(self.device), self.example)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)

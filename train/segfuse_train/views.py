@@ -19,6 +19,8 @@ from segfuse_train.pictures import Later, Picture
 
 LABEL_STRIDE = 2
 TEACHER_STRIDE = 4
+# Of things in a view against what the program shows: from how far, and how near.
+SCALES = (0.8, 2.0)
 
 
 @dataclass
@@ -59,15 +61,18 @@ def sample(planes: torch.Tensor, affine: np.ndarray, rows: int, cols: int, mode:
     return F.grid_sample(planes, grid, mode=mode, padding_mode="zeros", align_corners=False)
 
 
-def random_affine(random: np.random.Generator, rows: int, cols: int, full: tuple[int, int]) -> np.ndarray:
+def random_affine(
+    random: np.random.Generator, rows: int, cols: int, full: tuple[int, int], scales: tuple[float, float] = SCALES
+) -> np.ndarray:
     """A view of `rows` x `cols` of a picture that the program would show at `full` size.
 
-    Three in ten are near what the program shows; the rest are nearer or farther, off to a side, turned.
+    Three in ten are near what the program shows; the rest are farther or nearer, by `scales` at most, off to a side,
+    turned.
     """
     if random.random() < 0.3:
         scale, aspect, angle = random.uniform(0.95, 1.1), random.uniform(0.9, 1.1), 0.0
     else:
-        scale, angle = np.exp(random.uniform(np.log(0.8), np.log(2.0))), random.normal(0.0, 0.04)
+        scale, angle = np.exp(random.uniform(*np.log(scales))), random.normal(0.0, 0.04)
         aspect = np.exp(random.uniform(np.log(0.72), np.log(1.2)))
     part = np.array([cols / full[1] / (scale * aspect), rows / full[0] / scale])
     centre = random.uniform(-1.0, 1.0, 2) * np.maximum(0.0, 1.0 - part)

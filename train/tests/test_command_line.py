@@ -25,6 +25,11 @@ WRONG = [
     ("train", "--jaccard", "-1"),
     ("train", "--rows", "60"),
     ("train", "--rows", "0"),
+    ("train", "--scales", "0", "1"),
+    ("train", "--scales", "2", "1"),
+    ("train", "--distilled", "1"),
+    ("adapt", "--from", "n.pt", "--larger", "1.5"),
+    ("adapt", "--from", "n.pt", "--distil", "n.pt", "--larger", "0"),
     ("train", "--device", "cuda:99"),
     ("train", "--device", "abacus"),
     ("train", "--pictures", "camvid:cam@-1"),
@@ -44,7 +49,8 @@ EXPORTED = [("--rows", "0"), ("--cols", "-32"), *(("--name", name) for name in (
 def test_a_wrong_value_is_refused_by_name_before_anything_is_read(command, wrong):
     name, *given = wrong
     code, said = command(name, *RUN, *given)
-    assert code == 2 and f"argument {given[-2]}: " in said and "<lambda>" not in said, said
+    option = next(part for part in reversed(given) if part.startswith("--"))
+    assert code == 2 and f"argument {option}: " in said and "<lambda>" not in said, said
 
 
 @pytest.mark.parametrize("wrong", EXPORTED, ids=repr)

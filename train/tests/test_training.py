@@ -15,7 +15,7 @@ from segfuse_train.conditions import CONDITIONS, conditions, table, under
 from segfuse_train.curve import learning_curve
 from segfuse_train.network import SIZES, STRIDE, Network
 from segfuse_train.score import equal_labels, figures, predict, score
-from segfuse_train.train import Recipe, Run, annealed, answer_loss
+from segfuse_train.train import Recipe, Run, annealed, answer_loss, answer_of
 
 RECIPE = Recipe(size="tiny", rows=96, cols=160, steps=60, batch=4, moved=1, rate=4e-3)
 
@@ -77,6 +77,63 @@ def test_what_a_doubting_teacher_says_of_an_unlabelled_picture_changes_nothing(c
     batch.teacher[:] = 0
     batch.teacher[:, 3] = 1
     assert loss() > 0
+
+
+def test_logits_that_say_the_same_are_alike_and_small_classes_count_as_much_as_large_ones():
+    example = torch.randn(2, 19, 6, 10, generator=torch.Generator().manual_seed(1))
+    assert losses.unlike(example, example).item() == pytest.approx(0, abs=1e-5)
+    assert losses.unlike(example + 3, example).item() == pytest.approx(0, abs=1e-5), "softmax knows no common shift"
+    # A class that is certain on one cell, and one that is on half of them, each forgotten where it was.
+    example = torch.zeros(1, 19, 6, 10)
+    example[0, 5, 2, 7], example[0, 0, :, :5] = 40.0, 40.0
+    found = {}
+    for which in (5, 0):
+        without = example.clone()
+        without[0, which] = 0.0
+        found[which] = losses.unlike(without, example).item()
+    assert found[5] > found[0] > 1, found
+
+
+def test_a_network_comes_nearer_to_the_larger_one_whose_answers_it_learns(camvid, tmp_path):
+    torch.set_num_threads(1)
+    source, judged = source_of(camvid), pictures.read(f"camvid:{camvid}")
+    large = Run(tmp_path / "large", replace(RECIPE, size="small", steps=40), torch.device("cpu"))
+    large.train([source], [])
+    shown = draw([source], RECIPE.form(RECIPE.steps), 9, 9).image
+
+    def apart(run):
+        answers = (network.eval()(shown) for network in (run.average.module, large.average.module))
+        with torch.no_grad():
+            return losses.unlike(*answers).item()
+
+    found = []
+    for share in (0.0, 3.0):
+        recipe = replace(RECIPE, steps=40, distilled_share=share, example_scale=1.5)
+        run = Run(tmp_path / str(share), recipe, torch.device("cpu"), example=tmp_path / "large" / "network.pt")
+        run.train([source], judged)
+        found.append(apart(run))
+    assert found[1] < 0.8 * found[0], found
+
+
+def test_the_larger_network_is_shown_larger_views_and_is_not_changed():
+    torch.manual_seed(1)
+    example = Network("tiny").eval()
+    before = {name: value.clone() for name, value in example.state_dict().items()}
+    answer = answer_of(example, torch.rand(1, 3, 96, 160), 1.5, False)
+    assert answer.shape == (1, 19, 128 // STRIDE, 256 // STRIDE), "whole cells of 32 pixels"
+    assert all(torch.equal(value, before[name]) for name, value in example.state_dict().items())
+    assert not answer.requires_grad
+
+
+def test_a_run_that_learns_from_another_larger_network_does_not_go_on(camvid, tmp_path):
+    for name, seed in (("one", 1), ("other", 2)):
+        Run(tmp_path / name, replace(RECIPE, steps=0, seed=seed), torch.device("cpu")).finish([])
+    recipe = replace(RECIPE, distilled_share=1.0)
+    run = Run(tmp_path / "run", recipe, torch.device("cpu"), example=tmp_path / "one" / "network.pt")
+    run.checkpoint.save(run.step)
+    Run(tmp_path / "run", recipe, torch.device("cpu"), example=tmp_path / "one" / "network.pt")
+    with pytest.raises(SystemExit, match="another network to answer like"):
+        Run(tmp_path / "run", recipe, torch.device("cpu"), example=tmp_path / "other" / "network.pt")
 
 
 def test_figures_count_over_the_whole_set_and_what_no_class_covers_is_wrong():
