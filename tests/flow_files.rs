@@ -166,6 +166,18 @@ fn wrong_files_are_told_with_what_is_wrong() {
 }
 
 #[test]
+fn a_motion_that_kittis_file_cannot_hold_is_refused_and_nothing_is_written() {
+    let folder = Folder::new();
+    let field = row(&[[511.9, -512.0], [NAN, 9000.0], [1.0, 512.1]]);
+    let error = field.write(&folder.path("flow.png")).expect_err("512.1 pixels").to_string();
+    assert!(error.contains("512.1") && error.contains(".flo") && !folder.path("flow.png").exists(), "{error}");
+    field.write(&folder.path("flow.flo")).expect("written");
+    let read = FlowField::read(&folder.path("flow.flo")).expect("just written");
+    assert!((read.at(0, 2)[1] - 512.1).abs() < 1e-3);
+    row(&[[511.9, -512.0]]).write(&folder.path("flow.png")).expect("as far as it goes");
+}
+
+#[test]
 fn a_checked_estimate_leaves_out_what_left_the_picture_and_keeps_the_rest() {
     let folder = Folder::new();
     let [first, second] = [("first.png", 0.0), ("second.png", 6.0)].map(|(name, shift)| folder.picture(name, shift));
@@ -205,15 +217,18 @@ fn the_commands_say_what_they_cannot_do() {
     let folder = Folder::new();
     let (picture, small) = (folder.picture("picture.png", 0.0), folder.path("small.png"));
     image::GrayImage::new(64, 48).save(&small).expect("a picture");
+    let strip = folder.path("strip.png");
+    image::GrayImage::new(2000, 40).save(&strip).expect("a picture");
     let text_file = folder.write("notes.jpg", b"no picture");
     row(&[[0.0; 2]; 2]).write(&folder.path("two.flo")).expect("written");
     row(&[[NAN; 2]; 3]).write(&folder.path("unknown.flo")).expect("written");
-    let [picture, small, notes] = [&picture, &small, &text_file].map(|path| text(path));
+    let [picture, small, notes, strip] = [&picture, &small, &text_file, &strip].map(|path| text(path));
     let (out, two, unknown) = (folder.path("out.flo"), folder.path("two.flo"), folder.path("unknown.flo"));
     let other = folder.path("out.tiff");
-    let cases: [(&[&str], i32, &[&str]); 7] = [
+    let cases: [(&[&str], i32, &[&str]); 8] = [
         (&["estimate", picture, small, "--out", text(&out)], 1, &["320x200", "64x48", "pictures of one size"]),
         (&["estimate", picture, notes, "--out", text(&out)], 1, &["notes.jpg"]),
+        (&["estimate", strip, strip, "--out", text(&out)], 1, &["strip.png", "2000x40", "too small"]),
         (&["estimate", picture, "nowhere.png", "--out", text(&out)], 1, &["nowhere.png"]),
         (&["estimate", picture, picture, "--out", picture], 2, &["picture.png", "overwritten"]),
         (&["estimate", picture, picture, "--out", text(&other)], 1, &["out.tiff", ".flo"]),

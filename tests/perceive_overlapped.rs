@@ -60,6 +60,7 @@ fn a_network_that_fails_is_told_when_its_answer_is_due_and_the_next_frame_begins
     let error = perceiver.perceive(&frame(3, SIZE)).expect_err("what began at frame 2");
     assert!(matches!(error, EngineError::Failed { .. }), "{error}");
     assert_eq!(answered(&mut perceiver, 4..6), [(4, 0), (4, 1)]);
+    assert_eq!(perceiver.engine().steps.blended, 0, "after a failure nothing is known any more");
 }
 
 #[test]

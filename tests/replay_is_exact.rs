@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{json, segfuse_ok};
+use support::{json, segfuse, segfuse_ok};
 
 struct Rendered {
     folder: tempfile::TempDir,
@@ -109,8 +109,10 @@ fn a_run_that_did_not_wait_for_its_network_is_repeated_from_its_recording() {
         let repeated = json(again.as_ref());
         assert_eq!((&repeated["late"], &repeated["mask_hash"]), (&late.into(), &first["mask_hash"]));
     }
-    segfuse_ok(&[&replay[..], &["overlapped:4:2"]].concat());
+    let told = segfuse(&[&replay[..], &["overlapped:4:2"]].concat());
     assert_eq!(json(again.as_ref())["late"], 0, "what was late with one schedule says nothing of another");
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains("overlapped:4: not repeated with overlapped:4:2"), "{told}");
 }
 
 #[test]

@@ -146,6 +146,92 @@ fn a_flipped_byte_in_a_chunk_is_told_and_costs_that_chunk_alone() {
 }
 
 #[test]
+fn a_recovered_trip_still_says_what_was_lost_of_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (path, mended, again) = (folder.path().join("t"), folder.path().join("mended"), folder.path().join("again"));
+    write(&path, 60, &config());
+    let whole = std::fs::read(&path).expect("written");
+    let all = chunks(&whole);
+    let (chunk, last) = (&all[5], all.last().expect("chunks"));
+    for cut in [false, true] {
+        let mut broken = whole.clone();
+        broken[usize::midpoint(chunk.start, chunk.end)] ^= 0x10;
+        broken.truncate(if cut { last.end } else { whole.len() });
+        std::fs::write(&path, &broken).expect("room");
+        let report = recover(&path, &mended).expect("the other chunks are whole");
+        let told = info(&mended).expect("whole").made_from.expect("it says so");
+        let messages = report.messages_lost.values().sum::<u64>();
+        assert!(report.frames_lost > 0 && messages > report.frames_lost, "{report}");
+        assert_eq!((told.finished, told.lost_frames, told.lost_messages), (!cut, report.frames_lost, messages));
+        let reader = TripReader::open(&mended, Range::default()).expect("whole");
+        assert_eq!(reader.condition(), told, "runs of it say so as well");
+        // What is recovered once more has lost no more.
+        recover(&mended, &again).expect("whole");
+        assert_eq!(info(&again).expect("whole").made_from, Some(told));
+    }
+    std::fs::write(&path, &whole).expect("room");
+    recover(&path, &mended).expect("whole");
+    assert!(info(&mended).expect("whole").made_from.is_none_or(|condition| condition.is_whole()));
+}
+
+#[test]
+fn a_topic_whose_description_is_lost_costs_no_other_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (path, mended) = (folder.path().join("trip"), folder.path().join("mended"));
+    let mut writer = TripWriter::create(&path, &metadata(), &config()).expect("a temporary folder is writable");
+    let mut frames = 0;
+    for (events, frame, mut perception) in (0..30).map(step) {
+        // Nothing is late before the tenth frame, which has a chunk of its own.
+        perception.late = (perception.frame.0 >= 10).then_some(perception.frame);
+        if [10, 11].contains(&perception.frame.0) {
+            writer.flush().expect("room");
+        }
+        for event in &events {
+            writer.write_event(event).expect("small");
+        }
+        writer.write_perception(frame.frame.arrival, &perception).expect("small");
+        frames += 1;
+    }
+    writer.finish().expect("room");
+    let mut bytes = std::fs::read(&path).expect("written");
+    let all = chunks(&bytes);
+    let first_late = all.iter().position(|chunk| {
+        let summary = mcap::Summary::read(&bytes).expect("whole").expect("a summary");
+        let index = summary.chunk_indexes.iter().find(|index| index.chunk_start_offset as usize == chunk.start);
+        let messages = summary.stream_chunk(&bytes, index.expect("of this chunk")).expect("whole");
+        messages.flatten().any(|message| message.channel.topic == "/perception/late")
+    });
+    let chunk = &all[first_late.expect("late key frames are recorded")];
+    bytes[usize::midpoint(chunk.start, chunk.end)] ^= 0x10;
+    // Without the summary, which describes it once more.
+    bytes.truncate(all.last().expect("chunks").end);
+    std::fs::write(&path, &bytes).expect("room");
+    let (events, _) = read_all(&path).expect("readable");
+    let read = events.iter().filter(|event| matches!(event, Event::Frame(_))).count();
+    assert_eq!(read, frames - 1, "all but the one in the damaged chunk");
+    let report = recover(&path, &mended).expect("readable");
+    assert_eq!(report.undescribed, 19, "{report}");
+}
+
+#[test]
+fn what_keeps_no_message_is_no_recovered_trip() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (path, mended) = (folder.path().join("trip"), folder.path().join("mended"));
+    write(&path, 60, &config());
+    let mut bytes = std::fs::read(&path).expect("written");
+    let all = chunks(&bytes);
+    // Every topic is described in the first chunks, and by the summary.
+    for chunk in &all[..4] {
+        bytes[usize::midpoint(chunk.start, chunk.end)] ^= 0x10;
+    }
+    bytes.truncate(all.last().expect("chunks").end);
+    std::fs::write(&path, &bytes).expect("room");
+    let error = recover(&path, &mended).expect_err("nothing tells what the messages are").to_string();
+    assert!(error.contains("messages are"), "{error}");
+    assert!(!mended.exists(), "an empty file would pass for a whole one");
+}
+
+#[test]
 fn a_broken_record_length_does_not_hide_the_chunks_behind_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (path, mended) = (folder.path().join("trip"), folder.path().join("mended"));

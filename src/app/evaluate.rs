@@ -128,7 +128,7 @@ pub(super) fn of_trip(
     let perceptions = Perceptions::open(path, Range::default())?;
     let metadata = perceptions.metadata().clone();
     let predicted = mask_table(path, &metadata)?;
-    let (zero, ended) = (perceptions.zero(), perceptions.ending());
+    let (zero, ended, made_from) = (perceptions.zero(), perceptions.ending(), perceptions.source_condition());
     let mut lookup = Lookup::open(path)?;
     let truth = truth_table(&mut lookup, &metadata)?;
     let scored = match (classes, &truth) {
@@ -151,7 +151,7 @@ pub(super) fn of_trip(
     evaluation.network = metadata.network.as_ref().map(|network| network.name.clone());
     let mut context = context(path, &metadata);
     context.zero = Some(zero);
-    if let Some(source) = ended.as_ref().and_then(|ended| ended.source).filter(|source| !source.is_whole()) {
+    if let Some(source) = made_from.filter(|source| !source.is_whole()) {
         tracing::warn!("{}: the run was made from a trip that is not whole: {source}", path.display());
         context.facts.push(("made from".to_owned(), format!("a trip that is not whole: {source}")));
     }

@@ -15,7 +15,8 @@ Examples:
 
 The flow says of each pixel of FIRST where in SECOND its content is: x to the right, y down, in pixels.
 It is the one that masks are carried by: patches on pictures of at most 320 pixels, made for a network's
-feature grid, not for a benchmark of single pixels.";
+feature grid, not for a benchmark of single pixels. Where a picture shows nothing (flat, black) nothing
+moves, and --check keeps that.";
 
 const COMPARE_EXAMPLES: &str = "\
 Examples:
@@ -79,16 +80,23 @@ fn estimate(Estimate { first, second, out, check }: &Estimate) -> anyhow::Result
         return Err(anyhow!("{sizes}: flow needs two pictures of one size"));
     }
     let pyramid = |image: &Image, path: &Path| GreyPyramid::build(image).with_context(|| path.display().to_string());
-    let (size, earlier, current) = (one.size(), pyramid(&other, second)?, pyramid(&one, first)?);
-    let Size { width, height } = size;
+    let (earlier, current) = (pyramid(&other, second)?, pyramid(&one, first)?);
+    let Size { width, height } = one.size();
+    if !current.is_searchable() {
+        return Err(anyhow!(
+            "{} and {} are {width}x{height}: too small for flow, which looks for 8x8 pixels in pictures of at most 320",
+            first.display(),
+            second.display()
+        ));
+    }
     let (rows, cols, mut estimator) = (height as usize, width as usize, DenseFlow::new());
     let mut flow = estimator.estimate(&earlier, &current, rows, cols);
     let left_out = check.then(|| flow.keep_what_comes_back(&estimator.estimate(&current, &earlier, rows, cols), 1.0));
     flow.write(out)?;
     let lengths = flow.motions().map(|[x, y]| f64::from(x.hypot(y))).filter(|length| length.is_finite());
-    let kept = size.pixels() - left_out.unwrap_or(0);
-    let mean = lengths.sum::<f64>() / kept.max(1) as f64;
-    let part = 100.0 * (size.pixels() - kept) as f64 / size.pixels() as f64;
+    let (pixels, gone) = (rows * cols, left_out.unwrap_or(0));
+    let mean = lengths.sum::<f64>() / (pixels - gone).max(1) as f64;
+    let part = 100.0 * gone as f64 / pixels as f64;
     let left_out = left_out.map_or(String::new(), |_| format!(", {part:.1} % left out"));
     print(&format_args!("{}: {width}x{height}, {mean:.2} pixels in the mean{left_out}", out.display()))
 }

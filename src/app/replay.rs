@@ -29,7 +29,8 @@ Examples:
   segfuse replay drive.mcap --realtime                           publish at the recorded pace
   segfuse replay drive.mcap --overlay out.mp4 --from 2 --until 8
 
-The same trip and network give the same masks, bit for bit, at any speed and thread count: compare `mask_hash`.";
+The same trip and network give the same masks, bit for bit, at any speed and thread count: compare `mask_hash`.
+Only with --no-wait masks depend on how fast the network was; a replay of its --out gives the same masks again.";
 
 /// Options of `segfuse replay`.
 #[derive(Args, Clone, Debug)]
@@ -224,11 +225,20 @@ fn lateness(arguments: &Arguments, schedule: Schedule, source: &TripReader) -> a
     if arguments.no_wait {
         return Ok(Lateness::Allowed);
     }
-    let told = source.metadata().schedule.as_deref();
-    if schedule.delay().is_none() || told != Some(schedule.to_string().as_str()) {
+    let late = source.late_keys()?;
+    let (told, schedule) = (source.metadata().schedule.as_deref().unwrap_or("another"), schedule.to_string());
+    if told != schedule {
+        if !late.is_empty() {
+            tracing::info!(
+                "the trip records key frames that were late with the schedule {told}: not repeated with {schedule}"
+            );
+        }
         return Ok(Lateness::default());
     }
-    Ok(Lateness::Repeated(source.late_keys()?))
+    if !source.condition().is_whole() {
+        tracing::warn!("the trip is not whole: where it lost what came late, masks differ from those that it records");
+    }
+    Ok(Lateness::Repeated(late))
 }
 
 /// Drives the trip at its own pace or at full speed.

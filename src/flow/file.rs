@@ -84,7 +84,8 @@ impl FlowField {
         field.map_err(|reason| FlowFileError::Content { path: path.display().to_string(), reason })
     }
 
-    /// Writes a `.flo` or KITTI `.png` file; what is not finite as unknown. KITTI's holds steps of 1/64 within ±512.
+    /// Writes a `.flo` or KITTI `.png` file; what is not finite as unknown. KITTI's holds steps of 1/64 and motions of
+    /// less than 512 pixels along each axis; a field with longer ones is refused.
     pub fn write(&self, path: &Path) -> Result<(), FlowFileError> {
         let bytes = match Format::of(path)? {
             Format::Middlebury => self.to_middlebury(),
@@ -118,14 +119,22 @@ impl FlowField {
     }
 
     fn to_kitti(&self) -> Result<Vec<u8>, String> {
+        let stored = |side: f32| (side * PER_PIXEL + NONE).round();
+        let known = |motion: &[f32; 2]| motion.iter().all(|side| side.is_finite());
+        let held = |side: &f32| (0.0..=f32::from(u16::MAX)).contains(&stored(*side));
+        if let Some(longest) = self.motions().filter(known).flatten().find(|side| !held(side)) {
+            let most = NONE / PER_PIXEL;
+            return Err(format!(
+                "KITTI's files hold motions below {most} pixels, here is one of {longest:.1}; name a .flo file"
+            ));
+        }
         let mut bytes = Vec::new();
         let mut encoder = Encoder::new(&mut bytes, self.cols as u32, self.rows as u32);
         encoder.set_color(ColorType::Rgb);
         encoder.set_depth(BitDepth::Sixteen);
         let values = self.motions().flat_map(|motion| {
-            let known = motion.iter().all(|side| side.is_finite());
-            let value = |side: f32| (side * PER_PIXEL + NONE).round().clamp(0.0, f32::from(u16::MAX)) as u16;
-            if known { [value(motion[0]), value(motion[1]), 1] } else { [0; 3] }
+            let value = |side: f32| stored(side) as u16;
+            if known(&motion) { [value(motion[0]), value(motion[1]), 1] } else { [0; 3] }
         });
         let values: Vec<u8> = values.flat_map(u16::to_be_bytes).collect();
         let told = |error: png::EncodingError| error.to_string();

@@ -6,6 +6,7 @@
 
 #![allow(clippy::inline_always, reason = "only what is inlined into dispatch! is compiled for its instructions")]
 
+use super::patch::SIDE;
 use crate::data::{Image, ImageError, PixelFormat, luma, to_grey8};
 use fearless_simd::{Simd, dispatch};
 
@@ -108,6 +109,11 @@ impl GreyPyramid {
         let mut pyramid = Self::default();
         pyramid.fill(image)?;
         Ok(pyramid)
+    }
+
+    /// Whether flow can be looked for: one patch fits into the finest level. Smaller images are taken not to have moved.
+    pub fn is_searchable(&self) -> bool {
+        self.levels.first().is_some_and(|level| level.width.min(level.height) >= SIDE)
     }
 
     /// Makes this the pyramid of `image` in any format; allocates only to grow.

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Features are carried once along the whole composed way; what the engine mends by looking at the frame they
-//! arrive at serves that frame alone. `every:1` knows no past. Lost frames count; a frame that cannot be carried
-//! to (the first one, another size, one after a failure) becomes a key frame. `docs/engines.md` has the reasons and
+//! arrive at serves that frame alone. `every:1` knows no past. Lost and unreadable frames count; a frame that cannot
+//! be carried to (the first one, another size, one after a failure) becomes a key frame. `docs/engines.md` has the reasons and
 //! figures. No clock is read: the same frames give the same masks, and where a vehicle does not wait for its network
 //! ([`Lateness`]) what came late is recorded with them.
 
@@ -259,10 +259,11 @@ impl<E: Engine> Perceive for Perceiver<E> {
 
     fn perceive(&mut self, frame: &AlignedFrame) -> Result<Perception, EngineError> {
         let (size, stamp) = (frame.frame.image.size(), frame.frame.stamp);
-        // Taken, not borrowed: if any step fails, the next frame finds nothing and becomes a key frame.
-        let previous = self.previous.take().filter(|previous| previous.size == size && self.schedule.carries());
         self.driving.note(frame);
+        // A frame that cannot be read is as one that was lost.
         let view = self.engine.observe(&frame.frame.image)?;
+        // Taken, not borrowed: if any further step fails, the next frame finds nothing and becomes a key frame.
+        let previous = self.previous.take().filter(|previous| previous.size == size && self.schedule.carries());
         let carried = match previous {
             Some(previous) => Some(self.carry(previous, &view, frame)?),
             None => None,

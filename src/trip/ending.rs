@@ -47,6 +47,11 @@ impl SourceCondition {
         self.finished && self.lost_frames + self.lost_messages + self.uncounted_parts == 0
     }
 
+    /// What a file says of the one that it was made from: a run of a trip, or a trip that was recovered.
+    pub(super) fn recorded(contents: &Contents) -> Option<Self> {
+        Self::read(&contents.metadata_record(END_RECORD)?.metadata)
+    }
+
     fn read(map: &BTreeMap<String, String>) -> Option<Self> {
         let count = |key: &str| map.get(key).and_then(|count| count.parse().ok()).unwrap_or(0);
         Some(Self {

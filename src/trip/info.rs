@@ -8,7 +8,7 @@ use super::metadata::{END_RECORD, RECORD};
 use super::pace::Pace;
 use super::reader::read_metadata;
 use super::zero::zero;
-use super::{RecordedEnding, TripError};
+use super::{RecordedEnding, SourceCondition, TripError};
 use crate::data::{Event, Image, Quantity, Size, Stamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -36,6 +36,8 @@ pub struct TripInfo {
     pub zero_s: f64,
     /// How the recording ended; `None` where the file does not say.
     pub ended: Option<RecordedEnding>,
+    /// In what condition the trip was that this one was made from, by a run or by recovery; `None` where it says nothing.
+    pub made_from: Option<SourceCondition>,
     /// Its topics, also those that are not of this program.
     pub topics: Vec<TopicInfo>,
     /// Camera frames that can be read.
@@ -263,6 +265,7 @@ impl Census {
             duration_s,
             zero_s: zero(trip).secs_f64(),
             ended: RecordedEnding::read(&trip.contents),
+            made_from: SourceCondition::recorded(&trip.contents),
             topics: topics(trip, &self.paces),
             frames: self.frame_stamps.len() as u64,
             images,
@@ -325,7 +328,7 @@ impl fmt::Display for TripInfo {
         writeln!(f, "file         {} ({:.1} MB)", self.path, self.bytes as f64 / 1e6)?;
         writeln!(f, "condition    {}", self.condition)?;
         self.ended.as_ref().map_or(Ok(()), |ended| writeln!(f, "recording    {ended}"))?;
-        let source = self.ended.as_ref().and_then(|ended| ended.source).filter(|source| !source.is_whole());
+        let source = self.made_from.filter(|source| !source.is_whole());
         source.map_or(Ok(()), |source| writeln!(f, "made from    a trip that is not whole: {source}"))?;
         let (duration_s, start_s, zero_s) = (self.duration_s, self.start_s, self.zero_s);
         writeln!(f, "time         {duration_s:.3} s from {start_s:.3} s; --from and --until count from {zero_s:.3} s")?;

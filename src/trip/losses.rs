@@ -14,6 +14,9 @@ use super::messages::Wanted;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// In place of the topic, which is lost.
+const UNDESCRIBED: &str = "(unknown topic)";
+
 /// Damaged and unreadable parts met so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Losses {
@@ -62,6 +65,17 @@ impl LossCounter {
             Some(held) => held.into_iter().for_each(|(kind, count)| self.add(kind, count)),
             None => self.found.uncounted += 1,
         }
+    }
+
+    /// Notes messages that nothing describes.
+    pub(super) fn add_undescribed(&mut self, count: u64) {
+        if count == 0 {
+            return;
+        }
+        if !self.found.messages.contains_key(UNDESCRIBED) {
+            tracing::warn!("what some messages are is not known: the chunk that told it is lost; they are left out");
+        }
+        *self.found.messages.entry(UNDESCRIBED).or_default() += count;
     }
 
     /// Notes a frame's message that cannot be understood.

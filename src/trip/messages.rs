@@ -150,7 +150,9 @@ impl Messages {
             return Err(TripError::Overlap { path: self.trip.path.clone(), needed, limit });
         }
         let messages = wanted_messages(&self.trip, &bytes, &self.wanted);
-        let mut messages = messages.map_err(|reason| self.lose(place, self.trip.damaged(place.offset, reason)))?;
+        let (mut messages, undescribed) =
+            messages.map_err(|reason| self.lose(place, self.trip.damaged(place.offset, reason)))?;
+        self.losses.add_undescribed(undescribed);
         messages.make_contiguous().sort_by_key(|message| message.header.log_time);
         if let Some(first) = messages.front() {
             self.heads.push(Reverse((first.header.log_time, place.offset)));
@@ -188,9 +190,14 @@ fn told(held: &BTreeMap<Kind, u64>) -> String {
     format!("lost {} messages, {frames} of them frames", held.values().sum::<u64>())
 }
 
-/// The wanted messages of one opened chunk, in file order.
-pub(super) fn wanted_messages(trip: &TripFile, bytes: &Bytes, wanted: &Wanted) -> Result<VecDeque<Message>, String> {
-    let mut messages = VecDeque::new();
+/// The wanted messages of one opened chunk, in file order, and how many there are that nothing describes: the chunk
+/// that told what their channel is was lost.
+pub(super) fn wanted_messages(
+    trip: &TripFile,
+    bytes: &Bytes,
+    wanted: &Wanted,
+) -> Result<(VecDeque<Message>, u64), String> {
+    let (mut messages, mut undescribed) = (VecDeque::new(), 0);
     for record in Records::new(bytes) {
         let (opcode, body) = record?;
         if opcode != op::MESSAGE {
@@ -198,7 +205,8 @@ pub(super) fn wanted_messages(trip: &TripFile, bytes: &Bytes, wanted: &Wanted) -
         }
         let header = message_header(&bytes[body.clone()])?;
         let Some(channel) = trip.contents.kinds.get(&header.channel_id) else {
-            return Err(format!("a message of channel {}, which nothing describes", header.channel_id));
+            undescribed += 1;
+            continue;
         };
         let Some(kind) = channel.kind.filter(|&kind| wanted.takes(kind, &header)) else {
             continue;
@@ -207,7 +215,7 @@ pub(super) fn wanted_messages(trip: &TripFile, bytes: &Bytes, wanted: &Wanted) -
         let (topic, classes) = (Arc::clone(&channel.topic), channel.classes.clone());
         messages.push_back(Message { kind, topic, header, classes, data });
     }
-    Ok(messages)
+    Ok((messages, undescribed))
 }
 
 /// Bytes of a message's header: channel, sequence and two times.

@@ -9,7 +9,7 @@ use super::message::{Kind, PerceptionHead, decode_event, decode_late, decode_mas
 use super::messages::{Message, Messages, Wanted, wanted_messages};
 use super::reader::{Range, read_metadata};
 use super::zero;
-use super::{RecordedEnding, TripError, TripMetadata};
+use super::{RecordedEnding, SourceCondition, TripError, TripMetadata};
 use crate::data::{Event, Frame, FrameId, GroundTruth, LabelMask, Perception, Plane, Stamp};
 use prost::bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -62,6 +62,11 @@ impl Perceptions {
     /// What could not be read so far.
     pub fn losses(&self) -> &Losses {
         self.messages.losses.found()
+    }
+
+    /// In what condition the trip was that this one was made from, if the file says so.
+    pub fn source_condition(&self) -> Option<SourceCondition> {
+        SourceCondition::recorded(&self.messages.trip.contents)
     }
 
     /// How the run ended, if the file says so.
@@ -231,7 +236,7 @@ impl Lookup {
     fn messages(&mut self, chunk: usize, wanted: &Wanted) -> Result<VecDeque<Message>, TripError> {
         let bytes = self.open_chunk(chunk)?;
         let damaged = |reason| self.trip.damaged(self.trip.contents.chunks[chunk].offset, reason);
-        wanted_messages(&self.trip, &bytes, wanted).map_err(damaged)
+        wanted_messages(&self.trip, &bytes, wanted).map(|(messages, _)| messages).map_err(damaged)
     }
 
     fn open_chunk(&mut self, chunk: usize) -> Result<Bytes, TripError> {

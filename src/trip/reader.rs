@@ -100,7 +100,7 @@ impl TripReader {
             lost_messages: found.messages.values().sum(),
             uncounted_parts: found.uncounted,
         };
-        self.ending().and_then(|ending| ending.source).map_or(own, |earlier| own.after(earlier))
+        SourceCondition::recorded(&self.messages.trip.contents).map_or(own, |earlier| own.after(earlier))
     }
 
     /// Whether a camera frame that can be read lies in the part asked for. Reads up to the first one.

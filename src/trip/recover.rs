@@ -3,10 +3,12 @@
 use super::TripError;
 use super::chunk::Records;
 use super::contents::Contents;
+use super::ending::SourceCondition;
 use super::file::TripFile;
 use super::losses::ChannelCounts;
 use super::message::Kind;
 use super::messages::{MESSAGE_HEAD, message_header};
+use super::metadata::END_RECORD;
 use mcap::records::{Metadata, op};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -71,18 +73,30 @@ pub fn recover_unless(broken: &Path, whole: &Path, stopped: &dyn Fn() -> bool) -
         return Err(TripError::Unrecoverable { path: broken.to_owned(), reason });
     }
     let mut report = report(&trip);
-    let written = rewrite(&trip, whole, &mut report, stopped).and_then(|()| {
-        count_lost(&trip, summary.as_ref(), &mut report);
-        verify(whole, &report, stopped)
-    });
-    if matches!(written, Err(TripError::Stopped)) && whole.symlink_metadata().is_ok_and(|found| found.is_file()) {
+    let written = rewrite(&trip, summary.as_ref(), whole, &mut report, stopped)
+        .and_then(|()| refuse_nothing(broken, &report))
+        .and_then(|()| verify(whole, &report, stopped));
+    let nothing = report.messages.is_empty();
+    if (nothing || matches!(written, Err(TripError::Stopped)))
+        && whole.symlink_metadata().is_ok_and(|found| found.is_file())
+    {
         std::fs::remove_file(whole).map_err(|error| TripError::io(whole, "remove", error))?;
     }
     written.map(|()| report)
 }
 
+/// A file that keeps nothing would pass for a whole one.
+fn refuse_nothing(broken: &Path, report: &RecoveryReport) -> Result<(), TripError> {
+    if !report.messages.is_empty() {
+        return Ok(());
+    }
+    let reason = format!("nothing tells what its {} messages are: the chunk that did is lost", report.undescribed);
+    Err(TripError::Unrecoverable { path: broken.to_owned(), reason })
+}
+
 fn rewrite(
     trip: &TripFile,
+    summary: Option<&Contents>,
     whole: &Path,
     report: &mut RecoveryReport,
     stopped: &dyn Fn() -> bool,
@@ -98,8 +112,31 @@ fn rewrite(
         let records = trip.chunk(place)?;
         copy_messages(trip, &records, &mut writer, report).map_err(fail)?;
     }
+    count_lost(trip, summary, report);
+    if let Some(end) = end_record(trip, report) {
+        writer.write_metadata(&end).map_err(fail)?;
+    }
     writer.finish().map_err(fail)?;
     Ok(())
+}
+
+/// What the broken file said of its end, and in what condition it was: what is lost of it stays known.
+fn end_record(trip: &TripFile, report: &RecoveryReport) -> Option<Metadata> {
+    let earlier = SourceCondition::recorded(&trip.contents);
+    let own = SourceCondition {
+        finished: report.was_finished,
+        lost_frames: report.frames_lost,
+        lost_messages: report.messages_lost.values().sum::<u64>() + report.undescribed,
+        uncounted_parts: report.uncounted,
+    };
+    let condition = earlier.map_or(own, |earlier| own.after(earlier));
+    let told = trip.contents.metadata_record(END_RECORD).map(|record| record.metadata.clone());
+    if condition.is_whole() && told.is_none() {
+        return None;
+    }
+    let mut metadata = told.unwrap_or_default();
+    metadata.extend(condition.entries());
+    Some(Metadata { name: END_RECORD.to_owned(), metadata })
 }
 
 fn refuse_same(broken: &Path, whole: &Path) -> Result<(), TripError> {
@@ -174,7 +211,7 @@ fn by_topic(contents: &Contents, counts: &ChannelCounts) -> BTreeMap<String, u64
 }
 
 fn copy_definitions(trip: &TripFile, writer: &mut mcap::Writer<File>) -> mcap::McapResult<()> {
-    for record in &trip.contents.metadata {
+    for record in trip.contents.metadata.iter().filter(|record| record.name != END_RECORD) {
         writer.write_metadata(&Metadata { name: record.name.clone(), metadata: record.metadata.clone() })?;
     }
     for (header, data) in &trip.contents.attachments {
