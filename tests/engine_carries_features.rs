@@ -132,7 +132,7 @@ fn frames_in_every_format_are_perceived_and_a_cut_jpeg_costs_only_itself() {
             Err(other) => panic!("frame {id}: {other}"),
         }
     });
-    assert_eq!(origins.collect::<Vec<_>>(), [Some(0), Some(1), None, Some(0), Some(1), Some(2), Some(3)]);
+    assert_eq!(origins.collect::<Vec<_>>(), [Some(0), Some(1), None, Some(3), Some(4), Some(5), Some(6)]);
 }
 
 #[test]
