@@ -42,5 +42,6 @@ pub mod sink;
 pub mod source;
 #[cfg(feature = "zenoh")]
 pub mod subscribe;
+pub mod sys;
 pub mod trip;
 pub mod wire;

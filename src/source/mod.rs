@@ -1,12 +1,17 @@
-//! Where events come from: a recorded trip, a rendered scene; later a camera and a bus.
+//! Where events come from: a camera and a bus, a recorded trip, a rendered scene.
 //!
 //! A source hands out [`Event`]s in order of arrival. Live or recorded makes no difference to
 //! anything after it.
 
 pub mod can;
+pub mod inbox;
 pub mod synthetic;
 
 use crate::data::{Event, Image};
+use std::sync::Arc;
+
+/// What a thread of a live source does first, told the thread's name: taking its priority and its processors.
+pub type Prepare = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Why a source cannot go on.
 #[derive(Debug, thiserror::Error)]
