@@ -95,6 +95,7 @@ fn run_of(network: &Network, info: &EngineInfo, source: &TripReader) -> zenoh::R
         classes: network.classes().clone(),
         wall: source.metadata().wall.unwrap_or_else(wall_mapping),
         timeline: zenoh::Timeline::Replay { offset_ns: None },
+        vitals: None,
     }
 }
 

@@ -8,6 +8,8 @@
 
 use super::Stamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How long after its last fault a source that works still counts as degraded, ns: one lost frame in a hundred must show.
@@ -39,6 +41,39 @@ pub struct SourceHealth {
     pub reason: Option<String>,
     /// What it has counted since the start, by name.
     pub counts: Vec<(String, u64)>,
+}
+
+/// What a live run tells of itself beside its masks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Vitals {
+    /// The whole.
+    pub state: HealthState,
+    /// Every source, and what is made of them.
+    pub sources: Vec<SourceHealth>,
+    /// Degrees Celsius of each sensor that the machine has, by its name.
+    pub temperatures_c: BTreeMap<String, f64>,
+}
+
+/// Tells the vitals as of a moment.
+#[derive(Clone)]
+pub struct VitalSigns(Arc<dyn Fn(Stamp) -> Vitals + Send + Sync>);
+
+impl VitalSigns {
+    /// Signs that `tell` reads off.
+    pub fn new(tell: impl Fn(Stamp) -> Vitals + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    /// The vitals as of `now`.
+    pub fn at(&self, now: Stamp) -> Vitals {
+        (self.0)(now)
+    }
+}
+
+impl fmt::Debug for VitalSigns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VitalSigns")
+    }
 }
 
 /// The sources of a live run. Clones share.

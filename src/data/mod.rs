@@ -26,7 +26,7 @@ pub use class_table::{Class, ClassMapping, ClassTable, ClassTableError};
 pub use convert::{jpeg_size, luma, to_grey8, to_rgb8, yuv_to_rgb};
 pub use ending::Ending;
 pub use event::{AlignedFrame, Disagreement, Event, Frame, FrameId, GroundTruth, LateKeys, Origin, Perception};
-pub use health::{HealthBoard, HealthState, Reporter, SourceHealth};
+pub use health::{HealthBoard, HealthState, Reporter, SourceHealth, VitalSigns, Vitals};
 pub use image::{Image, ImageError, PixelFormat, Size};
 pub use mask::{LabelMask, MaskError, Plane, UNLABELED};
 pub use stamp::{Clock, SourceStamp, Stamp, WallMapping};

@@ -3,7 +3,7 @@
 //! 64-bit hashes are hexadecimal strings, because many JSON readers keep numbers as doubles.
 
 use super::{StampClock, WireError};
-use crate::data::{Class, ClassTable, FrameId, Quantity, Reading, Stamp, UNLABELED, Validity, VehicleState};
+use crate::data::{Class, ClassTable, FrameId, Quantity, Reading, Stamp, UNLABELED, Validity, VehicleState, Vitals};
 use serde::{Deserialize, Serialize};
 
 /// The longest JSON message read: a table of 255 long class names has a third of it.
@@ -147,6 +147,9 @@ pub struct Health {
     pub pending: u64,
     /// Of those dropped: masks that Zenoh refused.
     pub refused: u64,
+    /// Of those dropped: masks that were finished too late to be of use.
+    #[serde(default)]
+    pub stale: u64,
     /// Masks that were copied into the network because no shared memory was free or possible.
     pub unshared: u64,
     /// Sequence number of the newest mask.
@@ -155,6 +158,9 @@ pub struct Health {
     pub latency_ms: Option<LatencyMs>,
     /// Time since the newest mask's exposure; `None` before the first, and as for `latency_ms`.
     pub newest_mask_age_ms: Option<f64>,
+    /// How a live run's sources are; `None` of a replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vitals: Option<Vitals>,
 }
 
 impl Health {

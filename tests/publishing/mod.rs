@@ -19,11 +19,12 @@ pub(crate) fn now() -> Stamp {
     MonotonicClock.now()
 }
 
-/// Lossless, on any free port.
+/// Lossless, on any free port; masks hold for longer than any busy machine takes for a test.
 pub(crate) fn config(shared: bool) -> Config {
     let shared_memory = SharedMemory { enabled: shared, ..SharedMemory::default() };
     let congestion_control = CongestionControl::Block;
-    Config { session: listening("tcp/127.0.0.1:0"), congestion_control, shared_memory, ..Config::default() }
+    let session = listening("tcp/127.0.0.1:0");
+    Config { session, congestion_control, shared_memory, max_age_ms: 60_000, ..Config::default() }
 }
 
 pub(crate) fn listening(endpoint: &str) -> session::Config {
@@ -38,6 +39,7 @@ pub(crate) fn run() -> Run {
         classes: ClassTable::cityscapes(),
         wall: wall_mapping(),
         timeline: Timeline::Live,
+        vitals: None,
     }
 }
 

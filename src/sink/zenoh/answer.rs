@@ -2,6 +2,7 @@
 
 use super::health::{Counts, Publisher};
 use super::{Now, ZenohError, declared};
+use crate::data::Stamp;
 use crate::wire::Keys;
 use ::zenoh::bytes::{Encoding, ZBytes};
 use ::zenoh::query::{Query, Queryable};
@@ -13,8 +14,15 @@ pub(super) struct Answers {
     who: Publisher,
     classes: Vec<u8>,
     counts: Mutex<Counts>,
-    mask: Mutex<Option<(ZBytes, ZBytes)>>,
+    mask: Mutex<Option<NewestMask>>,
     now: Now,
+}
+
+/// The newest mask, and until when it may be given.
+struct NewestMask {
+    attachment: ZBytes,
+    payload: ZBytes,
+    until: Option<Stamp>,
 }
 
 impl Answers {
@@ -26,8 +34,9 @@ impl Answers {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn keep_mask(&self, attachment: ZBytes, payload: ZBytes) {
-        let newest = Some((attachment, payload));
+    /// Of a live camera a mask is given `until` it is too old.
+    pub(super) fn keep_mask(&self, attachment: ZBytes, payload: ZBytes, until: Option<Stamp>) {
+        let newest = Some(NewestMask { attachment, payload, until });
         *self.mask.lock().unwrap_or_else(PoisonError::into_inner) = newest;
     }
 
@@ -35,9 +44,15 @@ impl Answers {
         self.counts().health(&self.who, (self.now)()).to_json()
     }
 
+    fn newest(&self) -> Option<(ZBytes, ZBytes)> {
+        let mask = self.mask.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = mask.as_ref().filter(|mask| mask.until.is_none_or(|until| (self.now)() <= until))?;
+        Some((newest.attachment.clone(), newest.payload.clone()))
+    }
+
     /// The newest mask, out of shared memory: an answer may wait longer than shared memory is kept for it.
     fn mask(&self) -> Option<(ZBytes, ZBytes)> {
-        let (attachment, payload) = self.mask.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let (attachment, payload) = self.newest()?;
         let private = if payload.as_shm().is_some() { ZBytes::from(payload.to_bytes().into_owned()) } else { payload };
         Some((attachment, private))
     }
@@ -51,7 +66,7 @@ pub(super) struct Queryables {
 impl Queryables {
     pub(super) fn declare(session: &Session, keys: &Keys, answers: &Arc<Answers>) -> Result<Self, ZenohError> {
         let mask = queryable(session, &keys.mask(), answers, |query, key, answers| {
-            let Some((attachment, payload)) = answers.mask() else { return Ok(()) }; // none yet: no answer
+            let Some((attachment, payload)) = answers.mask() else { return Ok(()) }; // none that holds: no answer
             query.reply(key, payload).attachment(attachment).encoding(Encoding::APPLICATION_OCTET_STREAM).wait()
         });
         let classes = queryable(session, &keys.classes(), answers, |query, key, answers| {

@@ -36,6 +36,8 @@ pub struct Config {
     pub state: bool,
     /// Leave masks out so that not more than these come per second of the camera's time.
     pub max_rate_hz: Option<f64>,
+    /// A live camera's mask is not sent once its picture is older than this.
+    pub max_age_ms: u32,
     /// Time between `health` messages.
     pub health_period_ms: u32,
 }
@@ -56,6 +58,7 @@ impl Default for Config {
             confidence: false,
             state: true,
             max_rate_hz: None,
+            max_age_ms: 200,
             health_period_ms: 1000,
         }
     }
@@ -114,6 +117,9 @@ impl Config {
         if !(100..=60_000).contains(&self.health_period_ms) {
             return refuse("health_period_ms", self.health_period_ms.to_string(), "100 to 60000");
         }
+        if !(1..=60_000).contains(&self.max_age_ms) {
+            return refuse("max_age_ms", self.max_age_ms.to_string(), "1 to 60000");
+        }
         Ok(Keys::new(&self.prefix, &self.vehicle, &self.camera)?)
     }
 
@@ -161,6 +167,7 @@ mod tests {
             ("max_rate_hz", Config { max_rate_hz: Some(0.0), ..Config::default() }),
             ("max_rate_hz", Config { max_rate_hz: Some(f64::NAN), ..Config::default() }),
             ("pool_masks", Config { shared_memory, ..Config::default() }),
+            ("max_age_ms", Config { max_age_ms: 0, ..Config::default() }),
             ("health_period_ms", Config { health_period_ms: 0, ..Config::default() }),
             ("camera", Config { camera: "front/left".into(), ..Config::default() }),
         ];

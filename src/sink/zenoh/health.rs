@@ -1,6 +1,6 @@
 //! Counting what became of every frame, and how late its mask was.
 
-use crate::data::{FrameId, Stamp};
+use crate::data::{FrameId, Stamp, VitalSigns};
 use crate::wire::{Health, LatencyMs};
 
 /// Masks that the latency figures look back on: 17 s at 30 a second.
@@ -13,6 +13,7 @@ pub(super) struct Counts {
     published: u64,
     pending: u64,
     refused: u64,
+    stale: u64,
     unshared: u64,
     newest: Option<FrameId>,
     sequence: Option<u64>,
@@ -34,9 +35,21 @@ pub(super) struct Handed {
 impl Counts {
     pub(super) fn new() -> Self {
         let latencies_us = Vec::with_capacity(WINDOW);
-        let (captured, published, pending, refused, unshared, next) = (0, 0, 0, 0, 0, 0);
+        let (captured, published, pending, refused, stale, unshared, next) = (0, 0, 0, 0, 0, 0, 0);
         let (newest, sequence, newest_due) = (None, None, None);
-        Self { captured, published, pending, refused, unshared, newest, sequence, newest_due, latencies_us, next }
+        Self {
+            captured,
+            published,
+            pending,
+            refused,
+            stale,
+            unshared,
+            newest,
+            sequence,
+            newest_due,
+            latencies_us,
+            next,
+        }
     }
 
     /// A frame has come.
@@ -75,6 +88,11 @@ impl Counts {
         self.refused += 1;
     }
 
+    /// Its mask was too old to go out.
+    pub(super) fn stale(&mut self) {
+        self.stale += 1;
+    }
+
     fn remember(&mut self, latency_us: u32) {
         match self.latencies_us.get_mut(self.next) {
             Some(oldest) => *oldest = latency_us,
@@ -94,10 +112,12 @@ impl Counts {
             dropped: (self.captured - self.pending).saturating_sub(self.published),
             pending: self.pending,
             refused: self.refused,
+            stale: self.stale,
             unshared: self.unshared,
             sequence: self.sequence,
             latency_ms: self.latency_ms(),
             newest_mask_age_ms: self.newest_due.map(|due| now.signed_ns_since(due) as f64 / 1e6),
+            vitals: who.vitals.as_ref().map(|signs| signs.at(now)),
         }
     }
 
@@ -117,6 +137,8 @@ pub(super) struct Publisher {
     pub(super) session: u32,
     pub(super) engine: String,
     pub(super) network: String,
+    /// Of a live run.
+    pub(super) vitals: Option<VitalSigns>,
 }
 
 #[cfg(test)]
@@ -124,7 +146,7 @@ mod tests {
     use super::*;
 
     fn health(counts: &Counts) -> Health {
-        let who = Publisher { session: 1, engine: "e".into(), network: "n".into() };
+        let who = Publisher { session: 1, engine: "e".into(), network: "n".into(), vitals: None };
         counts.health(&who, Stamp::from_ns(5_000_000))
     }
 

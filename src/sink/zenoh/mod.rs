@@ -5,6 +5,8 @@
 //!            state ─────────────────────────put─▶ …/state        once a second ─put─▶ …/health
 //! ```
 //!
+//! A live camera's mask is not sent, nor given to who asks for it, once its picture is older than `max_age_ms`.
+//!
 //! A call never blocks longer than Zenoh's file allows (as shipped 10 ms for a mask and 5 ms each for
 //! state and health; up to 5 s each with `congestion_control = "block"`) and never fails the pipeline: what could not go out is counted.
 //! Not here: the format ([`crate::wire`]), receiving ([`crate::subscribe`]).
@@ -20,7 +22,7 @@ use self::answer::{Answers, Queryables};
 use self::health::{Handed, Publisher as Who};
 use self::memory::MaskMemory;
 use super::{Sink, SinkError};
-use crate::data::{AlignedFrame, ClassTable, Event, Perception, SharedBytes, Stamp, WallMapping};
+use crate::data::{AlignedFrame, ClassTable, Event, Perception, SharedBytes, Stamp, VitalSigns, WallMapping};
 use crate::wire::session::{self, SessionError};
 use crate::wire::{ClassesNotice, Encoder, Envelope, Hashes, Keys, KeysError, Packed, StampClock, StateNotice};
 use ::zenoh::bytes::{Encoding, ZBytes};
@@ -81,6 +83,10 @@ impl Timeline {
         }
     }
 
+    fn is_live(self) -> bool {
+        self == Self::Live
+    }
+
     /// When a frame was there to be worked on, on the monotonic clock.
     fn due(self, stamp: Stamp) -> Option<Stamp> {
         match self {
@@ -105,6 +111,8 @@ pub struct Run {
     pub wall: WallMapping,
     /// What the stamps mean.
     pub timeline: Timeline,
+    /// How the sources of a live run are.
+    pub vitals: Option<VitalSigns>,
 }
 
 type Now = Arc<dyn Fn() -> Stamp + Send + Sync>;
@@ -124,6 +132,7 @@ pub struct ZenohSink {
     now: Now,
     pace: Pace,
     sends_state: bool,
+    max_age_ns: i64,
     /// Whether there was a connection when it was last looked at; `None` if none is configured.
     connected: Option<bool>,
 }
@@ -181,8 +190,14 @@ impl ZenohSink {
         let session = session::open(&config.session, config.shared_memory.enabled)?;
         let envelope = first_envelope(&session, &run);
         let alive = keys.alive(envelope.session);
-        let who = Who { session: envelope.session, engine: run.engine.clone(), network: run.network.clone() };
+        let who = Who {
+            session: envelope.session,
+            engine: run.engine.clone(),
+            network: run.network.clone(),
+            vitals: run.vitals.clone(),
+        };
         let now: Now = Arc::new(now);
+        let max_age_ns = i64::from(config.max_age_ms) * 1_000_000;
         let answers = Arc::new(Answers::new(who, ClassesNotice::new(&run.classes).to_json(), Arc::clone(&now)));
         Ok(Self {
             _queryables: Queryables::declare(&session, &keys, &answers)?,
@@ -202,6 +217,7 @@ impl ZenohSink {
                 next_health: None,
             },
             sends_state: config.state,
+            max_age_ns,
             connected: session::connects(&config.session)?.then_some(true),
         })
     }
@@ -239,10 +255,22 @@ impl ZenohSink {
         let attachment = ZBytes::from(header);
         let put = self.publishers.mask.put(payload.clone()).attachment(attachment.clone()).wait();
         put.map_err(|error| dropped(&error))?;
-        self.answers.keep_mask(attachment, payload);
+        let until = self.run.timeline.is_live().then(|| perception.stamp.offset_ns(self.max_age_ns));
+        self.answers.keep_mask(attachment, payload, until);
         let handed = Handed { sequence, due, latency_us: self.envelope.latency_us, shared };
         self.answers.counts().published(handed);
         Ok(())
+    }
+
+    /// A mask of a live camera that is too old by now is none: whoever gets it would take it for how things are.
+    fn refuse_the_past(&self, stamp: Stamp) -> Result<(), SinkError> {
+        let age_ns = (self.now)().signed_ns_since(stamp);
+        if !self.run.timeline.is_live() || age_ns <= self.max_age_ns {
+            return Ok(());
+        }
+        self.answers.counts().stale();
+        let (age_ms, most_ms) = (age_ns / 1_000_000, self.max_age_ns / 1_000_000);
+        Err(dropped(&format!("the picture is {age_ms} ms old, more than zenoh.max_age_ms = {most_ms}")))
     }
 
     fn publish_state(&self, frame: &AlignedFrame) -> Result<(), SinkError> {
@@ -294,6 +322,7 @@ impl Sink for ZenohSink {
         if !self.pace.takes_mask(perception.stamp) {
             return Ok(());
         }
+        self.refuse_the_past(perception.stamp)?;
         let outcome = self.publish_mask(perception);
         if outcome.is_err() {
             self.answers.counts().refused();
