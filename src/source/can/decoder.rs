@@ -51,6 +51,11 @@ impl CanDecoder {
         }
     }
 
+    /// The ids of the messages that are on this bus: what a live bus has to let through.
+    pub fn ids(&self, bus: u8) -> Vec<CanId> {
+        self.messages.iter().map(|message| message.key).filter(|key| key.0 == bus).map(|key| key.1).collect()
+    }
+
     /// The quantities that `frame` carries, if it is one of the messages named and tells anything.
     ///
     /// A frame refused tells nothing, until `invalid_after` in a row make the last values

@@ -5,9 +5,11 @@
 //!                 └──────────┴───────────┴── refused: counted; in a row: Faulty or Frozen
 //! ```
 //!
-//! A frame that fails a check never changes a value. Not here: the bus itself (a source of
-//! [`Event::Can`](crate::data::Event::Can)), and silence (the aligner's business: it sees time).
+//! A frame that fails a check never changes a value. A live bus is read by `bus`. Not here: silence (the aligner's
+//! business: it sees time).
 
+#[cfg(feature = "can")]
+pub mod bus;
 mod checksum;
 mod config;
 mod counter;
