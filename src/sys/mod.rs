@@ -4,3 +4,6 @@
 //! said. What to do about it is decided elsewhere.
 
 #![allow(unsafe_code, reason = "this is where it lives; each block proves itself")]
+
+#[cfg(feature = "camera")]
+pub mod v4l2;
