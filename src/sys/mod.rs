@@ -7,3 +7,5 @@
 
 #[cfg(feature = "can")]
 pub mod can;
+#[cfg(feature = "camera")]
+pub mod v4l2;
