@@ -3,6 +3,8 @@
 //! A source hands out [`Event`]s in order of arrival. Live or recorded makes no difference to
 //! anything after it.
 
+#[cfg(feature = "camera")]
+pub mod camera;
 pub mod can;
 pub mod inbox;
 pub mod synthetic;

@@ -202,34 +202,57 @@ mod tests {
     fn places() -> Vec<(String, usize)> {
         [
             laid_out!(Capability, "struct v4l2_capability", card = "card", device_caps = "device_caps"),
-            laid_out!(FormatDescription, "struct v4l2_fmtdesc", pixelformat = "pixelformat", description = "description"),
+            laid_out!(
+                FormatDescription,
+                "struct v4l2_fmtdesc",
+                pixelformat = "pixelformat",
+                description = "description"
+            ),
             laid_out!(PixelLayout, "struct v4l2_pix_format", bytesperline = "bytesperline", transfer = "xfer_func"),
             laid_out!(PlaneLayout, "struct v4l2_plane_pix_format", bytesperline = "bytesperline"),
             laid_out!(SingleFormat, "struct v4l2_format", layout = "fmt.pix"),
             laid_out!(
-                MultipleFormat, "struct v4l2_format",
-                width = "fmt.pix_mp.width", planes = "fmt.pix_mp.plane_fmt", num_planes = "fmt.pix_mp.num_planes",
+                MultipleFormat,
+                "struct v4l2_format",
+                width = "fmt.pix_mp.width",
+                planes = "fmt.pix_mp.plane_fmt",
+                num_planes = "fmt.pix_mp.num_planes",
                 transfer = "fmt.pix_mp.xfer_func"
             ),
             laid_out!(
-                StreamParameters, "struct v4l2_streamparm",
-                capability = "parm.capture.capability", numerator = "parm.capture.timeperframe.numerator",
+                StreamParameters,
+                "struct v4l2_streamparm",
+                capability = "parm.capture.capability",
+                numerator = "parm.capture.timeperframe.numerator",
                 denominator = "parm.capture.timeperframe.denominator"
             ),
             laid_out!(RequestBuffers, "struct v4l2_requestbuffers", memory = "memory", capabilities = "capabilities"),
             laid_out!(Plane, "struct v4l2_plane", length = "length", place = "m", data_offset = "data_offset"),
             laid_out!(
-                Buffer, "struct v4l2_buffer",
-                bytesused = "bytesused", flags = "flags", field = "field", seconds = "timestamp.tv_sec",
-                microseconds = "timestamp.tv_usec", sequence = "sequence", memory = "memory", place = "m",
-                length = "length", request = "request_fd"
+                Buffer,
+                "struct v4l2_buffer",
+                bytesused = "bytesused",
+                flags = "flags",
+                field = "field",
+                seconds = "timestamp.tv_sec",
+                microseconds = "timestamp.tv_usec",
+                sequence = "sequence",
+                memory = "memory",
+                place = "m",
+                length = "length",
+                request = "request_fd"
             ),
             laid_out!(ExportBuffer, "struct v4l2_exportbuffer", index = "index", flags = "flags", fd = "fd"),
             laid_out!(FrameSizeEntry, "struct v4l2_frmsizeenum", kind = "type", sides = "discrete"),
             laid_out!(FrameIntervalEntry, "struct v4l2_frmivalenum", kind = "type", fractions = "discrete"),
             laid_out!(
-                ControlDescription, "struct v4l2_query_ext_ctrl",
-                name = "name", minimum = "minimum", step = "step", flags = "flags", dims = "dims"
+                ControlDescription,
+                "struct v4l2_query_ext_ctrl",
+                name = "name",
+                minimum = "minimum",
+                step = "step",
+                flags = "flags",
+                dims = "dims"
             ),
             laid_out!(ExtendedControl, "struct v4l2_ext_control", size = "size", value = "value64"),
             laid_out!(ExtendedControls, "struct v4l2_ext_controls", count = "count", controls = "controls"),
@@ -242,17 +265,32 @@ mod tests {
             ($($c:literal = $request:expr),* $(,)?) => { vec![$(($c.to_owned(), $request.opcode as usize)),*] };
         }
         let mut all = numbered!(
-            "VIDIOC_QUERYCAP" = QUERYCAP, "VIDIOC_ENUM_FMT" = ENUM_FMT, "VIDIOC_G_FMT" = G_FMT,
-            "VIDIOC_S_FMT" = S_FMT, "VIDIOC_G_FMT" = G_FMT_MULTIPLE, "VIDIOC_S_FMT" = S_FMT_MULTIPLE,
-            "VIDIOC_REQBUFS" = REQBUFS, "VIDIOC_QUERYBUF" = QUERYBUF, "VIDIOC_QBUF" = QBUF,
-            "VIDIOC_EXPBUF" = EXPBUF, "VIDIOC_DQBUF" = DQBUF, "VIDIOC_STREAMON" = STREAMON,
-            "VIDIOC_STREAMOFF" = STREAMOFF, "VIDIOC_G_PARM" = G_PARM, "VIDIOC_S_PARM" = S_PARM,
-            "VIDIOC_S_INPUT" = S_INPUT, "VIDIOC_G_EXT_CTRLS" = G_EXT_CTRLS, "VIDIOC_S_EXT_CTRLS" = S_EXT_CTRLS,
-            "VIDIOC_ENUM_FRAMESIZES" = ENUM_FRAMESIZES, "VIDIOC_ENUM_FRAMEINTERVALS" = ENUM_FRAMEINTERVALS,
+            "VIDIOC_QUERYCAP" = QUERYCAP,
+            "VIDIOC_ENUM_FMT" = ENUM_FMT,
+            "VIDIOC_G_FMT" = G_FMT,
+            "VIDIOC_S_FMT" = S_FMT,
+            "VIDIOC_G_FMT" = G_FMT_MULTIPLE,
+            "VIDIOC_S_FMT" = S_FMT_MULTIPLE,
+            "VIDIOC_REQBUFS" = REQBUFS,
+            "VIDIOC_QUERYBUF" = QUERYBUF,
+            "VIDIOC_QBUF" = QBUF,
+            "VIDIOC_EXPBUF" = EXPBUF,
+            "VIDIOC_DQBUF" = DQBUF,
+            "VIDIOC_STREAMON" = STREAMON,
+            "VIDIOC_STREAMOFF" = STREAMOFF,
+            "VIDIOC_G_PARM" = G_PARM,
+            "VIDIOC_S_PARM" = S_PARM,
+            "VIDIOC_S_INPUT" = S_INPUT,
+            "VIDIOC_G_EXT_CTRLS" = G_EXT_CTRLS,
+            "VIDIOC_S_EXT_CTRLS" = S_EXT_CTRLS,
+            "VIDIOC_ENUM_FRAMESIZES" = ENUM_FRAMESIZES,
+            "VIDIOC_ENUM_FRAMEINTERVALS" = ENUM_FRAMEINTERVALS,
             "VIDIOC_QUERY_EXT_CTRL" = QUERY_EXT_CTRL,
         );
         all.extend([("V4L2_MEMORY_MMAP", MEMORY_MMAP), ("V4L2_FIELD_NONE", FIELD_NONE)].map(named));
-        all.extend([("V4L2_CAP_TIMEPERFRAME", PARM_HAS_INTERVAL), ("V4L2_CTRL_FLAG_NEXT_CTRL", NEXT_CONTROL)].map(named));
+        all.extend(
+            [("V4L2_CAP_TIMEPERFRAME", PARM_HAS_INTERVAL), ("V4L2_CTRL_FLAG_NEXT_CTRL", NEXT_CONTROL)].map(named),
+        );
         all.push(("VIDEO_MAX_PLANES".to_owned(), PLANES));
         all.extend(super::super::FLAGS.map(named));
         all
@@ -267,7 +305,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let [source, program] = ["layout.c", "layout"].map(|name| folder.path().join(name));
         let ours = [places(), numbers()].concat();
-        let mut text = "#include <stddef.h>\n#include <stdio.h>\n#include <linux/videodev2.h>\nint main() {\n".to_owned();
+        let mut text =
+            "#include <stddef.h>\n#include <stdio.h>\n#include <linux/videodev2.h>\nint main() {\n".to_owned();
         for (expression, _) in &ours {
             writeln!(text, "printf(\"%zu\\n\", (size_t)(unsigned)({expression}));").expect("a string takes it");
         }

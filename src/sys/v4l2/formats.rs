@@ -109,9 +109,7 @@ impl Device {
     pub fn sizes(&self, code: FourCc) -> Vec<FrameSizes> {
         let entry = |index| abi::FrameSizeEntry { index, pixelformat: code.code(), ..Argument::zeroed() };
         self.list(&abi::ENUM_FRAMESIZES, entry, |found| match (found.kind, found.sides) {
-            (1, [width, height, ..]) => {
-                FrameSizes { least: (width, height), greatest: (width, height), step: (0, 0) }
-            }
+            (1, [width, height, ..]) => FrameSizes { least: (width, height), greatest: (width, height), step: (0, 0) },
             (_, [least_width, width, step_width, least_height, height, step_height]) => FrameSizes {
                 least: (least_width, least_height),
                 greatest: (width, height),
