@@ -3,7 +3,7 @@
 //! Unknown keys are refused. Every key is optional; `config/vehicle.toml` shows all of them with
 //! their defaults and is itself tested.
 
-use crate::{align, engine, perceive, trip};
+use crate::{align, engine, perceive, process, trip};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,10 @@ pub struct Config {
     pub perceive: perceive::Config,
     /// Trip files.
     pub trip: trip::Config,
+    /// Recording of drives.
+    pub record: trip::rotation::Config,
+    /// The program among others on its computer.
+    pub process: process::Config,
     /// Publishing.
     #[cfg(feature = "zenoh")]
     pub zenoh: crate::sink::zenoh::Config,
@@ -66,7 +70,9 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         self.engine.check()?;
         self.perceive.check()?;
-        self.trip.check()
+        self.trip.check()?;
+        self.record.check()?;
+        self.process.check()
     }
 }
 
@@ -86,6 +92,8 @@ mod tests {
     fn a_value_out_of_its_range_is_refused_by_key() {
         for (text, key) in [
             ("[engine]\nthreads = 100000", "engine.threads"),
+            ("[record]\nrotate_minutes = 0", "record.rotate_minutes"),
+            ("[process]\nrealtime_priority = 100", "process.realtime_priority"),
             ("[perceive.bicycle]\nwheelbase_m = 0.0\nsteering_ratio = 15.0", "perceive.bicycle.wheelbase_m"),
         ] {
             let config: Config = toml::from_str(text).expect("TOML");

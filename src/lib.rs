@@ -38,6 +38,7 @@ pub mod evaluate;
 pub mod flow;
 pub mod perceive;
 pub mod pipeline;
+pub mod process;
 pub mod sink;
 pub mod source;
 #[cfg(feature = "zenoh")]

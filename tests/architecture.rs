@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each top-level module may import. `app` may import all and is not listed.
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 17] = [
     ("data", &[]),
     ("sys", &[]),
     ("clock", &["data"]),
@@ -20,7 +20,8 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("trip", &["data", "wire", "source", "sink"]),
     ("evaluate", &["data", "trip"]),
     ("pipeline", &["data", "source", "align", "perceive", "sink"]),
-    ("config", &["align", "engine", "perceive", "sink", "source", "trip"]),
+    ("process", &["source", "sys"]),
+    ("config", &["align", "engine", "perceive", "process", "sink", "source", "trip"]),
     ("lib", &[]),
 ];
 

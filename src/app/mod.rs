@@ -29,6 +29,7 @@ mod publishing;
 mod recover;
 mod render;
 mod replay;
+pub mod service;
 mod session;
 mod sinks;
 mod stopping;

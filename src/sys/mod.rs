@@ -9,3 +9,4 @@
 pub mod can;
 #[cfg(feature = "camera")]
 pub mod v4l2;
+pub mod process;

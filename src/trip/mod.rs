@@ -28,6 +28,7 @@ mod queue;
 mod reader;
 mod recorder;
 mod recover;
+pub mod rotation;
 mod summary;
 mod writer;
 mod zero;
@@ -122,6 +123,12 @@ pub enum TripError {
         /// Why.
         reason: String,
     },
+    /// Two programs would remove each other's files. Recovery: stop.
+    #[error("{folder}: another program records into this folder: end it, or give this one a folder of its own")]
+    FolderTaken {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Whoever asked for it does not wait any more. Recovery: stop; nothing was left half made.
     #[error("stopped before its end")]
     Stopped,
@@ -130,6 +137,8 @@ pub enum TripError {
 /// What to do about a path that is not there.
 fn remedy(action: &str, error: &std::io::Error) -> &'static str {
     match (error.kind(), action) {
+        (std::io::ErrorKind::NotFound, "record into") => "; make the folder, or mount its disk",
+        (std::io::ErrorKind::PermissionDenied, "record into") => "; give its owner the user that runs this program",
         (std::io::ErrorKind::NotFound, "create") => "; make its folder first",
         (std::io::ErrorKind::NotFound, "open") => {
             "; look at the path, or make a trip with `segfuse render` or `segfuse trip import`"

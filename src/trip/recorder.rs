@@ -17,6 +17,7 @@ use crate::data::{AlignedFrame, Ending, Event, Image, Perception, Plane, Stamp};
 use crate::sink::{Sink, SinkError};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,7 +55,7 @@ impl RecorderHandle {
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+pub(super) struct Shared {
     report: Mutex<RecordingReport>,
     failed: AtomicBool,
     ending: Mutex<Option<Ending>>,
@@ -67,7 +68,7 @@ impl Shared {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count_dropped(&self, topic: &str) {
+    pub(super) fn count_dropped(&self, topic: &str) {
         let mut report = self.lock();
         match report.dropped.get_mut(topic) {
             Some(count) => *count += 1,
@@ -75,7 +76,12 @@ impl Shared {
         }
     }
 
-    fn note_ending(&self, writer: &mut TripWriter) {
+    /// What could not be written so far, by topic.
+    pub(super) fn dropped(&self) -> BTreeMap<String, u64> {
+        self.lock().dropped.clone()
+    }
+
+    pub(super) fn note_ending(&self, writer: &mut TripWriter) {
         let frames_expected = *self.frames_expected.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ending) = &*self.ending.lock().unwrap_or_else(PoisonError::into_inner) {
             writer.note_ending(ending, frames_expected);
@@ -91,13 +97,21 @@ impl Shared {
     }
 }
 
-enum Item {
+#[derive(Debug)]
+pub(super) enum Item {
     Event(Event),
     Perception { arrival: Stamp, perception: Perception },
 }
 
 impl Item {
-    fn topic(&self) -> &'static str {
+    pub(super) fn arrival(&self) -> Stamp {
+        match self {
+            Self::Event(event) => event.arrival(),
+            Self::Perception { arrival, .. } => *arrival,
+        }
+    }
+
+    pub(super) fn topic(&self) -> &'static str {
         let kind = match self {
             Self::Event(Event::Frame(_)) => Kind::Raw,
             Self::Event(Event::Truth(_)) => Kind::Truth,
@@ -136,12 +150,23 @@ impl Recorder {
     /// Starts the trip `path`, and the thread that writes it.
     pub fn start(path: &Path, metadata: &TripMetadata, config: &Config) -> Result<Self, TripError> {
         let writer = TripWriter::create(path, metadata, config)?;
+        let begun = Self::begin(config, move |items, shared| record(items, writer, shared));
+        begun.map_err(|error| TripError::io(path, "start a thread for", error))
+    }
+
+    /// A recorder whose thread does `work` on what is queued, until the queue is closed and empty.
+    pub(super) fn begin(
+        config: &Config,
+        work: impl FnOnce(&Queue<Item>, &Shared) + Send + 'static,
+    ) -> io::Result<Self> {
         let queue = Arc::new(Queue::new(config.queue_items, config.queue_bytes));
         let shared = Arc::new(Shared::default());
         let (items, seen) = (Arc::clone(&queue), Arc::clone(&shared));
         let thread = std::thread::Builder::new().name("trip-recorder".into());
-        let thread = thread.spawn(move || record(&items, writer, &seen));
-        let thread = thread.map_err(|error| TripError::io(path, "start a thread for", error))?;
+        let thread = thread.spawn(move || {
+            let _close = CloseOnDrop(&items);
+            work(&items, &seen);
+        })?;
         Ok(Self { queue, shared, config: config.clone(), thread: Some(thread) })
     }
 
@@ -229,7 +254,6 @@ impl Drop for CloseOnDrop<'_> {
 
 /// The recorder's thread: until the queue is closed and empty.
 fn record(queue: &Queue<Item>, writer: TripWriter, shared: &Shared) {
-    let _close = CloseOnDrop(queue);
     let mut writer = Some(writer);
     while let Some(item) = queue.pop() {
         let Some(open) = &mut writer else {
@@ -257,7 +281,7 @@ fn record(queue: &Queue<Item>, writer: TripWriter, shared: &Shared) {
     }
 }
 
-fn write(writer: &mut TripWriter, item: &Item) -> Result<(), TripError> {
+pub(super) fn write(writer: &mut TripWriter, item: &Item) -> Result<(), TripError> {
     match item {
         Item::Event(event) => writer.write_event(event),
         Item::Perception { arrival, perception } => writer.write_perception(*arrival, perception),
