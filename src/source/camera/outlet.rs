@@ -6,6 +6,9 @@ use crate::source::inbox::Intake;
 /// Pictures that are copied at once at most before memory is asked for anew: what a recorder holds back.
 const COPIES: usize = 8;
 
+/// What is counted.
+const COUNTED: [&str; 7] = ["frames", "lost", "damaged", "bad_stamps", "overtaken", "copied", "reopened"];
+
 /// Outlives a camera that is unplugged.
 pub(super) struct Outlet {
     intake: Intake,
@@ -18,6 +21,10 @@ pub(super) struct Outlet {
 
 impl Outlet {
     pub(super) fn new(intake: Intake, health: Reporter) -> Self {
+        // So that each stands on the board from the start, and counting needs no memory later.
+        for name in COUNTED {
+            health.count(name, 0);
+        }
         Self { intake, health, pool: BufferPool::new(COPIES), lost: String::new() }
     }
 
@@ -84,7 +91,7 @@ mod tests {
         outlet.is_lost("unplugged");
         let camera = board.sources(now).remove(0);
         assert_eq!((camera.state, camera.reason.as_deref()), (HealthState::Lost, Some("unplugged")));
-        assert_eq!(camera.counts, [("frames".to_owned(), 1), ("lost".to_owned(), 3)]);
+        assert_eq!(camera.counts[..2], [("frames".to_owned(), 1), ("lost".to_owned(), 3)]);
         outlet.frame(now, image());
         assert_eq!(board.state(now), HealthState::Degraded);
     }
