@@ -60,6 +60,7 @@ fn run(name: &str, machine: &Machine<'_>) {
     if !is_possible() {
         return;
     }
+    let _turn = turn();
     let program = std::env::current_exe().expect("a test has a binary");
     let seconds = if machine.seconds == 0 { 120 } else { machine.seconds };
     let output = rig()
@@ -80,6 +81,14 @@ fn run(name: &str, machine: &Machine<'_>) {
         Some(RIG_FAILED) => panic!("the rig failed:\n{told}\n{errors}"),
         code => panic!("inside the machine the test ended with {code:?}:\n{told}\n{errors}"),
     }
+}
+
+/// Waits until no other test has a machine: times are measured inside, and an emulated machine takes every processor.
+fn turn() -> std::fs::File {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm.lock");
+    let file = std::fs::File::create(path).expect("the build's folder is ours");
+    file.lock().expect("files can be locked");
+    file
 }
 
 fn rig() -> Command {
