@@ -60,6 +60,7 @@ fn run(name: &str, machine: &Machine<'_>) {
     if !is_possible() {
         return;
     }
+    let _turn = turn();
     let program = std::env::current_exe().expect("a test has a binary");
     let seconds = if machine.seconds == 0 { 120 } else { machine.seconds };
     let output = rig()
@@ -82,13 +83,19 @@ fn run(name: &str, machine: &Machine<'_>) {
     }
 }
 
+/// Waits until no other test has a machine: times are measured inside, and an emulated machine takes every processor.
+fn turn() -> std::fs::File {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vm.lock");
+    let file = std::fs::File::create(path).expect("the build's folder is ours");
+    file.lock().expect("files can be locked");
+    file
+}
+
 fn rig() -> Command {
     let mut command = Command::new("bash");
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/vmrig.sh"));
-    let cache = std::env::var_os("SEGFUSE_VM_CACHE").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/vmrig"),
-        PathBuf::from,
-    );
+    let cache = std::env::var_os("SEGFUSE_VM_CACHE")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/vmrig"), PathBuf::from);
     command.arg("--cache").arg(cache);
     command
 }

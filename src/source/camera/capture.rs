@@ -89,21 +89,26 @@ impl Capture {
         &self.agreed
     }
 
-    /// Waits for frames, at most 50 ms, and sends the newest out. Whether there was one.
-    pub(super) fn step(&mut self, outlet: &mut Outlet) -> Result<bool, Ending> {
+    /// Waits for frames, at most 50 ms, and sends the newest out.
+    pub(super) fn step(&mut self, outlet: &mut Outlet) -> Result<(), Ending> {
         let lent = self.buffers.queue_free()?;
         let patience = self.watch.patience(outlet.now(), self.buffers.queued(), lent);
-        let delivered = match self.buffers.wait(patience)? {
+        match self.buffers.wait(patience)? {
             Ready::Broken => return Err(Ending::Broken),
-            Ready::Nothing => false,
+            Ready::Nothing => {}
             Ready::Filled => self.take_all(outlet)?,
-        };
+        }
         match self.watch.silence(outlet.now()) {
             Silence::Usual => {}
             Silence::Stalled => outlet.is_lost(self.why_silent()),
             Silence::Final => return Err(Ending::Silent),
         }
-        Ok(delivered)
+        Ok(())
+    }
+
+    /// Whether the driver has filled a buffer since it was opened.
+    pub(super) fn is_running(&self) -> bool {
+        self.watch.is_running()
     }
 
     /// Why there is no frame: nothing came, or nothing that can be used.
@@ -111,23 +116,23 @@ impl Capture {
         if self.filled { &self.unusable } else { &self.silent }
     }
 
-    fn take_all(&mut self, outlet: &mut Outlet) -> Result<bool, Ending> {
+    fn take_all(&mut self, outlet: &mut Outlet) -> Result<(), Ending> {
         let mut newest = None;
         let mut lost = 0;
         let drained = self.drain(&mut newest, &mut lost, outlet);
         outlet.lost(lost);
         // Also before a failure: what came before it came.
-        let delivered = match newest {
-            Some(newest) => self.send(&newest, outlet)?,
-            None => false,
-        };
-        drained.map(|()| delivered)
+        if let Some(newest) = newest {
+            self.send(&newest, outlet)?;
+        }
+        drained
     }
 
     /// Takes what is filled, at most each buffer once, and keeps the newest good one.
     fn drain(&mut self, newest: &mut Option<Newest>, lost: &mut u32, outlet: &Outlet) -> Result<(), Ending> {
         for _ in 0..self.buffers.len() {
             let Some(taken) = self.buffers.dequeue()? else { break };
+            self.watch.filled();
             self.filled = true;
             let (missing, verdict) = self.judge.judge(&taken, outlet.now());
             *lost += missing;
@@ -145,19 +150,19 @@ impl Capture {
         Ok(())
     }
 
-    fn send(&mut self, newest: &Newest, outlet: &mut Outlet) -> Result<bool, Ending> {
+    fn send(&mut self, newest: &Newest, outlet: &mut Outlet) -> Result<(), Ending> {
         let bytes = self.bytes(newest.taken, outlet)?;
         let Agreed { format, size, stride, .. } = self.agreed;
         let Ok(image) = Image::new(format, size, stride, bytes) else {
             outlet.count("damaged", 1);
             outlet.lost(1);
-            return Ok(false);
+            return Ok(());
         };
         let told = if newest.taken.is_start_of_exposure() { Moment::StartOfExposure } else { Moment::EndOfFrame };
         outlet.frame(self.exposure.middle(newest.stamp, told), image);
         self.watch.delivered(outlet.now());
         self.filled = false;
-        Ok(true)
+        Ok(())
     }
 
     /// The picture, lent out of its buffer; copied where the driver would be left with too few.

@@ -6,6 +6,9 @@ use crate::source::inbox::Intake;
 /// Pictures that are copied at once at most before memory is asked for anew: what a recorder holds back.
 const COPIES: usize = 8;
 
+/// What is counted.
+const COUNTED: [&str; 7] = ["frames", "lost", "damaged", "bad_stamps", "overtaken", "copied", "reopened"];
+
 /// Outlives a camera that is unplugged.
 pub(super) struct Outlet {
     intake: Intake,
@@ -18,6 +21,10 @@ pub(super) struct Outlet {
 
 impl Outlet {
     pub(super) fn new(intake: Intake, health: Reporter) -> Self {
+        // So that each stands on the board from the start, and counting needs no memory later.
+        for name in COUNTED {
+            health.count(name, 0);
+        }
         Self { intake, health, pool: BufferPool::new(COPIES), lost: String::new() }
     }
 
@@ -41,7 +48,10 @@ impl Outlet {
         if frames > 0 {
             self.intake.lost(frames);
             self.count("lost", frames.into());
-            self.health.falters(self.intake.now(), "frames lost");
+            // While it is lost, the reason that was told for that stands.
+            if self.lost.is_empty() {
+                self.health.falters(self.intake.now(), "frames lost");
+            }
         }
     }
 
@@ -82,9 +92,10 @@ mod tests {
         assert_eq!((board.state(now), inbox.counts().lost), (HealthState::Degraded, 3));
         outlet.is_lost("no frame for 100 ms");
         outlet.is_lost("unplugged");
+        outlet.lost(2);
         let camera = board.sources(now).remove(0);
         assert_eq!((camera.state, camera.reason.as_deref()), (HealthState::Lost, Some("unplugged")));
-        assert_eq!(camera.counts, [("frames".to_owned(), 1), ("lost".to_owned(), 3)]);
+        assert_eq!(camera.counts[..2], [("frames".to_owned(), 1), ("lost".to_owned(), 5)]);
         outlet.frame(now, image());
         assert_eq!(board.state(now), HealthState::Degraded);
     }

@@ -38,8 +38,9 @@ impl Run {
     /// The camera, unless it has to be closed.
     fn step(&mut self, mut camera: Capture, backoff: &mut Backoff) -> Option<Capture> {
         match camera.step(&mut self.outlet) {
-            Ok(delivered) => {
-                if delivered {
+            Ok(()) => {
+                // A camera that fills buffers, though none of use, is opened anew but once a second anyway.
+                if camera.is_running() {
                     backoff.reset();
                 }
                 return Some(camera);

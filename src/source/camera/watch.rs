@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// After so long without a frame the camera is opened anew.
 const REOPEN_AFTER_NS: i64 = 1_000_000_000;
-/// Where no frame has come at all yet: cameras take a while to start.
+/// Where no buffer was ever filled: cameras take a while to start.
 const FIRST_FRAME_NS: i64 = 3_000_000_000;
 /// The longest that the thread waits, so that it ends soon when it is to.
 const MOST: Duration = Duration::from_millis(50);
@@ -30,7 +30,7 @@ pub(super) enum Silence {
 pub(super) struct Watch {
     stall_ns: i64,
     since: Stamp,
-    /// Whether it has ever given a frame.
+    /// Whether the driver has filled a buffer.
     running: bool,
 }
 
@@ -40,9 +40,19 @@ impl Watch {
         Self { stall_ns: i64::from(stall_ms) * 1_000_000, since: now, running: false }
     }
 
+    /// The driver filled a buffer, good or bad.
+    pub(super) fn filled(&mut self) {
+        self.running = true;
+    }
+
+    /// Whether the driver has filled a buffer yet.
+    pub(super) fn is_running(&self) -> bool {
+        self.running
+    }
+
     /// A frame came that could be used.
     pub(super) fn delivered(&mut self, now: Stamp) {
-        (self.since, self.running) = (now, true);
+        self.since = now;
     }
 
     pub(super) fn silence(&self, now: Stamp) -> Silence {
@@ -89,7 +99,7 @@ impl Backoff {
         wait
     }
 
-    /// It has given a frame.
+    /// It is there.
     pub(super) fn reset(&mut self) {
         *self = Self::new();
     }
@@ -109,10 +119,11 @@ mod tests {
         let mut watch = Watch::new(100, at(0));
         let seen = |watch: &Watch, times: [u64; 4]| times.map(|ms| watch.silence(at(ms)));
         assert_eq!(seen(&watch, [99, 100, 2999, 3000]), [Usual, Stalled, Stalled, Final], "before the first frame");
+        watch.filled();
         watch.delivered(at(50));
         assert_eq!(seen(&watch, [149, 150, 1049, 1050]), [Usual, Stalled, Stalled, Final], "after it");
         let mut patient = Watch::new(2000, at(0));
-        patient.delivered(at(0));
+        patient.filled();
         assert_eq!(seen(&patient, [1999, 2000, 3999, 4000]), [Usual, Stalled, Stalled, Final], "a slow camera");
     }
 

@@ -116,7 +116,7 @@ impl Drop for Mapping {
 pub struct Buffers {
     device: Device,
     planes: Planes,
-    lent: Vec<Arc<LentBuffer>>,
+    slots: Vec<Arc<LentBuffer>>,
     queued: Vec<bool>,
 }
 
@@ -125,11 +125,11 @@ impl Buffers {
     pub fn request(device: Device, planes: Planes, count: u32) -> Result<Self, Failure> {
         let mut asked = request(planes, count);
         device.ask(&abi::REQBUFS, &mut asked)?;
-        let mut all = Self { device, planes, lent: Vec::new(), queued: Vec::new() };
+        let mut all = Self { device, planes, slots: Vec::new(), queued: Vec::new() };
         for index in 0..asked.count.min(super::MOST_ENTRIES) {
             let (offset, len) = all.place(index)?;
             let mapping = Mapping::new(&all.device, offset, len)?;
-            all.lent.push(Arc::new(LentBuffer { mapping, filled: 0..0 }));
+            all.slots.push(Arc::new(LentBuffer { mapping, filled: 0..0 }));
             all.queued.push(false);
         }
         Ok(all)
@@ -137,12 +137,12 @@ impl Buffers {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.lent.len()
+        self.slots.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.lent.is_empty()
+        self.slots.is_empty()
     }
 
     /// The device, for its controls.
@@ -166,7 +166,7 @@ impl Buffers {
     /// Gives every buffer to the driver that nobody reads any more. How many are read still.
     pub fn queue_free(&mut self) -> Result<usize, Failure> {
         let mut lent = 0;
-        for index in 0..self.lent.len() {
+        for index in 0..self.slots.len() {
             if !self.queued[index] && !self.queue(index)? {
                 lent += 1;
             }
@@ -176,7 +176,7 @@ impl Buffers {
 
     /// Gives a buffer to the driver; `false`, and nothing done, if somebody reads it.
     pub fn queue(&mut self, index: usize) -> Result<bool, Failure> {
-        let Some(buffer) = Arc::get_mut(&mut self.lent[index]) else {
+        let Some(buffer) = Arc::get_mut(&mut self.slots[index]) else {
             return Ok(false);
         };
         buffer.filled = 0..0;
@@ -200,7 +200,7 @@ impl Buffers {
 
     /// The bytes of a dequeued buffer, for as long as the clones of this live.
     pub fn lend(&self, index: usize) -> Arc<LentBuffer> {
-        Arc::clone(&self.lent[index])
+        Arc::clone(&self.slots[index])
     }
 
     /// Starts the stream.
@@ -229,7 +229,7 @@ impl Buffers {
     fn taken(&mut self, taken: &abi::Buffer, plane: abi::Plane) -> Result<Dequeued, Failure> {
         let odd = Failure { call: "DQBUF", errno: Errno::PROTO };
         let index = taken.index as usize;
-        let slot = self.lent.get_mut(index).filter(|_| self.queued[index]).ok_or(odd)?;
+        let slot = self.slots.get_mut(index).filter(|_| self.queued[index]).ok_or(odd)?;
         self.queued[index] = false;
         let (from, used) = match self.planes {
             Planes::Single => (0, taken.bytesused),
