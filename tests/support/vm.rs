@@ -85,10 +85,8 @@ fn run(name: &str, machine: &Machine<'_>) {
 fn rig() -> Command {
     let mut command = Command::new("bash");
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/vmrig.sh"));
-    let cache = std::env::var_os("SEGFUSE_VM_CACHE").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/vmrig"),
-        PathBuf::from,
-    );
+    let cache = std::env::var_os("SEGFUSE_VM_CACHE")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/vmrig"), PathBuf::from);
     command.arg("--cache").arg(cache);
     command
 }

@@ -4,7 +4,7 @@ use super::fault::{self, Gravity};
 use super::frame::{self, Kind};
 use super::port::{Port, Wanted};
 use super::stamping::Stamper;
-use super::standing::{Absence, Standing, Step};
+use super::standing::{Absence, Change, Standing, Step};
 use super::{BusError, discover};
 use crate::data::{Reporter, SourceStamp, Stamp};
 use crate::source::inbox::Intake;
@@ -123,8 +123,8 @@ impl Listener {
         let config = &self.wanted.config;
         match self.standing.change(now) {
             None => {}
-            Some(None) => tracing::info!("{}: no longer lost", config.interface),
-            Some(Some(absence)) => {
+            Some(Change::Back) => tracing::info!("{}: no longer lost", config.interface),
+            Some(Change::Absent(absence)) => {
                 let reason = reason(absence, &config.interface, config.silence_ms);
                 tracing::warn!("{}: {reason}", config.interface);
                 self.health.count(count(absence), 1);
