@@ -11,7 +11,7 @@ mod vm;
 
 use buses::*;
 use segfuse::align::{self, Aligner, ClockConfig, ClockMapping};
-use segfuse::data::{CanFrame, HealthState, Image, PixelFormat, Quantity, Size, Stamp};
+use segfuse::data::{CanFrame, HealthState, Image, PixelFormat, Quantity, Size, Stamp, WallMapping};
 use segfuse::source::Source;
 use segfuse::source::can::{CanDecoder, ChecksumRule, Decoding, builtin_signals};
 use segfuse::source::synthetic::example_dbc;
@@ -22,24 +22,29 @@ use vm::Machine;
 
 const MACHINE: Machine<'static> = Machine { options: &["--vivid", "none"], seconds: 100 };
 
-/// One frame sent: what was read off both clocks before, and Unix time after.
+/// One frame sent: both clocks before, and Unix time after.
 struct Sent {
-    before: Stamp,
-    before_unix_ns: i64,
+    before: WallMapping,
     after_unix_ns: i64,
+}
+
+/// Waits for the next of the moments that are `period_us` apart. One that was missed is not made up for: no sender on a
+/// bus sends its messages in a burst.
+fn wait_for_next(due: &mut Stamp, period_us: u64) {
+    *due = due.after(Duration::from_micros(period_us)).max(now());
+    std::thread::sleep(Duration::from_nanos(due.signed_ns_since(now()).max(0) as u64));
 }
 
 /// Sends frames with an id of 0x100 and their number, one every `period_us`, and tells when.
 fn send_numbered(count: u64, period_us: u64) -> Vec<Sent> {
     let mut socket = CanSocket::open("vcan0").expect("it is there");
-    let start = now();
+    let mut due = now();
     let mut sent = Vec::with_capacity(count as usize);
     for number in 0..count {
-        let due = start.after(Duration::from_micros(number * period_us));
-        std::thread::sleep(Duration::from_nanos(due.signed_ns_since(now()).max(0) as u64));
-        let (before, before_unix_ns) = (now(), unix_ns());
+        wait_for_next(&mut due, period_us);
+        let before = both_clocks();
         socket.write_all(&frame(0x100, &number.to_le_bytes())).expect("it is sent");
-        sent.push(Sent { before, before_unix_ns, after_unix_ns: unix_ns() });
+        sent.push(Sent { before, after_unix_ns: unix_ns() });
     }
     sent
 }
@@ -55,14 +60,18 @@ fn a_bus_of_1_khz_arrives_whole_and_on_time() {
     let _bus = rig.start(&config("vcan0"), &[0x100]);
     sleep_ms(50);
     let sender = std::thread::spawn(|| send_numbered(4000, 1000));
-    let frames = rig.frames_for(4600);
+    let mut frames = Vec::new();
+    while !sender.is_finished() {
+        frames.extend(rig.frames_for(50));
+    }
+    frames.extend(rig.frames_for(200));
     let sent = sender.join().expect("it ends");
     let numbers: Vec<u64> = frames.iter().map(number).collect();
     assert!(numbers.iter().copied().eq(0..4000), "{} of 4000 frames came", numbers.len());
 
     let outside = frames.iter().zip(&sent).filter(|(frame, sent)| {
         let taken = frame.taken.ns;
-        taken < sent.before_unix_ns - 1_000_000 || taken > sent.after_unix_ns + 1_000_000
+        taken < sent.before.unix_ns - 1_000_000 || taken > sent.after_unix_ns + 1_000_000
     });
     assert_eq!(outside.count(), 0, "stamps are of the moment of sending");
     let mut mapping = ClockMapping::new(ClockConfig::default());
@@ -74,7 +83,7 @@ fn a_bus_of_1_khz_arrives_whole_and_on_time() {
         .skip(40)
         // What passed between reading the clock and the kernel's stamp is the sender's.
         .map(|(mapped, taken, sent)| {
-            let true_stamp = sent.before.offset_ns(taken - sent.before_unix_ns);
+            let true_stamp = sent.before.at.offset_ns(taken - sent.before.unix_ns);
             mapped.signed_ns_since(true_stamp).abs() / 1000
         })
         .collect();
@@ -100,17 +109,25 @@ const RAW_MPS: f64 = 0.01 / 3.6;
 /// After a step of the clock values are held and then stale, until eight messages agree; with room for the machine.
 const UNSETTLED_MS: i64 = 300;
 
-/// Sends VEHICLE_SPEED of the example every 10 ms for so long.
-fn send_speeds(start: Stamp, seconds: u64) {
+/// Sends VEHICLE_SPEED of the example every 10 ms for so long. Gives the moments at which the machine stood still between
+/// the reading of the clock and the frame, or did not send for longer: what was sent there is not true.
+fn send_speeds(start: Stamp, seconds: u64) -> Vec<Stamp> {
+    let mut stalls = Vec::new();
     let mut socket = CanSocket::open("vcan0").expect("it is there");
-    for number in 0..seconds * 100 {
-        let due = start.after(Duration::from_millis(number * 10));
-        std::thread::sleep(Duration::from_nanos(due.signed_ns_since(now()).max(0) as u64));
-        let [low, high] = (raw_speed(start, now()).round() as u16).to_le_bytes();
-        let mut data = [low, high, number as u8 % 16, 0];
+    let (mut due, mut number) = (start, 0_u8);
+    while now() < start.after(Duration::from_secs(seconds)) {
+        wait_for_next(&mut due, 10_000);
+        let before = now();
+        let [low, high] = (raw_speed(start, before).round() as u16).to_le_bytes();
+        let mut data = [low, high, number % 16, 0];
         data[3] = ChecksumRule::Crc8SaeJ1850.compute(0x100, &[], &data, 3);
         socket.write_all(&frame(0x100, &data)).expect("it is sent");
+        if now().signed_ns_since(before) > 800_000 || before.signed_ns_since(due) > 5_000_000 {
+            stalls.push(before);
+        }
+        number = number.wrapping_add(1);
     }
+    stalls
 }
 
 fn step_wall_clock(by_s: i64) -> Stamp {
@@ -141,15 +158,16 @@ fn states_stay_aligned_while_the_wall_clock_steps() {
         })
     });
     let camera = std::thread::spawn(move || {
-        for number in 0..240 {
-            let due = start.after(Duration::from_millis(number * 50));
+        for number in 0..120 {
+            let due = start.after(Duration::from_millis(number * 100));
             std::thread::sleep(Duration::from_nanos(due.signed_ns_since(now()).max(0) as u64));
             let image = Image::packed(PixelFormat::Grey, Size::new(2, 2), vec![0; 4].into()).expect("4 bytes");
             intake.frame(now(), image);
         }
     });
 
-    let mut aligner = Aligner::new(align::Config::default());
+    // Every frame waits for a sample after it, so that no value is held.
+    let mut aligner = Aligner::new(align::Config { max_wait_ms: 90, ..align::Config::default() });
     let board = rig.board.clone();
     let mut source = Decoding::new(rig.inbox, decoder);
     let mut aligned = Vec::new();
@@ -158,13 +176,15 @@ fn states_stay_aligned_while_the_wall_clock_steps() {
         aligner.push(&event);
         aligned.extend(std::iter::from_fn(|| aligner.pop()));
     }
-    sender.join().expect("it ends");
+    let stalls = sender.join().expect("it ends");
     camera.join().expect("it ends");
     let steps = steps.join().expect("it ends");
 
     let settled = |at: Stamp| {
         let unsettled = |step: &Stamp| (-50..UNSETTLED_MS).contains(&(at.signed_ns_since(*step) / 1_000_000));
-        at > start.after(Duration::from_millis(500)) && !steps.iter().any(|step| unsettled(step))
+        let disturbed = |stall: &Stamp| at.signed_ns_since(*stall).abs() < 60_000_000;
+        let started = at > start.after(Duration::from_millis(500));
+        started && !steps.iter().any(unsettled) && !stalls.iter().any(disturbed)
     };
     let error_us = |at: Stamp, speed: f64| (speed / RAW_MPS - raw_speed(start, at)) / RAW_PER_S * 1e6;
     let judged: Vec<_> = aligned.iter().filter(|aligned| settled(aligned.frame.stamp)).collect();
@@ -175,17 +195,18 @@ fn states_stay_aligned_while_the_wall_clock_steps() {
     let mut errors: Vec<i64> = speeds.collect();
     errors.sort_unstable();
     let quality = aligner.clock_quality();
-    let (median, worst) = (errors[errors.len() / 2], errors[errors.len() - 1]);
+    let (median, worst) = (errors.get(errors.len() / 2), errors.last().copied());
     tell(
         &out,
         &format!(
-            "wall clock ±1 h: {} of {} frames judged, {} with a speed, off by {median} µs, at most {worst} µs; {quality:?}",
+            "wall clock ±1 h: {} stalls, {} of {} frames judged, {} with a speed, off by {median:?} µs, at most {worst:?}; {quality:?}",
+            stalls.len(),
             judged.len(),
             aligned.len(),
             errors.len()
         ),
     );
     assert_eq!((quality.steps, errors.len()), (2, judged.len()));
-    assert!(judged.len() > 180 && worst <= 1500, "{} frames, off by {worst} µs", judged.len());
+    assert!(judged.len() > 30 && worst <= Some(1000), "{} frames, off by {worst:?} µs", judged.len());
     assert_eq!(board.sources(now())[0].state, HealthState::Ok);
 }

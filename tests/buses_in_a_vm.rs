@@ -207,7 +207,10 @@ fn an_interface_that_goes_is_seen_and_one_that_comes_back_is_read_again() {
         rig.frames_for(300);
         (fault.make)();
         let (seen_ms, meanwhile) = rig.until(fault.what, |health| is_lost_by(health, fault.reason));
+        // What waited in the socket and in the inbox still comes.
+        rig.frames_for(50);
         let while_lost = rig.frames_for(500).len();
+        assert!(is_lost_by(&rig.health(0), fault.reason), "{}: {:?}", fault.what, rig.health(0));
         (fault.end)();
         let (well_ms, _) = rig.until(fault.what, |health| !is_lost(health));
         let frames = rig.frames_for(200).len();

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file compiles its own copy and uses a part of it")]
 
 use segfuse::clock::{MeasuringClock, MonotonicClock};
-use segfuse::data::{CanFrame, CanId, Event, HealthBoard, HealthState, SourceHealth, Stamp};
+use segfuse::data::{CanFrame, CanId, Event, HealthBoard, HealthState, SourceHealth, Stamp, WallMapping};
 use segfuse::source::Source;
 use segfuse::source::can::bus::{Bus, BusConfig, BusError};
 use segfuse::source::inbox::{Inbox, Intake};
@@ -40,7 +40,9 @@ impl Rig {
     pub(crate) fn try_start(&self, config: &BusConfig, ids: &[u32]) -> Result<Bus, BusError> {
         let health = self.board.enter(&config.interface, false, now());
         let ids: Vec<_> = ids.iter().map(|&id| can_id(id)).collect();
-        Bus::start(config, &ids, self.intake.clone(), health, Arc::new(|_| {}))
+        // A thread that is not named so would end here, and deliver nothing.
+        let prepare = Arc::new(|name: &str| assert_eq!(std::thread::current().name(), Some(name)));
+        Bus::start(config, &ids, self.intake.clone(), health, prepare)
     }
 
     pub(crate) fn start(&self, config: &BusConfig, ids: &[u32]) -> Bus {
@@ -106,6 +108,16 @@ pub(crate) fn now() -> Stamp {
 
 pub(crate) fn unix_ns() -> i64 {
     segfuse::clock::wall_mapping().unix_ns
+}
+
+/// Both clocks, read within 50 µs: an emulated machine may stand still in between.
+pub(crate) fn both_clocks() -> WallMapping {
+    loop {
+        let mapping = segfuse::clock::wall_mapping();
+        if now().signed_ns_since(mapping.at) < 50_000 {
+            return mapping;
+        }
+    }
 }
 
 pub(crate) fn sleep_ms(ms: u64) {

@@ -53,7 +53,7 @@ pub(super) struct Standing {
     link: Option<Link>,
     refusal: Option<String>,
     bus_off: bool,
-    /// When the last frame came; at first, when waiting for one began.
+    /// When the last frame came, or waiting for one began: with the start, or an interface that came up.
     heard: Stamp,
     told: Option<Absence>,
 }
@@ -64,7 +64,10 @@ impl Standing {
     }
 
     /// The interface was looked at.
-    pub(super) fn look(&mut self, link: Option<Link>) -> Step {
+    pub(super) fn look(&mut self, link: Option<Link>, now: Stamp) -> Step {
+        if link.is_some_and(|link| link.is_up) && !self.link.is_some_and(|link| link.is_up) {
+            self.heard = now;
+        }
         self.link = link;
         match (link.map(|link| link.index), self.bound) {
             (index, bound) if index == bound => Step::Stay,
@@ -102,6 +105,12 @@ impl Standing {
     /// A frame came: whatever was before, the bus works.
     pub(super) fn heard(&mut self, now: Stamp) {
         (self.heard, self.bus_off) = (now, false);
+    }
+
+    /// Whether nothing was told to keep frames from coming. Frames that waited in the socket while the interface went
+    /// down come all the same.
+    pub(super) fn is_well(&self) -> bool {
+        self.told.is_none()
     }
 
     /// The controller has left the bus, or is back.
@@ -146,7 +155,7 @@ mod tests {
 
     fn running() -> Standing {
         let mut standing = Standing::new(1000, at(0));
-        assert_eq!(standing.look(Some(link(3, true))), Step::Open(3));
+        assert_eq!(standing.look(Some(link(3, true)), at(0)), Step::Open(3));
         standing.opened(3);
         standing.heard(at(0));
         standing
@@ -155,17 +164,17 @@ mod tests {
     #[test]
     fn a_socket_follows_the_interface_of_its_name() {
         let mut standing = Standing::new(1000, at(0));
-        assert_eq!(standing.look(None), Step::Stay, "it is not there yet");
-        assert_eq!(standing.look(Some(link(3, false))), Step::Open(3), "it is there, and down");
+        assert_eq!(standing.look(None, at(0)), Step::Stay, "it is not there yet");
+        assert_eq!(standing.look(Some(link(3, false)), at(0)), Step::Open(3), "it is there, and down");
         standing.opened(3);
-        assert_eq!(standing.look(Some(link(3, true))), Step::Stay, "up");
-        assert_eq!(standing.look(Some(link(4, true))), Step::Open(4), "made again between two looks");
+        assert_eq!(standing.look(Some(link(3, true)), at(0)), Step::Stay, "up");
+        assert_eq!(standing.look(Some(link(4, true)), at(0)), Step::Open(4), "made again between two looks");
         standing.opened(4);
-        assert_eq!(standing.look(None), Step::Close, "deleted or renamed");
-        assert_eq!(standing.look(None), Step::Stay);
-        assert_eq!(standing.look(Some(link(4, true))), Step::Open(4), "renamed back");
+        assert_eq!(standing.look(None, at(0)), Step::Close, "deleted or renamed");
+        assert_eq!(standing.look(None, at(0)), Step::Stay);
+        assert_eq!(standing.look(Some(link(4, true)), at(0)), Step::Open(4), "renamed back");
         standing.refused("no CAN FD".into());
-        assert_eq!(standing.look(Some(link(4, true))), Step::Open(4), "it is tried again");
+        assert_eq!(standing.look(Some(link(4, true)), at(0)), Step::Open(4), "it is tried again");
     }
 
     #[test]
@@ -177,9 +186,11 @@ mod tests {
         assert_eq!(standing.change(at(30)), None);
         standing.went_down();
         assert_eq!(standing.change(at(40)), Some(Change::Absent(&Absence::Down)));
-        standing.look(None);
+        standing.heard(at(41));
+        assert_eq!((standing.change(at(42)), standing.is_well()), (None, false), "a frame that waited in the socket");
+        standing.look(None, at(0));
         assert_eq!(standing.change(at(50)), Some(Change::Absent(&Absence::Gone)));
-        standing.look(Some(link(9, true)));
+        standing.look(Some(link(9, true)), at(0));
         standing.refused("no CAN FD".into());
         assert_eq!(standing.change(at(60)), Some(Change::Absent(&Absence::Unusable("no CAN FD".into()))));
         standing.opened(9);
@@ -194,6 +205,11 @@ mod tests {
         standing.heard(at(5000));
         assert_eq!(standing.change(at(5001)), Some(Change::Back));
         assert_eq!(standing.change(at(6000)), Some(Change::Absent(&Absence::Silent)));
+        standing.went_down();
+        assert_eq!(standing.change(at(6001)), Some(Change::Absent(&Absence::Down)));
+        standing.look(Some(link(3, true)), at(9000));
+        assert_eq!(standing.change(at(9999)), Some(Change::Back), "it has the time allowed to be heard again");
+        assert_eq!(standing.change(at(10_000)), Some(Change::Absent(&Absence::Silent)));
     }
 
     #[test]
