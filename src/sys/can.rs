@@ -18,7 +18,7 @@ pub const CAN_FD_BYTES: usize = size_of::<libc::canfd_frame>();
 /// Bytes of a `struct can_frame`.
 pub const CAN_BYTES: usize = size_of::<libc::can_frame>();
 /// Room for the three messages that are asked for: 32 + 64 + 24 bytes.
-const CONTROL_BYTES: usize = 192;
+const CONTROL_BYTES: usize = 128;
 /// Bytes of a `struct cmsghdr` as the kernel writes it: `size_t` length, level, type.
 const HEADER_BYTES: usize = size_of::<usize>() + 8;
 
@@ -129,7 +129,7 @@ impl Batch {
         let taken = usize::try_from(taken).map_err(|_| io::Error::last_os_error())?;
         for (slot, header) in self.slots.iter_mut().zip(&headers[..taken.min(BATCH)]) {
             slot.frame_len = (header.msg_len as usize).min(CAN_FD_BYTES);
-            slot.control_len = (header.msg_hdr.msg_controllen as usize).min(CONTROL_BYTES);
+            slot.control_len = CONTROL_BYTES.min(header.msg_hdr.msg_controllen as _);
             slot.truncated = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
         }
         self.len = taken.min(BATCH);

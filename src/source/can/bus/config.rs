@@ -37,7 +37,7 @@ pub struct BusConfig {
     pub wait: bool,
     /// The bus counts as lost after this long without any frame; ms.
     pub silence_ms: u32,
-    /// What the kernel may keep for this program while it is busy; KiB, 1 for each frame that it lets wait.
+    /// What the kernel may keep for this program while it is busy; KiB, somewhat less than 1 for each frame.
     pub buffer_kib: u32,
 }
 

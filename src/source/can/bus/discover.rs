@@ -68,6 +68,11 @@ impl Found {
     }
 }
 
+/// The state of an interface's controller, if it tells one.
+pub(super) fn state(name: &str) -> Option<&'static str> {
+    CanInterface::open(name).ok()?.state().ok()?.map(state_name)
+}
+
 fn state_name(state: CanState) -> &'static str {
     match state {
         CanState::ErrorActive => "error-active",

@@ -18,18 +18,15 @@ pub(super) enum Kind<'a> {
 
 /// Tells what `received` is. In memory: the id and its flags, the length, three more bytes, then 8 or 64 of data.
 pub(super) fn kind(received: Received<'_>) -> Kind<'_> {
-    let most = match received.bytes.len() {
-        CAN_BYTES => 8,
-        CAN_FD_BYTES => 64,
-        _ => return Kind::BadLength,
-    };
+    if received.truncated || ![CAN_BYTES, CAN_FD_BYTES].contains(&received.bytes.len()) {
+        return Kind::BadLength;
+    }
     let [id @ .., _, _, _, _] = received.bytes.first_chunk::<8>().expect("every frame has a head of 8 bytes");
     let id = u32::from_ne_bytes(*id);
     let data = &received.bytes[8..];
     let len = usize::from(received.bytes[4]);
     match data.get(..len) {
         None => Kind::BadLength,
-        Some(_) if received.truncated || len > most => Kind::BadLength,
         Some(_) if id & libc::CAN_ERR_FLAG != 0 => {
             Kind::Fault(id & libc::CAN_ERR_MASK, *data.first_chunk().expect("every frame has room for 8 bytes"))
         }

@@ -4,7 +4,7 @@ use super::fault::{self, Gravity};
 use super::frame::{self, Kind};
 use super::port::{Port, Wanted};
 use super::stamping::Stamper;
-use super::standing::{Absence, Standing, Step};
+use super::standing::{Absence, Change, Standing, Step};
 use super::{BusError, discover};
 use crate::data::{Reporter, SourceStamp, Stamp};
 use crate::source::inbox::Intake;
@@ -49,7 +49,7 @@ impl Listener {
         let links = Links::new().map_err(failed)?;
         let now = intake.now();
         let mut standing = Standing::new(wanted.config.silence_ms, now);
-        let port = match standing.look(wanted.look(&links)?) {
+        let port = match standing.look(wanted.look(&links)?, now) {
             Step::Open(index) => {
                 let port = wanted.open(index)?;
                 standing.opened(index);
@@ -98,7 +98,7 @@ impl Listener {
             self.health.count("look_failed", 1);
             return;
         };
-        match self.standing.look(link) {
+        match self.standing.look(link, now) {
             Step::Stay => {}
             Step::Close => self.port = None,
             Step::Open(index) => self.open(index),
@@ -123,8 +123,8 @@ impl Listener {
         let config = &self.wanted.config;
         match self.standing.change(now) {
             None => {}
-            Some(None) => tracing::info!("{}: no longer lost", config.interface),
-            Some(Some(absence)) => {
+            Some(Change::Back) => tracing::info!("{}: no longer lost", config.interface),
+            Some(Change::Absent(absence)) => {
                 let reason = reason(absence, &config.interface, config.silence_ms);
                 tracing::warn!("{}: {reason}", config.interface);
                 self.health.count(count(absence), 1);
@@ -172,7 +172,9 @@ impl Listener {
             self.standing.heard(now);
             self.report(now);
             self.health.count("frames", delivered);
-            self.health.delivers(now);
+            if self.standing.is_well() {
+                self.health.delivers(now);
+            }
         }
     }
 
@@ -252,13 +254,16 @@ fn count(absence: &Absence) -> &'static str {
     }
 }
 
-/// What is said of it.
+/// What is said of it. A controller that was off before the start has told nothing: it is asked.
 fn reason(absence: &Absence, interface: &str, silence_ms: u32) -> String {
     match absence {
         Absence::Gone => format!("there is no interface '{interface}'"),
         Absence::Unusable(reason) => reason.clone(),
         Absence::Down => format!("interface '{interface}' is down; bring it up: ip link set {interface} up"),
         Absence::BusOff => fault::OFF.to_owned(),
-        Absence::Silent => format!("no frame for {silence_ms} ms"),
+        Absence::Silent => {
+            let controller = discover::state(interface).map(|state| format!("; the controller is {state}"));
+            format!("no frame for {silence_ms} ms{}", controller.unwrap_or_default())
+        }
     }
 }

@@ -91,8 +91,7 @@ impl Wanted {
     }
 
     fn kernel(&self, doing: &'static str) -> impl Fn(io::Error) -> BusError {
-        let interface = self.config.interface.clone();
-        move |error| BusError::Kernel { interface: interface.clone(), doing, error }
+        move |error| BusError::Kernel { interface: self.config.interface.clone(), doing, error }
     }
 }
 

@@ -35,6 +35,15 @@ pub(super) enum Step {
     Open(u32),
 }
 
+/// How a bus stands otherwise than it was told last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change<'a> {
+    /// Frames cannot come.
+    Absent(&'a Absence),
+    /// Nothing speaks against frames any more.
+    Back,
+}
+
 /// How a bus stands.
 #[derive(Debug)]
 pub(super) struct Standing {
@@ -44,7 +53,7 @@ pub(super) struct Standing {
     link: Option<Link>,
     refusal: Option<String>,
     bus_off: bool,
-    /// When the last frame came; at first, when waiting for one began.
+    /// When the last frame came, or waiting for one began: with the start, or an interface that came up.
     heard: Stamp,
     told: Option<Absence>,
 }
@@ -55,7 +64,10 @@ impl Standing {
     }
 
     /// The interface was looked at.
-    pub(super) fn look(&mut self, link: Option<Link>) -> Step {
+    pub(super) fn look(&mut self, link: Option<Link>, now: Stamp) -> Step {
+        if link.is_some_and(|link| link.is_up) && !self.link.is_some_and(|link| link.is_up) {
+            self.heard = now;
+        }
         self.link = link;
         match (link.map(|link| link.index), self.bound) {
             (index, bound) if index == bound => Step::Stay,
@@ -95,19 +107,25 @@ impl Standing {
         (self.heard, self.bus_off) = (now, false);
     }
 
+    /// Whether nothing was told to keep frames from coming. Frames that waited in the socket while the interface went
+    /// down come all the same.
+    pub(super) fn is_well(&self) -> bool {
+        self.told.is_none()
+    }
+
     /// The controller has left the bus, or is back.
     pub(super) fn set_bus_off(&mut self, bus_off: bool) {
         self.bus_off = bus_off;
     }
 
     /// What keeps frames from coming, if that has changed since it was asked last.
-    pub(super) fn change(&mut self, now: Stamp) -> Option<Option<&Absence>> {
+    pub(super) fn change(&mut self, now: Stamp) -> Option<Change<'_>> {
         let absence = self.absence(now);
         if absence == self.told {
             return None;
         }
         self.told = absence;
-        Some(self.told.as_ref())
+        Some(self.told.as_ref().map_or(Change::Back, Change::Absent))
     }
 
     fn absence(&self, now: Stamp) -> Option<Absence> {
@@ -131,13 +149,13 @@ mod tests {
         Stamp::from_ns(ms * 1_000_000)
     }
 
-    fn link(index: u32, is_up: bool) -> Option<Link> {
-        Some(Link { index, is_up })
+    fn link(index: u32, is_up: bool) -> Link {
+        Link { index, is_up }
     }
 
     fn running() -> Standing {
         let mut standing = Standing::new(1000, at(0));
-        assert_eq!(standing.look(link(3, true)), Step::Open(3));
+        assert_eq!(standing.look(Some(link(3, true)), at(0)), Step::Open(3));
         standing.opened(3);
         standing.heard(at(0));
         standing
@@ -146,17 +164,17 @@ mod tests {
     #[test]
     fn a_socket_follows_the_interface_of_its_name() {
         let mut standing = Standing::new(1000, at(0));
-        assert_eq!(standing.look(None), Step::Stay, "it is not there yet");
-        assert_eq!(standing.look(link(3, false)), Step::Open(3), "it is there, and down");
+        assert_eq!(standing.look(None, at(0)), Step::Stay, "it is not there yet");
+        assert_eq!(standing.look(Some(link(3, false)), at(0)), Step::Open(3), "it is there, and down");
         standing.opened(3);
-        assert_eq!(standing.look(link(3, true)), Step::Stay, "up");
-        assert_eq!(standing.look(link(4, true)), Step::Open(4), "made again between two looks");
+        assert_eq!(standing.look(Some(link(3, true)), at(0)), Step::Stay, "up");
+        assert_eq!(standing.look(Some(link(4, true)), at(0)), Step::Open(4), "made again between two looks");
         standing.opened(4);
-        assert_eq!(standing.look(None), Step::Close, "deleted or renamed");
-        assert_eq!(standing.look(None), Step::Stay);
-        assert_eq!(standing.look(link(4, true)), Step::Open(4), "renamed back");
+        assert_eq!(standing.look(None, at(0)), Step::Close, "deleted or renamed");
+        assert_eq!(standing.look(None, at(0)), Step::Stay);
+        assert_eq!(standing.look(Some(link(4, true)), at(0)), Step::Open(4), "renamed back");
         standing.refused("no CAN FD".into());
-        assert_eq!(standing.look(link(4, true)), Step::Open(4), "it is tried again");
+        assert_eq!(standing.look(Some(link(4, true)), at(0)), Step::Open(4), "it is tried again");
     }
 
     #[test]
@@ -164,27 +182,35 @@ mod tests {
         let mut standing = running();
         assert_eq!(standing.change(at(10)), None);
         standing.set_bus_off(true);
-        assert_eq!(standing.change(at(20)), Some(Some(&Absence::BusOff)));
+        assert_eq!(standing.change(at(20)), Some(Change::Absent(&Absence::BusOff)));
         assert_eq!(standing.change(at(30)), None);
         standing.went_down();
-        assert_eq!(standing.change(at(40)), Some(Some(&Absence::Down)));
-        standing.look(None);
-        assert_eq!(standing.change(at(50)), Some(Some(&Absence::Gone)));
-        standing.look(link(9, true));
+        assert_eq!(standing.change(at(40)), Some(Change::Absent(&Absence::Down)));
+        standing.heard(at(41));
+        assert_eq!(standing.change(at(42)), None, "a frame that waited in the socket");
+        assert!(!standing.is_well());
+        standing.look(None, at(0));
+        assert_eq!(standing.change(at(50)), Some(Change::Absent(&Absence::Gone)));
+        standing.look(Some(link(9, true)), at(0));
         standing.refused("no CAN FD".into());
-        assert_eq!(standing.change(at(60)), Some(Some(&Absence::Unusable("no CAN FD".into()))));
+        assert_eq!(standing.change(at(60)), Some(Change::Absent(&Absence::Unusable("no CAN FD".into()))));
         standing.opened(9);
-        assert_eq!(standing.change(at(70)), Some(None));
+        assert_eq!(standing.change(at(70)), Some(Change::Back));
     }
 
     #[test]
     fn a_bus_is_silent_after_the_time_allowed_and_a_frame_ends_that() {
         let mut standing = running();
         assert_eq!(standing.change(at(999)), None);
-        assert_eq!(standing.change(at(1000)), Some(Some(&Absence::Silent)));
+        assert_eq!(standing.change(at(1000)), Some(Change::Absent(&Absence::Silent)));
         standing.heard(at(5000));
-        assert_eq!(standing.change(at(5001)), Some(None));
-        assert_eq!(standing.change(at(6000)), Some(Some(&Absence::Silent)));
+        assert_eq!(standing.change(at(5001)), Some(Change::Back));
+        assert_eq!(standing.change(at(6000)), Some(Change::Absent(&Absence::Silent)));
+        standing.went_down();
+        assert_eq!(standing.change(at(6001)), Some(Change::Absent(&Absence::Down)));
+        standing.look(Some(link(3, true)), at(9000));
+        assert_eq!(standing.change(at(9999)), Some(Change::Back), "it has the time allowed to be heard again");
+        assert_eq!(standing.change(at(10_000)), Some(Change::Absent(&Absence::Silent)));
     }
 
     #[test]
@@ -199,9 +225,9 @@ mod tests {
         {
             let mut standing = running();
             standing.set_bus_off(true);
-            assert_eq!(standing.change(at(1)), Some(Some(&Absence::BusOff)), "row {row}");
+            assert_eq!(standing.change(at(1)), Some(Change::Absent(&Absence::BusOff)), "row {row}");
             end(&mut standing);
-            assert_eq!(standing.change(at(6)), Some(None), "row {row}");
+            assert_eq!(standing.change(at(6)), Some(Change::Back), "row {row}");
         }
     }
 }
