@@ -204,14 +204,14 @@ mod tests {
     #[test]
     fn what_is_refused_is_told_once_with_what_would_allow_it() {
         let told = AtomicBool::new(false);
-        let mut times = 0;
-        (0..3).for_each(|_| {
+        let mut messages = Vec::new();
+        for number in 0..3 {
             tell_once(&told, || {
-                times += 1;
+                messages.push(number);
                 String::new()
-            })
-        });
-        assert_eq!(times, 1);
+            });
+        }
+        assert_eq!(messages, [0]);
         let error = io::Error::from_raw_os_error(1);
         assert!(refused_priority("camera", 50, &error).contains("LimitRTPRIO=50"));
         assert!(refused_cpus("camera", "capture_cpus", &[1], "no").contains("AllowedCPUs="));

@@ -57,7 +57,9 @@ impl Drive {
     fn record(&mut self, numbers: impl Iterator<Item = u64>) -> Vec<Event> {
         let mut all = Vec::new();
         for (events, frame, perception) in numbers.map(step) {
-            events.iter().for_each(|event| self.recorder.on_event(event).expect("the queue takes it"));
+            for event in &events {
+                self.recorder.on_event(event).expect("the queue takes it");
+            }
             self.recorder.on_perception(&frame, &perception).expect("the queue takes it");
             self.now = events.last().expect("a step has events").arrival();
             all.extend(events);
@@ -252,7 +254,7 @@ fn child_that_records_until_it_is_killed() {
     let Some(folder) = std::env::var_os("SEGFUSE_TEST_FOLDER") else { return };
     let mut drive = Drive::start(folder.as_ref(), &rotation_config());
     for number in 0..1_000_000 {
-        drive.record(number..number + 1);
+        drive.record(number..=number);
         std::thread::sleep(Duration::from_micros(500));
     }
 }

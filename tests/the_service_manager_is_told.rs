@@ -63,7 +63,9 @@ fn ms(ms: u64) -> Stamp {
 fn a_run_is_ready_with_its_first_mask_and_says_when_it_stops() {
     let mut manager = Manager::new("ready");
     let (events, frame, perception) = step(0);
-    events.iter().for_each(|event| manager.sink.on_event(event).expect("it takes all"));
+    for event in &events {
+        manager.sink.on_event(event).expect("it takes all");
+    }
     assert_eq!(manager.heard(), ["EXTEND_TIMEOUT_USEC=8000000"]);
     manager.sink.on_perception(&frame, &perception).expect("it takes all");
     assert_eq!(manager.heard(), ["READY=1"]);

@@ -61,7 +61,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code.into(),
         Err(error) if output::is_closed_pipe(&error) => EXIT_FAILED.into(),
         Err(error) => {
-            eprintln!("error: {}", told(&error));
+            logging::tell_failure(&told(&error));
             exit_status(&error).into()
         }
     }

@@ -76,12 +76,15 @@ impl Config {
     }
 }
 
+/// Tells how many bytes a program may still write to the disk of a folder.
+pub type FreeBytes = Box<dyn Fn(&Path) -> io::Result<u64> + Send>;
+
 /// What the recorder knows of its computer. All of it is called on the recorder's thread.
 pub struct Machine {
     /// Reads the monotonic clock and Unix time together: for the names of files and what they say of time.
     pub wall: Box<dyn Fn() -> WallMapping + Send>,
-    /// Bytes that a program may still write to the disk of a folder: [`free_bytes`].
-    pub free_bytes: Box<dyn Fn(&Path) -> io::Result<u64> + Send>,
+    /// [`free_bytes`].
+    pub free_bytes: FreeBytes,
     /// Where health is told of the recording; no vital part of a drive.
     pub reporter: Option<Reporter>,
 }
