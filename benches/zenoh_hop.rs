@@ -69,7 +69,8 @@ fn open(shared: bool, lz4: bool) -> ZenohSink {
     let session = session::Config { listen: Some(vec!["tcp/127.0.0.1:0".into()]), ..Default::default() };
     let shared_memory = SharedMemory { enabled: shared, ..Default::default() };
     let (engine, network, network_hash, classes) = (String::new(), String::new(), 0, ClassTable::cityscapes());
-    let run = Run { engine, network, network_hash, classes, wall: wall_mapping(), timeline: Timeline::Live };
+    let (wall, wall_now, timeline, vitals) = (wall_mapping(), None, Timeline::Live, None);
+    let run = Run { engine, network, network_hash, classes, wall, wall_now, timeline, vitals };
     ZenohSink::open(&Config { session, shared_memory, lz4, ..Config::default() }, run, now).expect("loopback is there")
 }
 

@@ -3,7 +3,8 @@
 //! Unknown keys are refused. Every key is optional; `config/vehicle.toml` shows all of them with
 //! their defaults and is itself tested.
 
-use crate::{align, engine, perceive, process, trip};
+use crate::data::Calibration;
+use crate::{align, engine, perceive, process, source, trip};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,18 @@ pub struct Config {
     pub perceive: perceive::Config,
     /// Trip files.
     pub trip: trip::Config,
+    /// The camera.
+    #[cfg(feature = "camera")]
+    pub camera: source::camera::Config,
+    /// Where the camera sits on the vehicle and how it sees; without it flow goes by the pictures alone.
+    pub calibration: Option<Calibration>,
+    /// The buses.
+    #[cfg(feature = "can")]
+    pub bus: Vec<source::can::bus::BusConfig>,
+    /// What their frames mean.
+    pub signals: SignalFiles,
+    /// The network: a folder, a file, or the name of an embedded one.
+    pub network: Option<String>,
     /// Recording of drives.
     pub record: trip::rotation::Config,
     /// The program among others on its computer.
@@ -26,6 +39,16 @@ pub struct Config {
     /// Publishing.
     #[cfg(feature = "zenoh")]
     pub zenoh: crate::sink::zenoh::Config,
+}
+
+/// The files that say what the frames of a bus mean; both or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignalFiles {
+    /// A DBC file.
+    pub dbc: Option<PathBuf>,
+    /// Which of its signals are which quantity: a .toml file, or the name of a built-in set.
+    pub signals: Option<String>,
 }
 
 /// Why a configuration cannot be used. Recovery: mend the file.
@@ -61,18 +84,67 @@ impl Config {
     /// Reads and checks `path`.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        let config: Self = toml::from_str(&text)
+        let mut config: Self = toml::from_str(&text)
             .map_err(|source| ConfigError::Syntax { path: path.into(), source: Box::new(source) })?;
+        config.find_files(path.parent().unwrap_or(Path::new("")));
         config.check().map_err(|reason| ConfigError::Value { path: path.into(), reason })?;
         Ok(config)
     }
 
+    /// Names of files count from the folder of the file that names them.
+    fn find_files(&mut self, folder: &Path) {
+        if let Some(dbc) = &mut self.signals.dbc {
+            *dbc = folder.join(&dbc);
+        }
+        let is_file = |name: &&mut String| Path::new(name.as_str()).extension().is_some_and(|ending| ending == "toml");
+        let named = self.signals.signals.iter_mut().filter(is_file);
+        for name in named.chain(self.network.iter_mut().filter(|name| folder.join(name.as_str()).exists())) {
+            *name = folder.join(&name).to_string_lossy().into_owned();
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
+        self.check_sources()?;
         self.engine.check()?;
         self.perceive.check()?;
         self.trip.check()?;
         self.record.check()?;
         self.process.check()
+    }
+}
+
+impl Config {
+    fn check_sources(&self) -> Result<(), String> {
+        #[cfg(feature = "camera")]
+        self.camera.check()?;
+        #[cfg(feature = "can")]
+        self.check_buses()?;
+        self.calibration.as_ref().map_or(Ok(()), Calibration::check)?;
+        match (&self.signals.dbc, &self.signals.signals) {
+            (Some(_), None) => {
+                Err("signals.dbc is given and signals.signals is not: name the signals that are used".into())
+            }
+            (None, Some(_)) => {
+                Err("signals.signals is given and signals.dbc is not: name the DBC that has them".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Each bus by itself, and that no two of them have the same number or interface.
+    #[cfg(feature = "can")]
+    fn check_buses(&self) -> Result<(), String> {
+        for (place, bus) in self.bus.iter().enumerate() {
+            bus.check().map_err(|error| error.to_string())?;
+            if let Some(other) = self.bus[..place].iter().find(|other| other.interface == bus.interface) {
+                return Err(format!("bus: interface '{}' is named twice: name it once", other.interface));
+            }
+            if let Some(other) = self.bus[..place].iter().find(|other| other.bus == bus.bus) {
+                let (one, two, number) = (&other.interface, &bus.interface, bus.bus);
+                return Err(format!("bus: '{one}' and '{two}' have the number bus = {number}: give each its own"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -100,6 +172,40 @@ mod tests {
             let error = config.check().expect_err(key);
             assert!(error.contains(key), "{text}: {error}");
         }
+    }
+
+    #[test]
+    #[cfg(feature = "can")]
+    fn sources_that_contradict_each_other_are_refused() {
+        let bus = |interface: &str, number: u8| format!("[[bus]]\ninterface = \"{interface}\"\nbus = {number}\n");
+        for (text, part) in [
+            (bus("can0", 0) + &bus("can0", 1), "named twice"),
+            (bus("can0", 1) + &bus("can1", 1), "give each its own"),
+            ("[signals]\ndbc = \"x.dbc\"".into(), "signals.signals is not"),
+            ("[signals]\nsignals = \"toyota\"".into(), "signals.dbc is not"),
+        ] {
+            let config: Config = toml::from_str(&text).expect("TOML");
+            let error = config.check().expect_err(part);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn names_of_files_count_from_the_configurations_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("vehicle.toml");
+        std::fs::create_dir(folder.path().join("mynet")).expect("room");
+        let text = "network = \"mynet\"\n[signals]\ndbc = \"car.dbc\"\nsignals = \"car.toml\"";
+        std::fs::write(&path, text).expect("room");
+        let config = Config::load(&path).expect("sound");
+        let there = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        assert_eq!(config.signals.dbc, Some(there("car.dbc").into()));
+        assert_eq!((config.signals.signals, config.network), (Some(there("car.toml")), Some(there("mynet"))));
+        std::fs::write(&path, "network = \"small\"\n[signals]\ndbc = \"/etc/car.dbc\"\nsignals = \"toyota\"")
+            .expect("room");
+        let config = Config::load(&path).expect("sound");
+        assert_eq!(config.signals.dbc, Some("/etc/car.dbc".into()));
+        assert_eq!((config.signals.signals, config.network), (Some("toyota".into()), Some("small".into())));
     }
 
     #[test]

@@ -21,7 +21,7 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("evaluate", &["data", "trip"]),
     ("pipeline", &["data", "source", "align", "perceive", "sink"]),
     ("process", &["source", "sys"]),
-    ("config", &["align", "engine", "perceive", "process", "sink", "source", "trip"]),
+    ("config", &["data", "align", "engine", "perceive", "process", "sink", "source", "trip"]),
     ("lib", &[]),
 ];
 

@@ -53,7 +53,7 @@ fn library() -> impl TypedValueParser<Value = PathBuf> {
 }
 
 /// What computes a network.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Network")]
 pub struct RuntimeArguments {
     /// The runtime: auto takes onnxruntime where its library is found, else rten.
@@ -90,7 +90,7 @@ impl RuntimeArguments {
 }
 
 /// How pictures are prepared for a plain ONNX file, and what its outputs mean.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Network")]
 pub struct PlainArguments {
     /// Plain ONNX only: channel order [default: rgb].

@@ -5,6 +5,8 @@ use super::output::print;
 #[cfg(feature = "zenoh")]
 use super::subscribe;
 use super::{demo, evaluate, flow_command, network_command, render, replay, trip};
+#[cfg(all(feature = "camera", feature = "can"))]
+use super::{doctor, record, run};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -41,6 +43,15 @@ pub struct Cli {
 pub enum Command {
     /// Render a drive, run it through the shipped network, publish it, write an overlay video and a report.
     Demo(demo::Arguments),
+    #[cfg(all(feature = "camera", feature = "can"))]
+    /// Drive: the live camera and the vehicle's buses through the pipeline.
+    Run(Box<run::Arguments>),
+    #[cfg(all(feature = "camera", feature = "can"))]
+    /// Record camera and buses into trips, without a network.
+    Record(record::Arguments),
+    #[cfg(all(feature = "camera", feature = "can"))]
+    /// What this computer has for a drive, what is wrong with it, and how to mend that.
+    Doctor(doctor::Arguments),
     /// Run a recorded trip through the pipeline.
     Replay(Box<replay::Arguments>),
     /// Score masks against true labels: table, JSON, HTML report.

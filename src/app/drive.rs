@@ -19,6 +19,8 @@ pub(super) struct Stages<'a> {
     pub perceive: perceive::Config,
     pub lateness: Lateness,
     pub align: align::Config,
+    /// Whether the source ends by itself when the user asks: then the run is whole, and not interrupted.
+    pub ends_when_asked: bool,
 }
 
 /// Drives `source` through `stages` into `sinks`. The summary tells all, also of a run that failed midway.
@@ -36,7 +38,8 @@ pub(super) fn drive(
     let mut all: Vec<&mut dyn Sink> = vec![&mut statistics];
     all.extend(sinks.iter_mut().map(|sink| -> &mut dyn Sink { &mut **sink }));
     let pipeline = Pipeline::new(Aligner::new(stages.align), &mut perceiver, all);
-    let (counts, ended) = pipeline.run(source, &|| session.interrupt.asked());
+    let stop = || session.interrupt.asked() && !stages.ends_when_asked;
+    let (counts, ended) = pipeline.run(source, &stop);
     let seconds = session.clock.now().signed_ns_since(began) as f64 / 1e9;
     let schedule = stages.perceive.schedule.to_string();
     let run = Run { counts, statistics, engine: &engine, schedule, seconds };

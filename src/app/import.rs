@@ -6,6 +6,7 @@ use super::evaluate::class_table;
 use super::output::{check_trip_output, keep_apart, print};
 use super::progress::Progress;
 use super::session::Session;
+use super::signals;
 use super::stopping::Stopping;
 use crate::data::{Event, Stamp};
 use crate::source::can::{self, CanDecoder, CanError, Decoding, builtin_signals};
@@ -14,7 +15,7 @@ use crate::trip::import::{
     CandumpConfig, CandumpLog, Comma2k19, ImageFolder, ImagesConfig, ImportError, ImportReport, Merged, RATES_HZ,
     VideoFile, VideoTools, write_trip,
 };
-use crate::trip::{Config, DbcText, TripMetadata, TripWriter};
+use crate::trip::{Config, TripMetadata, TripWriter};
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 use std::path::{Path, PathBuf};
@@ -227,24 +228,17 @@ fn open_images(arguments: &Arguments) -> anyhow::Result<Option<ImageFolder>> {
 /// The decoder that the options ask for; its DBC goes into the trip.
 fn decoder(arguments: &Arguments, metadata: &mut TripMetadata) -> anyhow::Result<Option<CanDecoder>> {
     let Some(path) = &arguments.dbc else { return Ok(None) };
-    let name = path.display().to_string();
-    let bytes = std::fs::read(path).with_context(|| format!("{name}: cannot read the DBC"))?;
-    // DBC files are often Latin-1: what is not ASCII stands in comments and units alone.
-    let text = String::from_utf8(bytes)
-        .unwrap_or_else(|error| error.as_bytes().iter().map(|&byte| char::from(byte)).collect());
-    let decoder = CanDecoder::new(&signals(arguments)?, &text, &name)?;
-    let name = path.file_name().map_or(name, |name| name.to_string_lossy().into_owned());
-    metadata.dbc = Some(DbcText { name, text });
+    let (decoder, dbc) = signals::decoder(path, &signals(arguments)?)?;
+    metadata.dbc = Some(dbc);
     Ok(Some(decoder))
 }
 
 fn signals(arguments: &Arguments) -> anyhow::Result<can::Config> {
     match arguments.signals.as_deref() {
-        Some(name) if Path::new(name).extension().is_some_and(|extension| extension == "toml") => {
-            let text = std::fs::read_to_string(name).with_context(|| format!("{name}: cannot read the signals"))?;
-            Ok(can::Config::from_toml(&text, name)?)
-        }
-        Some(name) => builtin_signals(name).map_err(|error| Misuse(format!("--signals: {error}")).into()),
+        Some(name) => signals::named(name).map_err(|error| match error.downcast_ref() {
+            Some(CanError::UnknownSet { .. }) => Misuse(format!("--signals: {error}")).into(),
+            _ => error,
+        }),
         None if arguments.comma2k19.is_some() => Ok(builtin_signals("toyota")?),
         None => Err(Misuse(
             "--dbc needs --signals: a .toml file that names the signals (config/signals/example.toml)".into(),

@@ -8,6 +8,8 @@ mod ahead;
 mod arguments;
 pub mod cli;
 mod demo;
+#[cfg(all(feature = "camera", feature = "can"))]
+mod doctor;
 mod drive;
 mod evaluate;
 mod export;
@@ -15,6 +17,8 @@ mod flow_command;
 mod import;
 mod interrupt;
 mod latency;
+#[cfg(all(feature = "camera", feature = "can"))]
+mod live;
 mod logging;
 mod network;
 mod network_check;
@@ -26,11 +30,16 @@ mod paced;
 mod progress;
 #[cfg(feature = "zenoh")]
 mod publishing;
+#[cfg(all(feature = "camera", feature = "can"))]
+mod record;
 mod recover;
 mod render;
 mod replay;
+#[cfg(all(feature = "camera", feature = "can"))]
+mod run;
 pub mod service;
 mod session;
+mod signals;
 mod sinks;
 mod stopping;
 #[cfg(feature = "zenoh")]
@@ -39,6 +48,8 @@ mod summary;
 mod sweep;
 mod trip;
 mod version;
+#[cfg(all(feature = "camera", feature = "can"))]
+mod vitals;
 
 use crate::config::ConfigError;
 use clap::Parser;
@@ -72,6 +83,12 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     logging::install(cli.log_format, &cli.log, &session.times)?;
     match cli.command {
         Command::Demo(arguments) => demo::run(&arguments, &session),
+        #[cfg(all(feature = "camera", feature = "can"))]
+        Command::Run(arguments) => return run::run(&arguments, &session).map(|()| 0),
+        #[cfg(all(feature = "camera", feature = "can"))]
+        Command::Record(arguments) => return record::run(&arguments, &session).map(|()| 0),
+        #[cfg(all(feature = "camera", feature = "can"))]
+        Command::Doctor(arguments) => doctor::run(&arguments, &session),
         Command::Replay(arguments) => replay::run(&arguments, &session),
         Command::Evaluate(arguments) => evaluate::run(&arguments, &session),
         #[cfg(feature = "zenoh")]

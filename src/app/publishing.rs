@@ -1,4 +1,4 @@
-//! A Zenoh sink for a replay: options put together, and the wait for somebody to listen.
+//! A Zenoh sink for a run: options put together, and the wait for somebody to listen.
 
 use super::arguments::PublishArguments;
 use super::replay::Arguments;
@@ -22,7 +22,7 @@ const ANY_PORT: &str = "tcp/127.0.0.1:0";
 /// How long nobody more may come before the replay begins: subscribers that wait look every 250 ms.
 const SETTLING: Duration = Duration::from_millis(750);
 
-/// A replay's publisher.
+/// A run's publisher.
 pub(super) struct Publishing {
     sink: ZenohSink,
 }
@@ -35,13 +35,20 @@ impl Publishing {
         run: Run,
         session: &Session,
     ) -> anyhow::Result<Self> {
-        let options = options(configured, &arguments.publishing);
+        // A replay loses nothing for a slow receiver.
+        let configured = zenoh::Config { congestion_control: CongestionControl::Block, ..configured.clone() };
+        let publishing = Self::open(&configured, &arguments.publishing, run)?;
+        publishing.await_subscriber(arguments.await_subscriber.unwrap_or(AWAITED_S), session);
+        Ok(publishing)
+    }
+
+    /// Opens the session.
+    pub(super) fn open(configured: &zenoh::Config, arguments: &PublishArguments, run: Run) -> anyhow::Result<Self> {
+        let options = options(configured, arguments);
         let sink = ZenohSink::open(&options, run, || MonotonicClock.now())?;
         let key = format!("{}/{}/{}/mask", options.prefix, options.vehicle, options.camera);
         tracing::info!(%key, endpoints = ?sink.endpoints(), "publishing");
-        let publishing = Self { sink };
-        publishing.await_subscriber(arguments.await_subscriber.unwrap_or(AWAITED_S), session);
-        Ok(publishing)
+        Ok(Self { sink })
     }
 
     /// Latency is counted from when a frame was due: its stamp plus `offset_ns`.
@@ -84,10 +91,9 @@ impl Publishing {
     }
 }
 
-/// The configured options with those of the command line on top. A replay loses nothing for a slow receiver.
+/// The configured options with those of the command line on top.
 fn options(configured: &zenoh::Config, arguments: &PublishArguments) -> zenoh::Config {
     let mut options = configured.clone();
-    options.congestion_control = CongestionControl::Block;
     let put = |place: &mut String, given: &Option<String>| place.clone_from(given.as_ref().unwrap_or(&place.clone()));
     put(&mut options.vehicle, &arguments.vehicle);
     put(&mut options.camera, &arguments.camera);

@@ -211,7 +211,7 @@ pub(super) fn replay(
     let mut sinks = Sinks::start(arguments, config, network, engine.info(), &source, session)?;
     let (classes, perceive, align) = (network.classes().clone(), config.perceive, config.align);
     let lateness = lateness(arguments, config.perceive.schedule, &source)?;
-    let stages = Stages { engine: &mut engine, classes, perceive, lateness, align };
+    let stages = Stages { engine: &mut engine, classes, perceive, lateness, align, ends_when_asked: false };
     let (mut summary, ended) = play(arguments, source, stages, &mut sinks, session);
     sinks.close(&mut summary);
     if let Err(error) = ended {

@@ -10,6 +10,8 @@ use super::summary::Summary;
 #[cfg(feature = "zenoh")]
 use crate::clock::wall_mapping;
 use crate::config::Config;
+#[cfg(feature = "zenoh")]
+use crate::data::WallMapping;
 use crate::engine::EngineInfo;
 use crate::engine::network::Network;
 use crate::perceive::Schedule;
@@ -40,13 +42,16 @@ impl Sinks {
         source: &TripReader,
         session: &Session,
     ) -> anyhow::Result<Self> {
-        let metadata = answered(source, network, info, config.perceive.schedule);
+        let metadata = TripMetadata { zero: Some(source.zero()), ..source.metadata().clone() };
+        let metadata = answered(metadata, network, info, config.perceive.schedule);
         Ok(Self {
             recording: Recording::start(arguments.out.as_deref(), &metadata, config, source.frames())?,
             overlay: Overlay::start(arguments.overlay.as_deref(), network, source)?,
             #[cfg(feature = "zenoh")]
             publishing: if arguments.publishes() {
-                Some(Publishing::start(arguments, &config.zenoh, run_of(network, info, source), session)?)
+                let wall = source.metadata().wall.unwrap_or_else(wall_mapping);
+                let run = run_of(network, info, wall, zenoh::Timeline::Replay { offset_ns: None });
+                Some(Publishing::start(arguments, &config.zenoh, run, session)?)
             } else {
                 None
             },
@@ -85,24 +90,28 @@ impl Sinks {
     }
 }
 
-/// What subscribers are told of the run.
+/// What subscribers are told of a run whose stamps count on `timeline`.
 #[cfg(feature = "zenoh")]
-fn run_of(network: &Network, info: &EngineInfo, source: &TripReader) -> zenoh::Run {
+pub(super) fn run_of(network: &Network, info: &EngineInfo, wall: WallMapping, timeline: zenoh::Timeline) -> zenoh::Run {
     zenoh::Run {
         engine: info.runtime.clone(),
         network: info.network.clone(),
         network_hash: info.network_hash,
         classes: network.classes().clone(),
-        wall: source.metadata().wall.unwrap_or_else(wall_mapping),
-        timeline: zenoh::Timeline::Replay { offset_ns: None },
+        wall,
+        wall_now: (timeline == zenoh::Timeline::Live).then_some(wall_mapping),
+        timeline,
         vitals: None,
     }
 }
 
-/// The metadata of a trip that also holds answers of `network`. Its seconds count as those of `source` do.
-fn answered(source: &TripReader, network: &Network, info: &EngineInfo, schedule: Schedule) -> TripMetadata {
-    let mut metadata = source.metadata().clone();
-    metadata.zero = Some(source.zero());
+/// The metadata of a trip that also holds answers of `network`.
+pub(super) fn answered(
+    mut metadata: TripMetadata,
+    network: &Network,
+    info: &EngineInfo,
+    schedule: Schedule,
+) -> TripMetadata {
     metadata.add_class_table(network.classes());
     metadata.schedule = Some(schedule.to_string());
     metadata.mask_classes = Some(network.classes().name.clone());

@@ -1,10 +1,11 @@
 //! The account of a run: on the terminal and as JSON.
 
 use super::session::Session;
-use crate::data::Ending;
+use crate::data::{Ending, Vitals};
 use crate::engine::EngineInfo;
 use crate::pipeline::{Counts, PipelineError};
 use crate::sink::statistics::{DifferingSummary, Latency, Statistics};
+use crate::trip::rotation::RotationReport;
 use crate::trip::{RecordingReport, SourceCondition};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -67,6 +68,12 @@ pub(super) struct Summary {
     /// What became of the recording of this run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording: Option<RecordingReport>,
+    /// What became of the files that a drive was recorded into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationReport>,
+    /// How the sources of a live run were at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vitals: Option<Vitals>,
     /// Whether the user stopped it.
     pub interrupted: bool,
     /// `complete`, `interrupted` or `failed`: whether all was answered, and all outputs that were asked for are whole.
@@ -132,6 +139,8 @@ impl Summary {
             behind_ms: None,
             source: None,
             recording: None,
+            rotation: None,
+            vitals: None,
             interrupted: counts.stopped,
             ended: if counts.stopped { Ending::Interrupted } else { Ending::Complete }.word(),
             incomplete: vec![],
@@ -158,6 +167,25 @@ impl Summary {
             writeln!(f, "refused    {refused} results that an output did not take")?;
         }
         Ok(())
+    }
+
+    /// How the sources of a live run were, and what was recorded.
+    fn fmt_sources(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for source in self.vitals.iter().flat_map(|vitals| &vitals.sources) {
+            let counts: Vec<String> = source.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            let reason = source.reason.as_ref().map(|reason| format!(" (last: {reason})")).unwrap_or_default();
+            writeln!(
+                f,
+                "{:<10} {:?}{reason}{}{}",
+                source.name,
+                source.state,
+                if counts.is_empty() { "" } else { ": " },
+                counts.join(", ")
+            )?;
+        }
+        let Some(RotationReport { finished, finished_bytes, dropped, .. }) = &self.rotation else { return Ok(()) };
+        let lost: u64 = dropped.values().sum();
+        writeln!(f, "recorded   {finished} files, {finished_bytes} bytes; {lost} messages lost for the disk's sake")
     }
 
     /// Notes an output that is not whole.
@@ -224,6 +252,7 @@ impl fmt::Display for Summary {
         if let Some(behind_ms) = self.behind_ms {
             writeln!(f, "real time  at most {behind_ms:.0} ms behind the recording")?;
         }
+        self.fmt_sources(f)?;
         write!(f, "mask hash  {}", self.mask_hash)?;
         let source = self.source.filter(|source| !source.is_whole());
         source.map_or(Ok(()), |source| write!(f, "\nsource     the trip is not whole: {source}"))

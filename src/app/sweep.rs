@@ -163,6 +163,7 @@ fn one_run(
         perceive: perceive::Config { schedule, ..perceive::Config::default() },
         lateness: Lateness::default(),
         align: Config::default().align,
+        ends_when_asked: false,
     };
     let mut scores = Scores::new(judge.evaluator()?);
     let mut progress = Progress::new("sweep", Some(source.frame_count()), session.quiet);

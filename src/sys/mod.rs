@@ -7,6 +7,7 @@
 
 #[cfg(feature = "can")]
 pub mod can;
+pub mod clock;
+pub mod process;
 #[cfg(feature = "camera")]
 pub mod v4l2;
-pub mod process;

@@ -38,6 +38,7 @@ pub(crate) fn run() -> Run {
         network_hash: 0x1234,
         classes: ClassTable::cityscapes(),
         wall: wall_mapping(),
+        wall_now: None,
         timeline: Timeline::Live,
         vitals: None,
     }

@@ -6,6 +6,8 @@
 //!
 //! Where the rig cannot run (another architecture, no way to get its kernel) the test says `SKIPPED`, loudly.
 
+#![allow(unreachable_pub, reason = "a module of every test that includes it, not of a library")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -109,6 +109,8 @@ pub struct Run {
     pub classes: ClassTable,
     /// Unix time at a point of the timeline.
     pub wall: WallMapping,
+    /// Reads that pair anew, where the run lasts for so long that Unix time drifts or is set.
+    pub wall_now: Option<fn() -> WallMapping>,
     /// What the stamps mean.
     pub timeline: Timeline,
     /// How the sources of a live run are.
@@ -269,8 +271,8 @@ impl ZenohSink {
             return Ok(());
         }
         self.answers.counts().stale();
-        let (age_ms, most_ms) = (age_ns / 1_000_000, self.max_age_ns / 1_000_000);
-        Err(dropped(&format!("the picture is {age_ms} ms old, more than zenoh.max_age_ms = {most_ms}")))
+        let [age, most] = [age_ns, self.max_age_ns].map(|ns| ns / 1_000_000);
+        Err(dropped(&format!("the picture is {age} ms old, more than zenoh.max_age_ms = {most}")))
     }
 
     fn publish_state(&self, frame: &AlignedFrame) -> Result<(), SinkError> {
@@ -313,6 +315,9 @@ impl Sink for ZenohSink {
             return Ok(());
         }
         self.look_at_connection();
+        if let Some(read) = self.run.wall_now {
+            self.run.wall = read();
+        }
         self.publish_health()
     }
 

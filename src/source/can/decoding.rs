@@ -20,6 +20,11 @@ impl<S: Source> Decoding<S> {
         Self { source, decoder, decoded: None }
     }
 
+    /// The inner source.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
     /// The decoder, for its counts.
     pub fn decoder(&self) -> &CanDecoder {
         &self.decoder

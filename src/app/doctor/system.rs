@@ -1,0 +1,179 @@
+//! Clocks, rights, the network and its runtime, the GPU, Zenoh, the disk.
+
+use super::super::network::{self as networks, DEFAULT};
+use super::super::run::network_of;
+use super::Finding;
+use crate::clock::{MeasuringClock, MonotonicClock, wall_mapping};
+use crate::config::Config;
+use crate::data::{Image, PixelFormat, Size};
+use crate::engine::Engine;
+use crate::process;
+use crate::sys;
+use crate::trip::rotation::free_bytes;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// 2026-01-01 in Unix time: a clock before it was never set.
+const SET_SINCE_NS: i64 = 1_767_225_600_000_000_000;
+/// What is written to see how fast a disk is.
+const PROBE_BYTES: usize = 16 << 20;
+/// What a 720p camera at 30 frames a second writes in YUYV.
+const NEEDED_MB_S: f64 = 55.0;
+/// Where NVIDIA's drivers show themselves, on a desktop card and on a Jetson.
+const GPU_NODES: [&str; 3] = ["/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu/igpu0"];
+
+/// Whether Unix time is set and kept.
+pub(super) fn clocks() -> Vec<Finding> {
+    let unix_ns = wall_mapping().unix_ns;
+    if unix_ns < SET_SINCE_NS {
+        let seen = format!("Unix time is {} s: it was never set", unix_ns / 1_000_000_000);
+        return vec![Finding::warning("clocks", seen, "set it (chrony, GNSS): masks and trips carry wrong dates")];
+    }
+    match sys::clock::is_synchronised() {
+        Ok(true) => vec![Finding::ok("clocks", "Unix time is kept in step by the system (NTP or PTP)")],
+        Ok(false) => {
+            let remedy = "alignment does not depend on it (docs/timing.md); start chrony or ptp4l for right dates";
+            vec![Finding::warning("clocks", "Unix time runs by itself: nothing keeps it in step", remedy)]
+        }
+        Err(error) => vec![Finding::warning("clocks", format!("adjtimex: {error}"), "look at the kernel")],
+    }
+}
+
+/// Whether the configured priority, processors and memory are allowed here.
+pub(super) fn process(config: &process::Config) -> Vec<Finding> {
+    if let Err(error) = process::prepare(config) {
+        return vec![Finding::fault("process", error.to_string(), "mend [process]")];
+    }
+    let Some(priority) = config.realtime_priority else {
+        let remedy = "set process.realtime_priority: under load frames are taken late (docs/install.md)";
+        return vec![Finding::warning("process", "capture threads have no real-time priority", remedy)];
+    };
+    // On a thread of its own, which ends with what it tried.
+    match std::thread::spawn(move || sys::process::run_first(priority)).join() {
+        Ok(Ok(())) => vec![Finding::ok("process", format!("capture threads may run at real-time priority {priority}"))],
+        Ok(Err(error)) => {
+            let remedy = "give the service LimitRTPRIO= or CAP_SYS_NICE (docs/install.md), or run as root";
+            vec![Finding::warning("process", format!("real-time priority {priority}: {error}"), remedy)]
+        }
+        Err(_) => vec![Finding::warning("process", "the try for real-time priority panicked", "tell its makers")],
+    }
+}
+
+/// Whether the network loads, on which runtime, and how long one frame takes.
+pub(super) fn network(config: &Config) -> Vec<Finding> {
+    let name = config.network.as_deref().unwrap_or(DEFAULT);
+    let arguments = network_of(config);
+    let opened = networks::open(&arguments).and_then(|network| {
+        let engine = networks::engine(&network, &arguments, config)?;
+        Ok((network, engine))
+    });
+    let (network, mut engine) = match opened {
+        Ok(opened) => opened,
+        Err(error) => return vec![Finding::fault("network", format!("{name}: {error:#}"), "name another as network")],
+    };
+    let runtime = engine.info().runtime.clone();
+    let seen = match one_frame_ms(&mut engine) {
+        Ok(ms) => format!("{} on {runtime}: {ms:.1} ms for a key frame of 1280x720", network.name()),
+        Err(error) => return vec![Finding::fault("network", format!("{name}: {error}"), "segfuse network check")],
+    };
+    if runtime.starts_with("rten") && config.engine.onnxruntime_library.is_none() {
+        let remedy = "install onnxruntime and name it as engine.onnxruntime_library: about twice as fast";
+        return vec![Finding::warning("network", seen, remedy)];
+    }
+    vec![Finding::ok("network", seen)]
+}
+
+/// The second of two grey frames.
+fn one_frame_ms(engine: &mut impl Engine) -> anyhow::Result<f64> {
+    let size = Size::new(1280, 720);
+    let image = Image::packed(PixelFormat::Yuyv, size, vec![128; size.pixels() * 2].into())?;
+    let mut frame = || -> anyhow::Result<()> {
+        let view = engine.observe(&image)?;
+        let features = engine.extract(&view)?;
+        engine.decode(&features, size)?;
+        Ok(())
+    };
+    frame()?;
+    let before = MonotonicClock.now();
+    frame()?;
+    Ok(MonotonicClock.now().signed_ns_since(before) as f64 / 1e6)
+}
+
+/// Whether there is a GPU that this program does not use.
+pub(super) fn gpu() -> Finding {
+    match GPU_NODES.iter().find(|node| Path::new(node).exists()) {
+        None => Finding::ok("gpu", "none: networks run on the processor"),
+        Some(node) => {
+            let remedy = "this version runs networks on the processor alone";
+            Finding::warning("gpu", format!("{node} is there and is not used"), remedy)
+        }
+    }
+}
+
+/// Whether a session opens, and where it listens.
+#[cfg(feature = "zenoh")]
+pub(super) fn zenoh(config: &crate::sink::zenoh::Config) -> Finding {
+    match crate::wire::session::open(&config.session, config.shared_memory.enabled) {
+        Ok(session) => {
+            let others = crate::wire::session::neighbours(&session);
+            let key = format!("{}/{}/{}/mask", config.prefix, config.vehicle, config.camera);
+            Finding::ok("zenoh", format!("a session opens; masks go out on {key}; {others} others are connected"))
+        }
+        Err(error) => {
+            let remedy = "is a drive running already? else free the endpoint, or name another in zenoh.session.listen";
+            Finding::fault("zenoh", error.to_string(), remedy)
+        }
+    }
+}
+
+/// Whether the folder for recordings can be written, is roomy and is fast enough.
+pub(super) fn disk(config: &Config) -> Vec<Finding> {
+    let Some(folder) = &config.record.folder else {
+        return vec![Finding::ok("disk", "nothing is recorded: record.folder is not set")];
+    };
+    let shown = folder.display();
+    let free = match free_bytes(folder) {
+        Ok(free) => free,
+        Err(error) => {
+            let remedy = format!("mkdir -p {shown}, and give it to the user that drives");
+            return vec![Finding::fault("disk", format!("{shown}: {error}"), remedy)];
+        }
+    };
+    let free_text = format!("{shown}: {:.1} GB free", free as f64 / 1e9);
+    if free <= config.record.keep_free_bytes {
+        let seen = format!("{free_text}, and record.keep_free_bytes are to stay: nothing will be recorded");
+        return vec![Finding::warning("disk", seen, "make room, or lower record.keep_free_bytes")];
+    }
+    match write_speed_mb_s(folder) {
+        Ok(speed) if speed < NEEDED_MB_S => {
+            let seen =
+                format!("{free_text}, written at {speed:.0} MB/s; YUYV of 1280x720 at 30/s needs {NEEDED_MB_S:.0}");
+            vec![Finding::warning("disk", seen, "take a faster disk, or a camera format that is smaller (jpeg)")]
+        }
+        Ok(speed) => vec![Finding::ok("disk", format!("{free_text}, written at {speed:.0} MB/s"))],
+        Err(error) => {
+            let remedy = format!("give {shown} to the user that drives");
+            vec![Finding::fault("disk", format!("{shown}: cannot be written: {error}"), remedy)]
+        }
+    }
+}
+
+/// Writes 16 MiB through to the disk and removes them again.
+fn write_speed_mb_s(folder: &Path) -> std::io::Result<f64> {
+    let probe = Probe(folder.join(format!(".segfuse-doctor-{}", std::process::id())));
+    let mut file = std::fs::File::create_new(&probe.0)?;
+    let before = MonotonicClock.now();
+    file.write_all(&vec![0x5a; PROBE_BYTES])?;
+    file.sync_all()?;
+    let seconds = MonotonicClock.now().signed_ns_since(before) as f64 / 1e9;
+    Ok(PROBE_BYTES as f64 / 1e6 / seconds.max(1e-6))
+}
+
+/// A file that is gone afterwards, also after an error.
+struct Probe(PathBuf);
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}

@@ -1,0 +1,157 @@
+//! The live source: the camera and the buses of the configuration, their threads, and the inbox where they meet.
+//!
+//! ```text
+//! [camera] ─▶ Camera ─┐
+//! [[bus]]  ─▶ Bus ────┼─▶ Inbox ─▶ Decoding by [signals] ─▶ Live ─▶ pipeline, recorder
+//!             …       ┘                            HealthBoard ◀─ all of them
+//! ```
+
+use super::session::Session;
+use super::signals;
+use crate::clock::wall_mapping;
+use crate::config::Config;
+use crate::data::{Event, HealthBoard, Reporter, Stamp};
+use crate::source::camera::Camera;
+use crate::source::can::bus::{Bus, BusConfig};
+use crate::source::can::{CanDecoder, Decoding};
+use crate::source::inbox::{Counts, Inbox, Intake};
+use crate::source::{Prepare, Source, SourceError};
+use crate::trip::TripMetadata;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Camera and buses as one source. It ends when the user asks, or after the time given; dropping it ends the threads.
+pub(super) struct Live<'a> {
+    stream: Stream,
+    // Threads end before the inbox that they put into.
+    _camera: Camera,
+    _buses: Vec<Bus>,
+    session: &'a Session,
+    until: Option<Stamp>,
+    /// What the pipeline was too slow for is reported here.
+    health: Reporter,
+    told: Counts,
+}
+
+/// What the inbox says, or that and what it means.
+enum Stream {
+    Raw(Inbox),
+    Decoded(Box<Decoding<Inbox>>),
+}
+
+/// What a live run needs of its sources before they start.
+pub(super) struct Plan {
+    /// What the frames of the buses mean.
+    pub(super) decoder: Option<CanDecoder>,
+    /// What a trip says of such a run.
+    pub(super) metadata: TripMetadata,
+}
+
+impl Plan {
+    /// Reads the files that the configuration names.
+    pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
+        let decoding = match (&config.signals.dbc, &config.signals.signals) {
+            (Some(dbc), Some(named)) => Some(signals::decoder(dbc, &signals::named(named)?)?),
+            _ => None,
+        };
+        let (decoder, dbc) = decoding.map_or((None, None), |(decoder, dbc)| (Some(decoder), Some(dbc)));
+        let buses: Vec<&str> = config.bus.iter().map(|bus| bus.interface.as_str()).collect();
+        let metadata = TripMetadata {
+            source: [&[config.camera.device.as_str()], &buses[..]].concat().join(", "),
+            wall: Some(wall_mapping()),
+            calibration: config.calibration.clone(),
+            dbc,
+            ..TripMetadata::default()
+        };
+        Ok(Self { decoder, metadata })
+    }
+}
+
+impl<'a> Live<'a> {
+    /// Starts every source and puts each on the board.
+    pub(super) fn start(
+        config: &Config,
+        plan: Plan,
+        board: &HealthBoard,
+        session: &'a Session,
+        prepare: &Prepare,
+    ) -> anyhow::Result<Self> {
+        let clock = Arc::clone(&session.clock);
+        let (inbox, intake) = Inbox::new(Arc::new(move || clock.now()));
+        let now = session.clock.now();
+        let buses = start_buses(config, plan.decoder.as_ref(), &intake, board, prepare)?;
+        let camera = Camera::start(&config.camera, intake, board.enter("camera", true, now), Arc::clone(prepare))?;
+        let stream = match plan.decoder {
+            Some(decoder) => Stream::Decoded(Box::new(Decoding::new(inbox, decoder))),
+            None => Stream::Raw(inbox),
+        };
+        let health = board.enter("stream", false, now);
+        health.delivers(now);
+        let told = Counts::default();
+        Ok(Self { stream, _camera: camera, _buses: buses, session, until: None, health, told })
+    }
+
+    /// The same, ending by itself after `seconds`.
+    #[must_use]
+    pub(super) fn for_seconds(self, seconds: Option<f64>) -> Self {
+        let until = seconds.map(|seconds| self.session.clock.now().after(Duration::from_secs_f64(seconds)));
+        Self { until, ..self }
+    }
+
+    fn counts(&self) -> Counts {
+        match &self.stream {
+            Stream::Raw(inbox) => inbox.counts(),
+            Stream::Decoded(decoding) => decoding.source().counts(),
+        }
+    }
+
+    /// Reports what the inbox had to give up because the pipeline was too slow for it.
+    fn report(&mut self, now: Stamp) {
+        let counts = self.counts();
+        let lost = [
+            ("replaced", counts.replaced - self.told.replaced, "camera frames"),
+            ("can_overflow", counts.can_overflow - self.told.can_overflow, "CAN frames"),
+        ];
+        for (name, more, what) in lost.into_iter().filter(|(_, more, _)| *more > 0) {
+            self.health.count(name, more);
+            self.health.falters(now, &format!("the pipeline is too slow: older {what} made way for newer ones"));
+        }
+        self.told = counts;
+    }
+}
+
+fn start_buses(
+    config: &Config,
+    decoder: Option<&CanDecoder>,
+    intake: &Intake,
+    board: &HealthBoard,
+    prepare: &Prepare,
+) -> anyhow::Result<Vec<Bus>> {
+    let start = |bus: &BusConfig| {
+        let ids = decoder.map(|decoder| decoder.ids(bus.bus)).unwrap_or_default();
+        let health = board.enter(&bus.interface, false, intake.now());
+        Bus::start(bus, &ids, intake.clone(), health, Arc::clone(prepare))
+    };
+    Ok(config.bus.iter().map(start).collect::<Result<_, _>>()?)
+}
+
+impl Source for Live<'_> {
+    fn next(&mut self) -> Result<Option<Event>, SourceError> {
+        if self.session.interrupt.asked() {
+            return Ok(None);
+        }
+        let event = match &mut self.stream {
+            Stream::Raw(inbox) => inbox.next(),
+            Stream::Decoded(decoding) => decoding.next(),
+        }?;
+        let Some(event) = event else { return Ok(None) };
+        let now = event.arrival();
+        if self.until.is_some_and(|until| now >= until) {
+            return Ok(None);
+        }
+        if matches!(event, Event::Lost { .. } | Event::Frame(_)) {
+            self.report(now);
+        }
+        Ok(Some(event))
+    }
+}

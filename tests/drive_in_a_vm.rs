@@ -1,0 +1,230 @@
+//! `segfuse run` and `segfuse record` on a real kernel's camera and bus, inside a small virtual machine; what they record
+//! is looked at outside.
+#![cfg(all(feature = "camera", feature = "can"))]
+
+mod support;
+#[path = "support/vm.rs"]
+mod vm;
+
+use segfuse::align::{self, Aligner};
+use segfuse::clock::{MeasuringClock, MonotonicClock};
+use segfuse::data::{Event, Reading, Stamp};
+use segfuse::source::Source;
+use segfuse::trip::{Range, TripReader};
+use socketcan::{CanFrame, CanSocket, EmbeddedFrame, Socket, StandardId};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use support::{json, segfuse_ok};
+use vm::Machine;
+
+/// Speed rises and falls between 0 and 40 m/s at 20 m/s²: a millisecond is 0.02 m/s.
+const SLOPE_MPS2: f64 = 20.0;
+const HALF_PERIOD_S: f64 = 2.0;
+
+/// The speed of the vehicle that drives in the machine, `since` its start.
+fn speed_mps(since_s: f64) -> f64 {
+    let phase = since_s.rem_euclid(2.0 * HALF_PERIOD_S);
+    SLOPE_MPS2 * phase.min(2.0 * HALF_PERIOD_S - phase)
+}
+
+/// Seconds from the nearest moment at which the speed turns round.
+fn from_the_turn_s(since_s: f64) -> f64 {
+    let phase = since_s.rem_euclid(HALF_PERIOD_S);
+    phase.min(HALF_PERIOD_S - phase)
+}
+
+/// `VEHICLE_SPEED` of `config/example.dbc`.
+fn speed_frame(mps: f64, count: u64) -> CanFrame {
+    let [low, high] = ((mps * 3.6 / 0.01).round() as u16).to_le_bytes();
+    let body = [low, high, (count % 16) as u8];
+    let checksum = crc::Crc::<u8>::new(&crc::CRC_8_SAE_J1850).checksum(&body);
+    let id = StandardId::new(0x100).expect("11 bits");
+    CanFrame::new(id, &[body[0], body[1], body[2], checksum]).expect("4 bytes")
+}
+
+/// Sends the speed a thousand times a second until told to stop; gives the start of the drive.
+fn drive(stop: &Arc<AtomicBool>) -> (Stamp, std::thread::JoinHandle<u64>) {
+    let socket = CanSocket::open("vcan0").expect("the machine has a bus");
+    let (start, stop) = (MonotonicClock.now(), Arc::clone(stop));
+    let sending = std::thread::spawn(move || {
+        let mut count = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let due = start.after(Duration::from_millis(count));
+            std::thread::sleep(Duration::from_nanos(due.signed_ns_since(MonotonicClock.now()).max(0) as u64));
+            let since_s = MonotonicClock.now().signed_ns_since(start) as f64 / 1e9;
+            socket.write_frame(&speed_frame(speed_mps(since_s), count)).expect("it is sent");
+            count += 1;
+        }
+        count
+    });
+    (start, sending)
+}
+
+const CONFIG: &str = r#"
+network = "/vm/plain.onnx"
+[camera]
+device = "/dev/video0"
+format = "yuyv"
+size = "640x360"
+rate_hz = 30.0
+[camera.controls]
+# The start of exposure, and not 20 ms into the future.
+timestamp_source = 1
+[[bus]]
+interface = "vcan0"
+[signals]
+dbc = "example.dbc"
+signals = "example"
+[record]
+folder = "/out/trips"
+[zenoh.session]
+listen = ["tcp/127.0.0.1:7447"]
+[zenoh.shared_memory]
+enabled = false
+"#;
+
+fn machine(seconds: u32) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let named = |path: &str, name: &str| format!("{}:/vm/{name}", root.join(path).display());
+    let files = [named("tests/data/networks/plain.onnx", "plain.onnx"), named("config/example.dbc", "example.dbc")];
+    let mut options: Vec<String> = files.into_iter().flat_map(|file| ["--file".to_owned(), file]).collect();
+    options.extend(["--bin".to_owned(), env!("CARGO_BIN_EXE_segfuse").to_owned()]);
+    options.extend(["--mem".to_owned(), "2048".to_owned(), "--boot-timeout".to_owned(), (60 + seconds).to_string()]);
+    options
+}
+
+/// Starts the program on the machine's camera and bus.
+fn start(command: &str, more: &[&str]) -> Child {
+    std::fs::write("/vm/vehicle.toml", CONFIG).expect("room");
+    let mut segfuse = Command::new("/usr/local/bin/segfuse");
+    segfuse.args(["--quiet", command, "--config", "/vm/vehicle.toml"]).args(more).spawn().expect("it starts")
+}
+
+/// Resident memory of a process, KiB.
+fn resident_kib(child: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux says it");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+}
+
+fn options(owned: &[String]) -> Vec<&str> {
+    owned.iter().map(String::as_str).collect()
+}
+
+/// The one file that a drive left.
+fn trip_of(outputs: &Path) -> PathBuf {
+    let files = std::fs::read_dir(outputs.join("trips")).expect("it recorded").flatten().map(|entry| entry.path());
+    let trips: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|ending| ending == "mcap")).collect();
+    assert_eq!(trips.len(), 1, "{trips:?}");
+    trips[0].clone()
+}
+
+/// Errors of alignment in ms against the speed that was sent, away from where it turns round.
+fn alignment_errors_ms(trip: &Path, start: Stamp) -> Vec<f64> {
+    let mut reader = TripReader::open(trip, Range::default()).expect("a whole trip");
+    let mut aligner = Aligner::new(align::Config::default());
+    let mut errors = Vec::new();
+    while let Some(event) = reader.next().expect("nothing is damaged") {
+        aligner.push(&event);
+        while let Some(aligned) = aligner.pop() {
+            let since_s = aligned.frame.stamp.signed_ns_since(start) as f64 / 1e9;
+            if since_s > 2.0 && from_the_turn_s(since_s) > 0.05 {
+                let told = aligned.state.speed_mps.and_then(Reading::usable).expect("the bus is heard");
+                errors.push((told - speed_mps(since_s)).abs() / SLOPE_MPS2 * 1e3);
+            }
+        }
+    }
+    errors
+}
+
+#[test]
+fn a_minute_of_driving_is_accounted_for_aligned_and_replays_to_the_same_masks() {
+    const NAME: &str = "a_minute_of_driving_is_accounted_for_aligned_and_replays_to_the_same_masks";
+    let owned = machine(150);
+    let Some(out) = vm::inside(NAME, &Machine { options: &options(&owned), seconds: 150 }) else {
+        return check_the_minute(&vm::outputs_of(NAME));
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let (began, sending) = drive(&stop);
+    let summary = out.join("run.json");
+    let mut child = start("run", &["--seconds", "60", "--summary", summary.to_str().expect("UTF-8")]);
+    std::thread::sleep(Duration::from_secs(30));
+    let early = resident_kib(&child);
+    std::thread::sleep(Duration::from_secs(25));
+    let late = resident_kib(&child);
+    assert!(child.wait().expect("it ends").success(), "the drive failed");
+    stop.store(true, Ordering::Relaxed);
+    let sent = sending.join().expect("it ends");
+    assert!(sent > 50_000, "only {sent} CAN frames were sent");
+    assert!(late <= early + 2048, "memory grew from {early} to {late} KiB");
+    std::fs::write(out.join("start"), began.ns().to_string()).expect("room");
+    std::fs::write(out.join("memory"), format!("{early} KiB after 30 s, {late} KiB after 55 s\n")).expect("room");
+}
+
+fn check_the_minute(outputs: &Path) {
+    if !vm::is_possible() {
+        return;
+    }
+    let told = json(&outputs.join("run.json"));
+    let [frames, published, dropped] = ["frames", "published", "dropped"].map(|key| told[key].as_u64().expect(key));
+    assert_eq!(frames, published + dropped, "{told:#}");
+    assert!((1_700..=1_830).contains(&frames), "60 s at 30 a second: {frames}");
+    let start = std::fs::read_to_string(outputs.join("start")).expect("it was written");
+    let start = Stamp::from_ns(start.parse().expect("a number"));
+    let trip = trip_of(outputs);
+    let mut errors = alignment_errors_ms(&trip, start);
+    errors.sort_by(f64::total_cmp);
+    let [median, worst] = [errors[errors.len() / 2], errors[errors.len() - 1]];
+    println!("alignment: median {median:.3} ms, worst {worst:.3} ms of {} frames", errors.len());
+    assert!(worst <= 1.0, "worst {worst} ms, median {median} ms");
+    replays_to(&trip, &told);
+}
+
+/// Replays `trip` outside the machine: the masks are those that were told of inside.
+fn replays_to(trip: &Path, told: &serde_json::Value) {
+    let network = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/networks/plain.onnx");
+    let [trip, network] = [trip, &network].map(|path| path.to_str().expect("UTF-8"));
+    let arguments = ["replay", trip, "--network", network, "--engine", "rten", "--summary", "-"];
+    let again: serde_json::Value = serde_json::from_str(&segfuse_ok(&arguments)).expect("JSON");
+    for key in ["mask_hash", "frames", "published", "dropped"] {
+        assert_eq!(again[key], told[key], "{key}");
+    }
+}
+
+#[test]
+fn a_recording_keeps_every_frame_of_camera_and_bus() {
+    const NAME: &str = "a_recording_keeps_every_frame_of_camera_and_bus";
+    let owned = machine(60);
+    let Some(_) = vm::inside(NAME, &Machine { options: &options(&owned), seconds: 60 }) else {
+        return check_the_recording(&vm::outputs_of(NAME));
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let (_, sending) = drive(&stop);
+    let mut child = start("record", &["--seconds", "20"]);
+    assert!(child.wait().expect("it ends").success(), "the recording failed");
+    stop.store(true, Ordering::Relaxed);
+    sending.join().expect("it ends");
+}
+
+fn check_the_recording(outputs: &Path) {
+    if !vm::is_possible() {
+        return;
+    }
+    let mut reader = TripReader::open(&trip_of(outputs), Range::default()).expect("a whole trip");
+    let (mut frames, mut lost, mut can) = (0_u64, 0_u64, 0_u64);
+    while let Some(event) = reader.next().expect("nothing is damaged") {
+        match event {
+            Event::Frame(_) => frames += 1,
+            Event::Lost { frames, .. } => lost += u64::from(frames),
+            Event::Can(_) => can += 1,
+            _ => {}
+        }
+    }
+    println!("{frames} frames, {lost} lost, {can} CAN frames in 20 s");
+    assert!((590..=610).contains(&(frames + lost)), "{frames} + {lost}");
+    assert!(lost <= 6, "{lost} frames of {frames} lost");
+    assert!(can >= 15_000, "{can} CAN frames");
+}
