@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_rate_may_be_off_by_a_hundredth() {
-        let near = [(30.0, 29.97), (30.0, 30.3), (29.97, 30.0)].map(|(asked_hz, got_hz)| is_near(asked_hz, got_hz));
+        let near = [(30.0, 29.97), (30.0, 30.29), (29.97, 30.0)].map(|(asked_hz, got_hz)| is_near(asked_hz, got_hz));
         let far = [(30.0, 25.0), (30.0, 30.31), (12.5, 12.3)].map(|(asked_hz, got_hz)| is_near(asked_hz, got_hz));
         assert_eq!((near, far), ([true; 3], [false; 3]));
     }
