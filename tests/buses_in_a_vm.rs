@@ -282,7 +282,7 @@ fn of_a_burst_every_frame_is_accounted_for() {
         let _bus = rig.start(&BusConfig { buffer_kib, ..config("vcan0") }, &[0x100]);
         sleep_ms(50);
         let start = now();
-        let sender = std::thread::spawn(|| send("vcan0", &[frame(0x100, &[1; 8]); 20_000]));
+        let sender = std::thread::spawn(|| send("vcan0", &vec![frame(0x100, &[1; 8]); 20_000]));
         let mut taken = 0;
         while !sender.is_finished() {
             taken += rig.frames_for(20).len() as u64;

@@ -155,12 +155,16 @@ pub(crate) fn send_fault(interface: &str, classes: u32, data: [u8; 8]) {
 
 pub(crate) fn send(interface: &str, frames: &[[u8; 16]]) {
     let mut socket = CanSocket::open(interface).expect("the interface is there");
-    frames.iter().for_each(|frame| socket.write_all(frame).expect("it is sent"));
+    for frame in frames {
+        socket.write_all(frame).expect("it is sent");
+    }
 }
 
 pub(crate) fn send_fd(interface: &str, frames: &[[u8; 72]]) {
     let mut socket = CanFdSocket::open(interface).expect("the interface is there");
-    frames.iter().for_each(|frame| socket.write_all(frame).expect("it is sent"));
+    for frame in frames {
+        socket.write_all(frame).expect("it is sent");
+    }
 }
 
 /// Whether every [`Feed`] is mute.
@@ -225,7 +229,9 @@ pub(crate) fn tell(out: &Path, line: &str) {
 
 /// Runs `ip` with each of these.
 pub(crate) fn ips(lines: &[&str]) {
-    lines.iter().for_each(|words| ip(words));
+    for words in lines {
+        ip(words);
+    }
 }
 
 /// Runs `ip` with these words.
