@@ -202,6 +202,19 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_kept_where_nothing_bounds_it_and_refused_under_a_limit() {
+        let kept = keep_memory();
+        if let Some(bytes) = system::lockable_bytes().expect("the kernel tells") {
+            assert!(kept.expect_err("a limit").contains(&format!("at most {bytes} bytes")));
+            return;
+        }
+        kept.expect("nothing bounds it");
+        let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+        let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).expect("it tells");
+        assert!(!locked.trim().starts_with("0 "), "{locked}");
+    }
+
+    #[test]
     fn what_is_refused_is_told_once_with_what_would_allow_it() {
         let told = AtomicBool::new(false);
         let mut messages = Vec::new();

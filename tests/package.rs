@@ -65,7 +65,9 @@ fn the_package_holds_the_service_and_all_that_it_needs() {
     run(Command::new("dpkg-deb").arg("-e").arg(&package).arg(&control));
     let read = |name: &str| std::fs::read_to_string(control.join(name)).unwrap_or_default();
     assert_eq!(read("conffiles").trim(), "/etc/segfuse/vehicle.toml", "an upgrade keeps the vehicle's configuration");
-    assert!(read("postinst").contains("systemd-sysusers segfuse.conf"), "{}", read("postinst"));
+    for needed in ["systemd-sysusers", "systemd-tmpfiles --create", "udevadm trigger", "try-restart segfuse.service"] {
+        assert!(read("postinst").contains(needed), "{needed} in {}", read("postinst"));
+    }
     for script in ["postinst", "prerm", "postrm"] {
         let text = read(script);
         assert!(!text.contains("#DEBHELPER#"), "{script}: {text}");

@@ -24,7 +24,8 @@ fn itself(file: &File) -> String {
 fn warnings_and_failures_have_their_priority_in_the_journal_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let trip = folder.path().join("drive.mcap").to_string_lossy().into_owned();
-    let rendered = written(folder.path(), itself, &["render", "--seconds", "1", "--out", &trip, "--quiet"]);
+    let rendered =
+        written(folder.path(), itself, &["render", "--seconds", "2", "--size", "160x96", "--out", &trip, "--quiet"]);
     assert!(rendered.lines().all(|line| line.starts_with('<')), "{rendered}");
     let whole = std::fs::read(&trip).expect("rendered");
     std::fs::write(&trip, &whole[..whole.len() / 2]).expect("room");
