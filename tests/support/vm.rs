@@ -63,6 +63,8 @@ fn run(name: &str, machine: &Machine<'_>) {
         return;
     }
     let _turn = turn();
+    // What an earlier run left is not this one's.
+    drop(std::fs::remove_dir_all(outputs_of(name)));
     let program = std::env::current_exe().expect("a test has a binary");
     let seconds = if machine.seconds == 0 { 120 } else { machine.seconds };
     let output = rig()
