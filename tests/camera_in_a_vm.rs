@@ -10,9 +10,9 @@ mod vm;
 
 use segfuse::clock::{MeasuringClock, MonotonicClock};
 use segfuse::data::{Event, HealthBoard, HealthState, Image, PixelFormat, Size, Stamp};
-use segfuse::source::Source;
 use segfuse::source::camera::{Camera, CameraError, Config, discover};
 use segfuse::source::inbox::Inbox;
+use segfuse::source::{Prepare, Source};
 use segfuse::sys::v4l2::{Buffers, Device, Planes};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -85,12 +85,21 @@ impl Drive {
         Self::with(config, 0, 0).expect("vivid is there")
     }
 
+    /// A capture thread that is held up for `ms` before it begins.
+    fn held_up(config: &Config, ms: u64) -> Self {
+        Self::prepared(config, (0, 0), Arc::new(move |_| pause(ms))).expect("vivid is there")
+    }
+
     /// A consumer that takes `work_ms` a frame and holds on to the last `hold` of them.
     fn with(config: &Config, work_ms: u64, hold: usize) -> Result<Self, CameraError> {
+        Self::prepared(config, (work_ms, hold), Arc::new(|_| ()))
+    }
+
+    fn prepared(config: &Config, (work_ms, hold): (u64, usize), prepare: Prepare) -> Result<Self, CameraError> {
         let (mut inbox, intake) = Inbox::new(Arc::new(now));
         let board = HealthBoard::new();
         let health = board.enter("camera", true, now());
-        let camera = Camera::start(config, intake, health, Arc::new(|_| ()))?;
+        let camera = Camera::start(config, intake, health, prepare)?;
         let seen =
             Seen { frames: Vec::with_capacity(10_000), lost: Vec::with_capacity(10_000), hold, ..Seen::default() };
         let seen = Arc::new(Mutex::new(seen));
@@ -341,8 +350,8 @@ fn most_untold(drive: &Drive) -> f64 {
 fn held_pictures() -> String {
     let drive = Drive::with(&config(), 0, 4).expect("vivid is there");
     pause(3000);
-    let (began, before) = (now(), dhat::HeapStats::get().total_blocks);
     let copied_before = drive.counted("copied");
+    let (began, before) = (now(), dhat::HeapStats::get().total_blocks);
     pause(5000);
     let blocks = dhat::HeapStats::get().total_blocks - before;
     let (frames, lost) = drive.between(began, now());
@@ -354,8 +363,8 @@ fn held_pictures() -> String {
     assert!(distinct, "a picture that is held keeps its bytes");
     let made = frames as u32 + lost;
     assert!(copied > 20 && made.abs_diff(150) <= 4 && lost < 20, "{frames} frames, {lost} lost, {copied} copied");
-    // Copies are kept and used again: at most eight, of two blocks each, and the words of the first loss.
-    assert!(blocks <= 17, "{blocks} blocks of memory in 5 s with pictures held");
+    // Copies are kept and used again; at a peak there may be one or two more of them, of two blocks each.
+    assert!(blocks <= 5, "{blocks} blocks of memory in 5 s with pictures held");
     format!("4 pictures held for 5 s: {frames} frames, {lost} lost, {copied} copied, {blocks} blocks\n")
 }
 
@@ -517,6 +526,7 @@ fn a_camera_is_refused_by_what_it_gives_instead_and_a_slow_consumer_sees_the_new
     wrong.extend(formats());
     wrong.extend(waiting());
     wrong.extend(slow_consumer());
+    wrong.extend(late_thread());
     std::fs::write(out.join("discovered.txt"), format!("{:#?}", discover())).expect("the folder is there");
     let found = discover();
     let described = found[0].camera.as_ref().expect("vivid opens");
@@ -606,6 +616,17 @@ fn slow_consumer() -> Option<String> {
     println!("2 fps: {} frames, {lost} lost, the oldest {oldest_ms:.1} ms old", seen.frames.len());
     let right = seen.frames.len() >= 5 && oldest_ms < 2.0 * PERIOD_MS;
     (!right).then(|| format!("{} frames, the oldest {oldest_ms:.1} ms", seen.frames.len()))
+}
+
+/// Of the buffers that are filled when the thread comes to look, the newest is sent.
+fn late_thread() -> Option<String> {
+    let drive = Drive::held_up(&config(), 125);
+    pause(500);
+    let (stamp, at, lost) = drive.seen().frames[0];
+    let (age_ms, overtaken) = (at.signed_ns_since(stamp) as f64 / 1e6, drive.counted("overtaken"));
+    println!("held up for 125 ms: the first frame is {age_ms:.1} ms old, {overtaken} overtaken, {lost} told as lost");
+    let right = age_ms < 2.0 * PERIOD_MS && overtaken >= 2 && lost >= 2;
+    (!right).then(|| format!("held up: {age_ms:.1} ms, {overtaken} overtaken, {lost} lost"))
 }
 
 /// A buffer can be handed on as a DMABUF.
