@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file compiles its own copy and uses a part of it")]
 
 use segfuse::clock::{MeasuringClock, MonotonicClock};
-use segfuse::data::{CanFrame, CanId, Event, HealthBoard, HealthState, SourceHealth, Stamp, WallMapping};
+use segfuse::data::{CanFrame, CanId, Event, HealthBoard, HealthState, SourceHealth, Stamp};
 use segfuse::source::Source;
 use segfuse::source::can::bus::{Bus, BusConfig, BusError};
 use segfuse::source::inbox::{Inbox, Intake};
@@ -104,20 +104,6 @@ pub(crate) fn config(interface: &str) -> BusConfig {
 
 pub(crate) fn now() -> Stamp {
     MonotonicClock.now()
-}
-
-pub(crate) fn unix_ns() -> i64 {
-    segfuse::clock::wall_mapping().unix_ns
-}
-
-/// Both clocks, read within 50 µs: an emulated machine may stand still in between.
-pub(crate) fn both_clocks() -> WallMapping {
-    loop {
-        let mapping = segfuse::clock::wall_mapping();
-        if now().signed_ns_since(mapping.at) < 50_000 {
-            return mapping;
-        }
-    }
 }
 
 pub(crate) fn sleep_ms(ms: u64) {

@@ -5,10 +5,12 @@ use super::frame::{self, Kind};
 use super::port::{Port, Wanted};
 use super::stamping::Stamper;
 use super::standing::{Absence, Change, Standing, Step};
+use super::wall::Wall;
 use super::{BusError, discover};
 use crate::data::{Reporter, SourceStamp, Stamp};
 use crate::source::inbox::Intake;
 use crate::sys::can::{Batch, Links, Received};
+use crate::sys::clock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::sync::Arc;
@@ -34,6 +36,7 @@ pub(super) struct Listener {
     standing: Standing,
     next_look: Stamp,
     stamper: Option<Stamper>,
+    wall: Wall,
 }
 
 impl Listener {
@@ -58,7 +61,18 @@ impl Listener {
             _ if wanted.config.wait => None,
             _ => return Err(BusError::Absent { interface: interface.clone(), known: discover::known() }),
         };
-        Ok(Self { wanted, intake, health, stop, links, port, standing, next_look: now, stamper: None })
+        Ok(Self {
+            wanted,
+            intake,
+            health,
+            stop,
+            links,
+            port,
+            standing,
+            next_look: now,
+            stamper: None,
+            wall: Wall::default(),
+        })
     }
 
     /// Works until it is told to stop.
@@ -166,6 +180,7 @@ impl Listener {
 
     /// Passes a batch on.
     fn take(&mut self, batch: &Batch) {
+        self.wall.read(clock::both());
         let now = self.intake.now();
         let delivered: u64 = batch.received().map(|received| u64::from(self.take_one(received, now))).sum();
         if delivered > 0 {
@@ -212,7 +227,7 @@ impl Listener {
         self.pass_over("error_frames")
     }
 
-    /// The stamp of a frame. Whose it is is told when it changes.
+    /// The stamp of a frame, on the timeline. Whose it is is told when it changes.
     fn stamp(&mut self, received: Received<'_>, now: Stamp) -> Option<SourceStamp> {
         let (stamper, unix_ns) = self.port.as_mut()?.stamping.choose(received.beside)?;
         if self.stamper != Some(stamper) {
@@ -222,7 +237,7 @@ impl Listener {
             }
         }
         self.health.count(stamper.count(), 1);
-        Some(SourceStamp::realtime(unix_ns))
+        self.wall.map(unix_ns).map(SourceStamp::monotonic)
     }
 
     fn overflowed(&self, frames: u64, now: Stamp) {

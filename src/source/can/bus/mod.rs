@@ -6,7 +6,7 @@
 //!                          └─ remote, bad length, overflow ─▶ counted
 //! ```
 //!
-//! The decisions (`frame`, `fault`, `stamping`, `standing`) are pure; `listener` is a loop around them. Not here: what
+//! The decisions (`frame`, `fault`, `stamping`, `standing`, `wall`) are pure; `listener` is a loop around them. Not here: what
 //! a frame means ([`CanDecoder`](super::CanDecoder)), and setting a bus up (`ip link`, the system's business).
 
 mod config;
@@ -17,6 +17,7 @@ mod listener;
 mod port;
 mod stamping;
 mod standing;
+mod wall;
 
 pub use config::{BusConfig, HardwareStamps};
 pub use discover::{Found, discover};
