@@ -327,8 +327,8 @@ fn a_camera_streams_for_a_minute_without_a_gap_untold_or_a_block_of_memory() {
     let held = held_pictures();
     print!("{held}");
     std::fs::write(out.join("minute.txt"), told + &held).expect("the folder is there");
-    // One for the words that the first loss is told by.
-    assert!(blocks <= 1, "{blocks} blocks of memory in 60 s");
+    // For the words that a first loss and a first stall are told by.
+    assert!(blocks <= 4, "{blocks} blocks of memory in 60 s");
     assert!(untold < 1.9, "{untold:.2} frames of ten missing with nothing told as lost");
     // vivid takes its numbers from the time, and late ones twice: a frame in three hundred may be one too many.
     assert!((frames as f64 + f64::from(lost) - made).abs() <= made / 300.0, "{frames} + {lost} of {made}");
@@ -536,6 +536,25 @@ fn a_camera_is_refused_by_what_it_gives_instead_and_a_slow_consumer_sees_the_new
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+#[test]
+fn a_multi_planar_camera_gives_the_same_pictures_and_each_of_two_is_found_by_its_bus() {
+    let name = "a_multi_planar_camera_gives_the_same_pictures_and_each_of_two_is_found_by_its_bus";
+    let two = "n_devs=2 node_types=0x1,0x1 num_inputs=1,1 input_types=0x0,0x0 multiplanar=2,1";
+    let Some(_) = vm::inside(name, &Machine { options: &["--vivid", two], seconds: 60 }) else { return };
+    let ability = Device::open(Path::new("/dev/video0")).expect("vivid is there").ability().expect("it says");
+    assert_eq!(ability.captures, Some(Planes::Multiple));
+    let mut wrong = formats();
+    for (bus, node) in [("bus:platform:vivid-000", "/dev/video0"), ("bus:platform:vivid-001", "/dev/video1")] {
+        let drive = Drive::start(&Config { device: bus.into(), ..config() });
+        let agreed = drive.camera.as_ref().and_then(Camera::agreed).expect("it was there").clone();
+        println!("{agreed:?}");
+        if agreed.path != Path::new(node) || agreed.stride != 1280 {
+            wrong.push(format!("{bus}: {agreed:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 fn refused(config: &Config) -> String {
     Drive::with(config, 0, 0).err().map_or_else(|| "it was accepted".into(), |error| error.to_string())
 }
@@ -551,7 +570,7 @@ fn refusals() -> Vec<String> {
         (with(&|config| config.format = Some(PixelFormat::Jpeg)), "asked for format = jpeg, it gives yuyv"),
         (with(&|config| config.size = Some(Size::new(642, 362))), "asked for size = 642x362, it gives 640x360"),
         (with(&|config| config.rate_hz = Some(33.0)), "asked for rate_hz = 33, it gives"),
-        (control("brightnes", 3), "no control 'brightnes'; there are: "),
+        (control("brightnes", 3), "no control 'brightnes'; closest are: brightness, "),
         (
             control("brightness", 999),
             "camera.controls.brightness = 999: it is out of range; it takes 0 to 255 in steps",
