@@ -104,13 +104,13 @@ pub enum CameraError {
         range: String,
     },
     /// No such control.
-    #[error("camera {device}: no control '{name}'; there are: {known}")]
+    #[error("camera {device}: no control '{name}'; closest are: {known}")]
     UnknownControl {
         /// The device.
         device: String,
         /// The name asked for.
         name: String,
-        /// Those that exist.
+        /// Those that are written most like it.
         known: String,
     },
     /// The kernel refused a call.

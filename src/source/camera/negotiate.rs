@@ -74,7 +74,7 @@ pub(super) fn set_controls(device: &Device, path: &str, config: &Config) -> Resu
         let control = control.ok_or_else(|| CameraError::UnknownControl {
             device: path.to_owned(),
             name: wanted.clone(),
-            known: all.iter().map(|control| control.name.as_str()).collect::<Vec<_>>().join(", "),
+            known: closest(&all, wanted),
         })?;
         set_control(device, control, asked).map_err(|got| CameraError::Control {
             device: path.to_owned(),
@@ -85,6 +85,14 @@ pub(super) fn set_controls(device: &Device, path: &str, config: &Config) -> Resu
         })?;
     }
     Ok(())
+}
+
+/// The names of controls, those most like `wanted` first.
+fn closest(all: &[Control], wanted: &str) -> String {
+    let mut names: Vec<&str> = all.iter().map(|control| control.name.as_str()).collect();
+    let likeness = |name: &str| strsim::jaro_winkler(name, wanted);
+    names.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+    listed(names.into_iter().map(str::to_owned))
 }
 
 fn set_control(device: &Device, control: &Control, asked: i64) -> Result<(), String> {
