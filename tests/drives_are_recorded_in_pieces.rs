@@ -149,6 +149,27 @@ fn every_minute_begins_a_file_that_is_a_whole_trip_by_itself_and_nothing_is_lost
 }
 
 #[test]
+fn a_later_file_of_a_drive_replays_by_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut drive = Drive::start(folder.path(), &rotation_config());
+    drive.record(0..90);
+    assert_eq!(drive.end().finished, 2);
+    let later = &trips(folder.path())[1];
+    let given = frames(&events(later));
+    assert!(given[0] > 0, "it goes on counting: {given:?}");
+    let summary = folder.path().join("summary.json");
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_segfuse"));
+    replay.arg("replay").arg(later).args(["--network", "tiny", "--quiet", "--summary"]).arg(&summary);
+    assert!(replay.status().expect("the program starts").success());
+    let text = std::fs::read_to_string(summary).expect("written");
+    let summary: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let lost =
+        events(later).iter().map(|event| if let Event::Lost { frames, .. } = event { *frames } else { 0 }).sum::<u32>();
+    let expected = [given.len() as u64 + u64::from(lost), given.len() as u64, u64::from(lost)];
+    assert_eq!(["frames", "published", "dropped"].map(|key| summary[key].as_u64()), expected.map(Some), "{text}");
+}
+
+#[test]
 fn the_oldest_recordings_make_room_within_the_quota_and_other_files_stay() {
     let folder = tempfile::tempdir().expect("a folder");
     for name in ["keep.mcap", "1999-01-01T00-00-00Z_1.mcap"] {

@@ -45,7 +45,7 @@ fn package(folder: &Path) -> Option<PathBuf> {
         return None;
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/package");
-    run(Command::new(script).args(["--no-build", "--output"]).arg(folder).env("CARGO_TARGET_DIR", target));
+    run(Command::new(script).args(["--no-build", "--fast", "--output"]).arg(folder).env("CARGO_TARGET_DIR", target));
     let made = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("readable").path());
     Some(made.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "deb")).expect("a package"))
 }
