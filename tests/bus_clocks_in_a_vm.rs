@@ -170,11 +170,11 @@ fn states_stay_aligned_while_the_wall_clock_steps() {
     let mut aligner = Aligner::new(align::Config { max_wait_ms: 90, ..align::Config::default() });
     let board = rig.board.clone();
     let mut source = Decoding::new(rig.inbox, decoder);
-    let mut aligned = Vec::new();
+    let mut frames = Vec::new();
     while now() < start.after(Duration::from_millis(12_300)) {
         let event = source.next().expect("nothing fails").expect("it goes on");
         aligner.push(&event);
-        aligned.extend(std::iter::from_fn(|| aligner.pop()));
+        frames.extend(std::iter::from_fn(|| aligner.pop()));
     }
     let stalls = sender.join().expect("it ends");
     camera.join().expect("it ends");
@@ -187,7 +187,7 @@ fn states_stay_aligned_while_the_wall_clock_steps() {
         started && !steps.iter().any(unsettled) && !stalls.iter().any(disturbed)
     };
     let error_us = |at: Stamp, speed: f64| (speed / RAW_MPS - raw_speed(start, at)) / RAW_PER_S * 1e6;
-    let judged: Vec<_> = aligned.iter().filter(|aligned| settled(aligned.frame.stamp)).collect();
+    let judged: Vec<_> = frames.iter().filter(|aligned| settled(aligned.frame.stamp)).collect();
     let speeds = judged.iter().filter_map(|aligned| {
         let speed = aligned.state.get(Quantity::Speed)?.usable()?;
         Some(error_us(aligned.frame.stamp, speed).abs() as i64)
@@ -203,7 +203,7 @@ fn states_stay_aligned_while_the_wall_clock_steps() {
             "wall clock ±1 h: {} stalls, {} of {} frames judged, {} with a speed, off by {median:?} µs, 95 of 100 by {most:?} at most, all by {worst:?}; {quality:?}",
             stalls.len(),
             judged.len(),
-            aligned.len(),
+            frames.len(),
             errors.len()
         ),
     );
