@@ -6,6 +6,7 @@
 //! bus thread, 1000/s ──▶
 //! ```
 //!
+//! A frame that comes while the one before is still perceived waits for the network: that wait is not counted.
 //! `live [frames]`. Every frame must be answered or told as lost, and every answered one must know its speed.
 
 use segfuse::align::{self, Aligner};
@@ -113,7 +114,7 @@ fn run(inbox: Inbox) -> Vec<f64> {
     let mut perceiver = Timed { inner, took_ns: Rc::clone(&took_ns) };
     let mut zenoh =
         ZenohSink::open(&Config { session: loopback(), ..Config::default() }, told(&network), now).expect("loopback");
-    let mut overhead = Overhead { took_ns, us: Vec::new(), without_speed: 0 };
+    let mut overhead = Overhead { took_ns, us: Vec::new(), without_speed: 0, free: Stamp::ZERO };
     let decoder =
         CanDecoder::new(&builtin_signals("example").expect("built in"), synthetic::example_dbc(), "example.dbc");
     let mut source = Decoding::new(inbox, decoder.expect("they fit"));
@@ -163,11 +164,15 @@ struct Overhead {
     took_ns: Rc<Cell<i64>>,
     us: Vec<f64>,
     without_speed: u64,
+    /// When the frame before was through.
+    free: Stamp,
 }
 
 impl Sink for Overhead {
     fn on_perception(&mut self, frame: &AlignedFrame, _: &Perception) -> Result<(), SinkError> {
-        let since_ns = now().signed_ns_since(frame.frame.arrival);
+        let through = now();
+        let since_ns = through.signed_ns_since(frame.frame.arrival.max(self.free));
+        self.free = through;
         self.us.push((since_ns - self.took_ns.get()) as f64 / 1e3);
         let speed = frame.state.speed_mps.and_then(Reading::usable);
         self.without_speed += u64::from(speed.is_none() && self.us.len() > WARM_UP);

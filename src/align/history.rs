@@ -8,6 +8,8 @@ use heapless::{Deque, HistoryBuf};
 const SAMPLES: usize = 256;
 /// Gaps of which the period is the median: enough to outvote a few lost messages.
 const GAPS: usize = 15;
+/// The shortest period, that of 1 kHz: what comes closer together was held up, by a gateway or a busy sender, and let go.
+const MIN_PERIOD_NS: i64 = 1_000_000;
 /// Fewer gaps than this make no period.
 const MIN_GAPS: usize = 5;
 
@@ -123,7 +125,8 @@ impl History {
         let mut gaps = [0; GAPS];
         let known = self.gaps_ns.as_slice();
         gaps[..known.len()].copy_from_slice(known);
-        (known.len() >= MIN_GAPS).then(|| *gaps[..known.len()].select_nth_unstable(known.len() / 2).1)
+        let median = |gaps: &mut [i64]| *gaps.select_nth_unstable(gaps.len() / 2).1;
+        (known.len() >= MIN_GAPS).then(|| median(&mut gaps[..known.len()]).max(MIN_PERIOD_NS))
     }
 
     /// Appends and moves down past the `later` ones.
@@ -189,6 +192,14 @@ mod tests {
         assert_eq!(at(&history(&faster), 18 + 21), Some((0.0, Validity::Stale)));
         assert_eq!(at(&history(&[(0, 0.0), (500, 1.0)]), 250), Some((0.5, Validity::Valid)));
         assert_eq!(at(&history(&[(0, 0.0), (501, 1.0)]), 250), Some((0.0, Validity::Stale)));
+    }
+
+    #[test]
+    fn a_burst_of_samples_makes_no_period_that_the_next_one_would_miss() {
+        let mut history = history(&[(0, 0.0)]);
+        (0..20).for_each(|tick| drop(history.insert(Stamp::from_ns(MS + tick * 20_000), Reading::valid(1.0))));
+        assert_eq!(at(&history, 11), Some((1.0, Validity::Valid)));
+        assert_eq!(at(&history, 12), Some((1.0, Validity::Stale)));
     }
 
     #[test]
