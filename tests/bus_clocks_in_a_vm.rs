@@ -6,7 +6,6 @@
 #[path = "support/buses.rs"]
 mod buses;
 #[path = "support/vm.rs"]
-#[allow(dead_code, reason = "each test file compiles its own copy and uses a part of it")]
 mod vm;
 
 use buses::*;

@@ -7,7 +7,6 @@
 #[path = "support/buses.rs"]
 mod buses;
 #[path = "support/vm.rs"]
-#[allow(unreachable_pub, dead_code, reason = "each test file compiles its own copy and uses a part of it")]
 mod vm;
 
 use buses::*;

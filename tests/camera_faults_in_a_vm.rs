@@ -6,7 +6,6 @@
 
 #[path = "support/vivid.rs"]
 mod vivid;
-#[allow(unreachable_pub, dead_code, reason = "a module of every test that includes it, not of a library")]
 #[path = "support/vm.rs"]
 mod vm;
 

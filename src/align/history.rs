@@ -197,7 +197,9 @@ mod tests {
     #[test]
     fn a_burst_of_samples_makes_no_period_that_the_next_one_would_miss() {
         let mut history = history(&[(0, 0.0)]);
-        (0..20).for_each(|tick| drop(history.insert(Stamp::from_ns(MS + tick * 20_000), Reading::valid(1.0))));
+        for tick in 0..20 {
+            history.insert(Stamp::from_ns(MS + tick * 20_000), Reading::valid(1.0));
+        }
         assert_eq!(at(&history, 11), Some((1.0, Validity::Valid)));
         assert_eq!(at(&history, 12), Some((1.0, Validity::Stale)));
     }
