@@ -331,9 +331,11 @@ fn unsound_names_are_refused_before_any_session_is_opened() {
 #[test]
 fn frames_left_out_by_the_rate_are_dropped_in_health_and_take_no_sequence_number() {
     let mut sink = publisher(&Config { max_rate_hz: Some(10.0), ..config(true) });
+    // A second ago, for a live mask of long ago is none.
+    let first = publishing::now().offset_ns(-1_000_000_000);
     for number in 0..30 {
         let mut perception = perception(number);
-        perception.stamp = segfuse::data::Stamp::from_ns(1_000_000_000 + number * 33_333_333);
+        perception.stamp = first.offset_ns(number as i64 * 33_333_333);
         publish(&mut sink, &perception);
     }
     let subscriber = subscriber_of(&sink, subscribe::Config::default());

@@ -116,6 +116,7 @@ impl<'a> Live<'a> {
             self.health.count(name, more);
             self.health.falters(now, &format!("the pipeline is too slow: older {what} made way for newer ones"));
         }
+        self.health.measure("can_most_waiting", counts.can_most_waiting);
         self.told = counts;
     }
 }

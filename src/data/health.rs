@@ -128,6 +128,14 @@ impl Entry {
         }
     }
 
+    fn counter(&mut self, name: &'static str) -> &mut u64 {
+        let place = self.counts.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+            self.counts.push((name, 0));
+            self.counts.len() - 1
+        });
+        &mut self.counts[place].1
+    }
+
     fn befall(&mut self, now: Stamp, reason: &str) {
         self.fault = Some(now);
         if self.reason != reason {
@@ -211,10 +219,12 @@ impl Reporter {
 
     /// Counts `more` of what `name` says.
     pub fn count(&self, name: &'static str, more: u64) {
-        self.with(|entry| match entry.counts.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, count)) => *count += more,
-            None => entry.counts.push((name, more)),
-        });
+        self.with(|entry| *entry.counter(name) += more);
+    }
+
+    /// What `name` says is `now` so.
+    pub fn measure(&self, name: &'static str, now: u64) {
+        self.with(|entry| *entry.counter(name) = now);
     }
 
     /// What was counted under `name` so far.
@@ -281,6 +291,12 @@ mod tests {
         camera.count("damaged", 1);
         camera.count("lost", 3);
         assert_eq!((camera.counted("lost"), camera.counted("none")), (5, 0));
-        assert_eq!(board.sources(at(0))[0].counts, [("lost".to_owned(), 5), ("damaged".to_owned(), 1)]);
+        camera.measure("waiting", 7);
+        camera.measure("waiting", 4);
+        assert_eq!(camera.counted("waiting"), 4);
+        assert_eq!(
+            board.sources(at(0))[0].counts,
+            [("lost".to_owned(), 5), ("damaged".to_owned(), 1), ("waiting".to_owned(), 4)]
+        );
     }
 }
