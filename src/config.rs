@@ -84,6 +84,10 @@ impl Config {
     /// Reads and checks `path`.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        if text.lines().any(|line| line.trim() == "[bus]") {
+            let reason = "[bus] is written [[bus]]: there may be several".to_owned();
+            return Err(ConfigError::Value { path: path.into(), reason });
+        }
         let mut config: Self = toml::from_str(&text)
             .map_err(|source| ConfigError::Syntax { path: path.into(), source: Box::new(source) })?;
         config.find_files(path.parent().unwrap_or(Path::new("")));

@@ -18,9 +18,10 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkArguments {
-    /// A network folder (model.toml), a plain ONNX file, or the name of an embedded network: small or tiny.
-    #[arg(long, value_name = "PATH|NAME", default_value = super::network::DEFAULT)]
-    pub network: String,
+    /// A network folder (model.toml), a plain ONNX file, or the name of an embedded network: small or tiny [default: small,
+    /// or what --config says].
+    #[arg(long, value_name = "PATH|NAME")]
+    pub network: Option<String>,
     /// Which frames run the network, such as every:1; or adaptive:5%: where more labels than that are expected to differ
     /// from its own; or overlapped:5:1: beside the frames that follow [default: every:5, or what --config says].
     #[arg(long, value_name = "every:K|adaptive:P%|overlapped:K:D")]

@@ -111,7 +111,7 @@ impl Made {
             replay: replay::Arguments,
         }
         let mut typed = Typed::parse_from(["replay".as_ref(), self.drive.as_os_str()]).replay;
-        typed.network.network.clone_from(&arguments.network);
+        typed.network.network = Some(arguments.network.clone());
         typed.out = Some(self.run.clone());
         typed.overlay = Some(self.overlay.clone());
         typed.publish = cfg!(feature = "zenoh") && !arguments.no_publish;

@@ -4,8 +4,8 @@
 //! configuration ─▶ cameras, buses, signals │ clocks, process │ network, GPU, Zenoh, disk ─▶ findings ─▶ table, JSON, status
 //! ```
 //!
-//! It changes nothing and may run beside a drive; what a drive holds for itself (the camera, Zenoh's port) is then told as
-//! taken. A fault is something without which the configured drive does not start or has no masks.
+//! It starts camera and buses as a drive would, and lets them go again; beside a drive, what that holds for itself (the
+//! camera, Zenoh's port) is told as taken. A fault is something without which the configured drive does not start or has no masks.
 
 mod sources;
 mod system;
@@ -88,7 +88,7 @@ struct Findings(Vec<Finding>);
 /// Looks at everything; an error if something is a fault.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let config = arguments.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
-    let mut findings = sources::cameras(&config.camera);
+    let mut findings = sources::cameras(&config, session);
     findings.extend(sources::buses(&config.bus));
     findings.extend(sources::signals(&config, arguments.listen, session));
     findings.extend(system::clocks());

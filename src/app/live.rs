@@ -6,17 +6,19 @@
 //!             …       ┘                            HealthBoard ◀─ all of them
 //! ```
 
+use super::Misuse;
 use super::session::Session;
 use super::signals;
 use crate::clock::wall_mapping;
 use crate::config::Config;
-use crate::data::{Event, HealthBoard, Reporter, Stamp};
-use crate::source::camera::Camera;
-use crate::source::can::bus::{Bus, BusConfig};
+use crate::data::{Calibration, Event, HealthBoard, Reporter, Stamp};
+use crate::source::camera::{Agreed, Camera, CameraError};
+use crate::source::can::bus::{Bus, BusConfig, BusError};
 use crate::source::can::{CanDecoder, Decoding};
 use crate::source::inbox::{Counts, Inbox, Intake};
 use crate::source::{Prepare, Source, SourceError};
-use crate::trip::TripMetadata;
+use crate::trip::{DbcText, TripMetadata};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +53,7 @@ impl Plan {
     /// Reads the files that the configuration names.
     pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
         let decoding = match (&config.signals.dbc, &config.signals.signals) {
-            (Some(dbc), Some(named)) => Some(signals::decoder(dbc, &signals::named(named)?)?),
+            (Some(dbc), Some(named)) => Some(decoder(dbc, named).map_err(|error| Misuse(format!("{error:#}")))?),
             _ => None,
         };
         let (decoder, dbc) = decoding.map_or((None, None), |(decoder, dbc)| (Some(decoder), Some(dbc)));
@@ -81,6 +83,9 @@ impl<'a> Live<'a> {
         let now = session.clock.now();
         let buses = start_buses(config, plan.decoder.as_ref(), &intake, board, prepare)?;
         let camera = Camera::start(&config.camera, intake, board.enter("camera", true, now), Arc::clone(prepare))?;
+        if let Some(agreed) = camera.agreed() {
+            check_calibration(config.calibration.as_ref(), agreed).map_err(Misuse)?;
+        }
         let stream = match plan.decoder {
             Some(decoder) => Stream::Decoded(Box::new(Decoding::new(inbox, decoder))),
             None => Stream::Raw(inbox),
@@ -96,6 +101,11 @@ impl<'a> Live<'a> {
     pub(super) fn for_seconds(self, seconds: Option<f64>) -> Self {
         let until = seconds.map(|seconds| self.session.clock.now().after(Duration::from_secs_f64(seconds)));
         Self { until, ..self }
+    }
+
+    /// Frames that made way for newer ones so far.
+    pub(super) fn replaced(&self) -> u64 {
+        self.counts().replaced
     }
 
     fn counts(&self) -> Counts {
@@ -119,6 +129,44 @@ impl<'a> Live<'a> {
         self.health.measure("can_most_waiting", counts.can_most_waiting);
         self.told = counts;
     }
+}
+
+fn decoder(dbc: &Path, named: &str) -> anyhow::Result<(CanDecoder, DbcText)> {
+    signals::decoder(dbc, &signals::named(named)?)
+}
+
+/// Whether `error` says that camera or bus are asked for what they are not; that they are absent or taken may pass.
+pub(super) fn is_misuse(error: &anyhow::Error) -> bool {
+    let camera = error.downcast_ref().is_some_and(|error| {
+        matches!(
+            error,
+            CameraError::Config(_)
+                | CameraError::Unsupported { .. }
+                | CameraError::Substituted { .. }
+                | CameraError::Control { .. }
+                | CameraError::UnknownControl { .. }
+        )
+    });
+    let bus =
+        error.downcast_ref().is_some_and(|error| !matches!(error, BusError::Absent { .. } | BusError::Kernel { .. }));
+    camera || bus
+}
+
+/// Whether a calibration is of pictures of the camera's shape; of another size, it is scaled.
+pub(super) fn check_calibration(calibration: Option<&Calibration>, agreed: &Agreed) -> Result<(), String> {
+    let Some(Calibration { width_px, height_px, .. }) = calibration else { return Ok(()) };
+    let (of_camera, of_calibration) = (aspect(agreed.size.width, agreed.size.height), aspect(*width_px, *height_px));
+    if (of_camera / of_calibration - 1.0).abs() < 0.01 {
+        return Ok(());
+    }
+    let size = agreed.size;
+    Err(format!(
+        "calibration is for {width_px}x{height_px}, but the camera gives {size}: another shape, which it cannot be scaled to"
+    ))
+}
+
+fn aspect(width: u32, height: u32) -> f64 {
+    f64::from(width) / f64::from(height)
 }
 
 fn start_buses(

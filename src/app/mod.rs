@@ -52,6 +52,7 @@ mod version;
 mod vitals;
 
 use crate::config::ConfigError;
+use crate::process::ProcessError;
 use clap::Parser;
 use cli::{Cli, Command};
 use session::Session;
@@ -112,7 +113,9 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 fn exit_status(error: &anyhow::Error) -> u8 {
-    let misused = error.is::<ConfigError>() || error.is::<Misuse>();
+    let misused = error.is::<ConfigError>() || error.is::<Misuse>() || error.is::<ProcessError>();
+    #[cfg(all(feature = "camera", feature = "can"))]
+    let misused = misused || live::is_misuse(error);
     #[cfg(feature = "zenoh")]
     let misused = misused || publishing::is_misuse(error);
     if misused { EXIT_MISUSED } else { EXIT_FAILED }

@@ -40,7 +40,7 @@ pub(super) const DEFAULT: &str = "small";
 pub(super) fn open(arguments: &NetworkArguments) -> anyhow::Result<Network> {
     let chain = arguments.chain.unwrap_or(PlainOptions::default().chain);
     let plain = || Ok(PlainOptions { chain, ..arguments.plain.options()? });
-    named(&arguments.network, arguments.given_for_plain(), plain)
+    named(arguments.network.as_deref().unwrap_or(DEFAULT), arguments.given_for_plain(), plain)
 }
 
 /// Opens the network called `name`; `given` is an option that only a plain ONNX file can have.

@@ -7,8 +7,9 @@ use super::progress::Progress;
 use super::replay::seconds;
 use super::run::{recorder, service};
 use super::session::Session;
+use super::summary::told;
 use crate::config::Config;
-use crate::data::{Ending, Event, HealthBoard};
+use crate::data::{Ending, Event, HealthBoard, SourceHealth};
 use crate::process;
 use crate::sink::{Sink, SinkError};
 use crate::source::{Source, SourceError};
@@ -55,18 +56,43 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let handle = recorder.handle();
     let mut sinks: Vec<&mut dyn Sink> = vec![&mut recorder];
     sinks.extend(service.as_mut().map(|service| service as &mut dyn Sink));
-    let outcome = record(&mut live, &mut sinks, &progress);
+    let mut seen = Seen::default();
+    let outcome = record(&mut live, &mut sinks, &mut |event| match event {
+        Event::Frame(_) => {
+            seen.frames += 1;
+            progress.advance();
+        }
+        Event::Lost { frames, .. } => seen.lost += u64::from(*frames),
+        _ => {}
+    });
     progress.close();
     drop(live);
-    print(&account(&handle.report()))?;
-    Ok(outcome?)
+    let (report, sources) = (handle.report(), board.sources(session.clock.now()));
+    print(&account(&report, &seen, &sources))?;
+    outcome?;
+    anyhow::ensure!(
+        report.finished > 0,
+        "nothing was recorded: {}",
+        report.paused.as_deref().unwrap_or("no event came")
+    );
+    Ok(())
+}
+
+/// What came of the camera.
+#[derive(Default)]
+struct Seen {
+    frames: u64,
+    lost: u64,
 }
 
 /// Passes every event on until the source ends; what a sink does not take it counts itself.
-fn record(live: &mut Live<'_>, sinks: &mut [&mut dyn Sink], progress: &Progress) -> Result<(), SourceError> {
+fn record(live: &mut Live<'_>, sinks: &mut [&mut dyn Sink], note: &mut dyn FnMut(&Event)) -> Result<(), SourceError> {
     let outcome = loop {
         match live.next() {
-            Ok(Some(event)) => pass(&event, sinks, progress),
+            Ok(Some(event)) => {
+                note(&event);
+                pass(&event, sinks);
+            }
             Ok(None) => break Ok(()),
             Err(SourceError::Skipped(reason)) => tracing::warn!(reason, "source item skipped"),
             Err(stopped) => break Err(stopped),
@@ -83,10 +109,7 @@ fn record(live: &mut Live<'_>, sinks: &mut [&mut dyn Sink], progress: &Progress)
     outcome
 }
 
-fn pass(event: &Event, sinks: &mut [&mut dyn Sink], progress: &Progress) {
-    if matches!(event, Event::Frame(_)) {
-        progress.advance();
-    }
+fn pass(event: &Event, sinks: &mut [&mut dyn Sink]) {
     for sink in sinks.iter_mut() {
         if let Err(error @ SinkError::Failed { .. }) = sink.on_event(event) {
             tracing::warn!("{error}");
@@ -94,10 +117,14 @@ fn pass(event: &Event, sinks: &mut [&mut dyn Sink], progress: &Progress) {
     }
 }
 
-fn account(report: &RotationReport) -> String {
+fn account(report: &RotationReport, seen: &Seen, sources: &[SourceHealth]) -> String {
     let RotationReport { finished, finished_bytes, removed, dropped, pauses, .. } = report;
+    let mut lines = vec![format!("frames     {} came, {} were lost before", seen.frames, seen.lost)];
+    lines.extend(sources.iter().map(told));
+    lines.push(format!("recorded   {finished} files, {finished_bytes} bytes; {removed} older ones were removed"));
     let lost: u64 = dropped.values().sum();
-    let lost =
-        if lost > 0 { format!(", {lost} messages lost for the disk's sake ({pauses} pauses)") } else { String::new() };
-    format!("{finished} files with {finished_bytes} bytes, {removed} older ones removed{lost}")
+    if lost > 0 {
+        lines.push(format!("dropped    {lost} messages for the disk's sake, in {pauses} pauses"));
+    }
+    lines.join("\n")
 }

@@ -112,11 +112,13 @@ impl Arguments {
 /// Replays; prints the summary.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let config = load_config(arguments)?;
+    let arguments = &on_network(arguments, &config);
     refuse_waiting_for_nothing(arguments, config.perceive.schedule)?;
     let range = arguments.range()?;
     let source = TripReader::open(&arguments.trip, range)?;
     refuse_what_cannot_be_replayed(arguments, &source)?;
     let network = network::open(&arguments.network)?;
+    tell_other_network(&source, &network);
     let mut summary = replay(arguments, &config, &network, source, session)?;
     if let Some(path) = &arguments.summary
         && let Err(error) = write_json(path, &summary)
@@ -127,6 +129,25 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
         print(&summary)?;
     }
     summary.check()
+}
+
+/// The same on the network of the configuration, where `arguments` name none.
+fn on_network(arguments: &Arguments, config: &Config) -> Arguments {
+    let mut arguments = arguments.clone();
+    arguments.network.network = arguments.network.network.or_else(|| config.network.clone());
+    arguments
+}
+
+/// Says that the trip's own masks are of another network, where it has some.
+fn tell_other_network(source: &TripReader, network: &Network) {
+    let hash = format!("{:016x}", network.hash());
+    if let Some(recorded) = source.metadata().network.as_ref().filter(|recorded| recorded.hash != hash) {
+        tracing::info!(
+            "the trip's own masks are of the network {}, these will be of {}",
+            recorded.name,
+            network.name()
+        );
+    }
 }
 
 /// The configuration that `arguments` name, or the defaults; a replay runs every frame unless it is told otherwise.

@@ -104,6 +104,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     };
     let (mut summary, ended) = drive(&mut live, stages, outputs.all(), session);
     summary.vitals = Some(outputs.signs.at(session.clock.now()));
+    summary.note_replaced(live.replaced());
     drop(live);
     outputs.close(&mut summary);
     if let Err(error) = ended {
@@ -127,7 +128,7 @@ fn load_config(arguments: &Arguments) -> anyhow::Result<Config> {
 fn network_arguments(arguments: &Arguments, config: &Config) -> NetworkArguments {
     let configured = network_of(config);
     NetworkArguments {
-        network: arguments.network.clone().unwrap_or(configured.network),
+        network: arguments.network.clone().or(configured.network),
         schedule: arguments.schedule,
         runtime: arguments.runtime.clone(),
         plain: arguments.plain.clone(),
@@ -138,7 +139,7 @@ fn network_arguments(arguments: &Arguments, config: &Config) -> NetworkArguments
 /// The network that the configuration alone names.
 pub(super) fn network_of(config: &Config) -> NetworkArguments {
     NetworkArguments {
-        network: config.network.clone().unwrap_or_else(|| network::DEFAULT.to_owned()),
+        network: config.network.clone(),
         schedule: None,
         runtime: RuntimeArguments::default(),
         plain: PlainArguments::default(),

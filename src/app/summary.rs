@@ -1,7 +1,7 @@
 //! The account of a run: on the terminal and as JSON.
 
 use super::session::Session;
-use crate::data::{Ending, Vitals};
+use crate::data::{Ending, HealthState, SourceHealth, Vitals};
 use crate::engine::EngineInfo;
 use crate::pipeline::{Counts, PipelineError};
 use crate::sink::statistics::{DifferingSummary, Latency, Statistics};
@@ -24,6 +24,8 @@ pub(super) struct Summary {
     pub unreadable: u64,
     /// Of those dropped, frames that never came: lost by the camera, or in a damaged part of the trip.
     pub lost: u64,
+    /// Of those dropped, frames that made way for newer ones because a live pipeline was too slow for them.
+    pub replaced: u64,
     /// Damaged parts and messages of the trip that were passed over; frames in them count as lost.
     pub skipped: u64,
     /// Results that a sink did not take.
@@ -119,6 +121,7 @@ impl Summary {
             dropped: counts.dropped,
             unreadable: counts.unreadable,
             lost: counts.lost,
+            replaced: 0,
             skipped: counts.skipped,
             refused: counts.refused,
             fps: if run.seconds > 0.0 { counts.published as f64 / run.seconds } else { 0.0 },
@@ -149,15 +152,16 @@ impl Summary {
 
     /// What became of the frames; the parts of each line add up.
     fn fmt_frames(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { frames, published, dropped, unreadable, lost, skipped, refused, .. } = self;
+        let Self { frames, published, dropped, unreadable, lost, replaced, skipped, refused, .. } = self;
         writeln!(f, "frames     {frames} captured = {published} answered with a mask + {dropped} dropped")?;
         if *dropped > 0 {
-            let others = dropped.saturating_sub(lost + unreadable);
+            let others = dropped.saturating_sub(lost + replaced + unreadable);
+            let replaced = if *replaced > 0 { format!(" + {replaced} replaced by newer ones") } else { String::new() };
             let others =
                 if others > 0 { format!(" + {others} out of order or without an answer") } else { String::new() };
             writeln!(
                 f,
-                "dropped    {dropped} = {lost} lost by the camera or to damage + {unreadable} unreadable{others}"
+                "dropped    {dropped} = {lost} lost by the camera or to damage{replaced} + {unreadable} unreadable{others}"
             )?;
         }
         if *skipped > 0 {
@@ -172,20 +176,17 @@ impl Summary {
     /// How the sources of a live run were, and what was recorded.
     fn fmt_sources(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for source in self.vitals.iter().flat_map(|vitals| &vitals.sources) {
-            let counts: Vec<String> = source.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
-            let reason = source.reason.as_ref().map(|reason| format!(" (last: {reason})")).unwrap_or_default();
-            writeln!(
-                f,
-                "{:<10} {:?}{reason}{}{}",
-                source.name,
-                source.state,
-                if counts.is_empty() { "" } else { ": " },
-                counts.join(", ")
-            )?;
+            writeln!(f, "{}", told(source))?;
         }
         let Some(RotationReport { finished, finished_bytes, dropped, .. }) = &self.rotation else { return Ok(()) };
         let lost: u64 = dropped.values().sum();
         writeln!(f, "recorded   {finished} files, {finished_bytes} bytes; {lost} messages lost for the disk's sake")
+    }
+
+    /// Of the frames that never came to the pipeline, `replaced` were lost by its own slowness.
+    pub(super) fn note_replaced(&mut self, replaced: u64) {
+        self.lost = self.lost.saturating_sub(replaced);
+        self.replaced = replaced;
     }
 
     /// Notes an output that is not whole.
@@ -257,6 +258,21 @@ impl fmt::Display for Summary {
         let source = self.source.filter(|source| !source.is_whole());
         source.map_or(Ok(()), |source| write!(f, "\nsource     the trip is not whole: {source}"))
     }
+}
+
+/// One line on a source.
+pub(super) fn told(source: &SourceHealth) -> String {
+    let SourceHealth { name, state, reason, counts, .. } = source;
+    let state = match state {
+        HealthState::Ok => "ok",
+        HealthState::Degraded => "degraded",
+        HealthState::Lost => "lost",
+    };
+    let reason = reason.as_ref().map(|reason| format!(" (last: {reason})")).unwrap_or_default();
+    let counts: Vec<String> =
+        counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} {count}")).collect();
+    let joint = if counts.is_empty() { "" } else { ": " };
+    format!("{name:<10} {state}{reason}{joint}{}", counts.join(", "))
 }
 
 #[cfg(test)]

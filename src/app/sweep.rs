@@ -86,7 +86,7 @@ impl SweepArguments {
 
     fn network(&self) -> NetworkArguments {
         NetworkArguments {
-            network: self.network.clone().unwrap_or_else(|| network::DEFAULT.to_owned()),
+            network: self.network.clone(),
             schedule: None,
             runtime: self.runtime.clone(),
             plain: self.plain.clone(),

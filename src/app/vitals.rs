@@ -38,12 +38,37 @@ pub(super) struct MaskWatch {
     clock: Arc<dyn MeasuringClock>,
     max_age_ns: i64,
     newest: Option<Stamp>,
+    /// Masks in time since the last one that was too late; `None` while all are.
+    in_time: Option<u32>,
 }
 
 impl MaskWatch {
     /// A watch that tells through `reporter` of masks older than `max_age_ms`.
     pub(super) fn new(reporter: Reporter, clock: Arc<dyn MeasuringClock>, max_age_ms: u32) -> Self {
-        Self { reporter, clock, max_age_ns: i64::from(max_age_ms) * 1_000_000, newest: None }
+        Self { reporter, clock, max_age_ns: i64::from(max_age_ms) * 1_000_000, newest: None, in_time: None }
+    }
+}
+
+/// So many masks in a row in time are told as the end of those that were too late.
+const WELL_AGAIN: u32 = 60;
+
+impl MaskWatch {
+    fn note_late(&mut self) {
+        if self.in_time.replace(0).is_none() {
+            let most_ms = self.max_age_ns / 1_000_000;
+            tracing::warn!(
+                "masks come more than {most_ms} ms after their pictures and are not published: take a faster network or \
+                 runtime, fewer key frames (perceive.schedule), or a smaller picture"
+            );
+        }
+    }
+
+    fn note_in_time(&mut self) {
+        self.in_time = self.in_time.map(|count| count + 1);
+        if self.in_time == Some(WELL_AGAIN) {
+            self.in_time = None;
+            tracing::info!("masks come in time again");
+        }
     }
 }
 
@@ -53,6 +78,7 @@ impl Sink for MaskWatch {
         if self.newest.is_some_and(|newest| now.signed_ns_since(newest) > 2 * self.max_age_ns) {
             self.newest = None;
             self.reporter.is_lost(now, "no mask");
+            tracing::warn!("no mask for {} ms", 2 * self.max_age_ns / 1_000_000);
         }
         Ok(())
     }
@@ -62,9 +88,11 @@ impl Sink for MaskWatch {
         if now.signed_ns_since(perception.stamp) <= self.max_age_ns {
             self.newest = Some(perception.stamp);
             self.reporter.delivers(now);
+            self.note_in_time();
         } else {
             self.reporter.count("stale", 1);
             self.reporter.falters(now, "masks come too late to be of use");
+            self.note_late();
         }
         Ok(())
     }

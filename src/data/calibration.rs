@@ -53,6 +53,15 @@ impl Calibration {
                 return Err(format!("calibration: {key} is {value}, must be a number"));
             }
         }
+        let within = [("cx_px", self.cx_px, self.width_px), ("cy_px", self.cy_px, self.height_px)];
+        if let Some((key, value, most)) =
+            within.into_iter().find(|(_, value, most)| !(0.0..=f64::from(*most)).contains(value))
+        {
+            return Err(format!("calibration: {key} is {value}, must be within the picture, 0 to {most}"));
+        }
+        if let Some((key, value)) = angles.into_iter().find(|(_, value)| value.abs() > std::f64::consts::PI) {
+            return Err(format!("calibration: {key} is {value}, must be -3.14 to 3.14: it is in radians"));
+        }
         match self.distortion.len() {
             0 | 5 => Ok(()),
             count => Err(format!("calibration: distortion has {count} values, must be k1, k2, p1, p2, k3 or none")),

@@ -1,10 +1,11 @@
 //! The cameras, the buses, and what is heard on them.
 
-use super::super::live::Plan;
+use super::super::live::{Plan, check_calibration};
 use super::super::session::Session;
-use super::Finding;
+use super::{Finding, Mark};
 use crate::config::Config;
 use crate::data::{CanId, Event, HealthBoard, PixelFormat, Quantity, Reading};
+use crate::source::camera::{Camera, CameraError};
 use crate::source::can::bus::{self, Bus, BusConfig};
 use crate::source::can::{CanDecoder, Decoding};
 use crate::source::inbox::Inbox;
@@ -14,19 +15,51 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Every camera, and whether the one configured is among them.
-pub(super) fn cameras(config: &camera::Config) -> Vec<Finding> {
-    let all = camera::discover();
-    let mut findings: Vec<Finding> = all.iter().map(|found| told(found, is_meant(found, &config.device))).collect();
-    if !all.iter().any(|found| is_meant(found, &config.device)) {
-        let seen = format!("{}, the configured camera, is not there", config.device);
-        let remedy = match all.first() {
-            None => "plug it in; load its driver; or name another as camera.device".to_owned(),
-            Some(other) => format!("plug it in, or set camera.device = \"{}\"", best_name(other)),
-        };
-        findings.push(Finding::fault("camera", seen, remedy));
+/// Every camera, and whether the one configured is among them and gives what is asked of it.
+pub(super) fn cameras(config: &Config, session: &Session) -> Vec<Finding> {
+    let (all, device) = (camera::discover(), &config.camera.device);
+    let mut findings: Vec<Finding> = all.iter().map(|found| told(found, is_meant(found, device))).collect();
+    if findings.iter().all(|finding| finding.mark != Mark::Fault) {
+        findings.push(tried(config, &all, session));
     }
     findings
+}
+
+/// Starts the configured camera as a drive would, and lets it go again.
+fn tried(config: &Config, all: &[camera::Found], session: &Session) -> Finding {
+    let clock = Arc::clone(&session.clock);
+    let (_inbox, intake) = Inbox::new(Arc::new(move || clock.now()));
+    let health = HealthBoard::new().enter("camera", true, intake.now());
+    let asked = camera::Config { wait: false, ..config.camera.clone() };
+    let started = Camera::start(&asked, intake, health, Arc::new(|_: &str| ()));
+    let agreed = match &started {
+        Ok(camera) => camera.agreed(),
+        Err(error) => return refused(error, &config.camera, all),
+    };
+    let Some(agreed) = agreed else { return Finding::fault("camera", "it told nothing of itself", "tell its makers") };
+    let rate = agreed.rate_hz.map(|rate_hz| format!(" at {rate_hz:.2} Hz")).unwrap_or_default();
+    let seen = format!("as configured: {} {}{rate}", agreed.size, agreed.format.name());
+    match check_calibration(config.calibration.as_ref(), agreed) {
+        Ok(()) => Finding::ok("camera", seen),
+        Err(reason) => Finding::fault("camera", reason, "mend [calibration], or camera.size"),
+    }
+}
+
+fn refused(error: &CameraError, config: &camera::Config, all: &[camera::Found]) -> Finding {
+    let seen = error.to_string();
+    match error {
+        CameraError::Busy { .. } => Finding::warning("camera", seen, "if that is a drive, all is well"),
+        CameraError::Absent { .. } if config.wait => Finding::warning(
+            "camera",
+            format!("{} is not there yet", config.device),
+            "a drive waits for it (camera.wait)",
+        ),
+        CameraError::Absent { .. } => {
+            let other = all.first().map(|other| format!(", or set camera.device = \"{}\"", best_name(other)));
+            Finding::fault("camera", seen, format!("plug it in{}", other.unwrap_or_default()))
+        }
+        _ => Finding::fault("camera", seen, "mend [camera]"),
+    }
 }
 
 fn is_meant(found: &camera::Found, device: &str) -> bool {
@@ -98,8 +131,12 @@ pub(super) fn buses(configured: &[BusConfig]) -> Vec<Finding> {
         let names: Vec<&str> = all.iter().map(|found| found.name.as_str()).collect();
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let seen = format!("{}, a configured bus, is not there; there are: {names}", bus.interface);
-        let remedy = format!("load its driver; `ip link` shows what there is; bus.interface = \"{}\"", bus.interface);
-        findings.push(Finding::fault("bus", seen, remedy));
+        let remedy = "load its driver (`ip link` shows what there is), or name another as bus.interface";
+        findings.push(if bus.wait {
+            Finding::warning("bus", seen, "a drive waits for it (bus.wait)")
+        } else {
+            Finding::fault("bus", seen, remedy)
+        });
     }
     if configured.is_empty() {
         let remedy = "a drive works without; with speed and yaw rate flow is better: name a [[bus]]";
@@ -137,18 +174,29 @@ fn standing(found: &bus::Found, is_meant: bool) -> Finding {
 
 /// What is heard on the configured buses within `seconds`: how often each quantity came.
 pub(super) fn signals(config: &Config, seconds: f64, session: &Session) -> Vec<Finding> {
-    if config.bus.is_empty() {
-        return Vec::new();
-    }
     let plan = match Plan::new(config) {
         Ok(plan) => plan,
         Err(error) => return vec![Finding::fault("signals", format!("{error:#}"), "mend the file that is named")],
     };
+    if config.bus.is_empty() {
+        return Vec::new();
+    }
     let Some(decoder) = plan.decoder else {
-        let remedy = "name signals.dbc and signals.signals: without them the buses are recorded and not understood";
-        return vec![Finding::warning("signals", "no signals are configured", remedy)];
+        let remedy = "name signals.dbc and signals.signals";
+        return vec![match config.bus.iter().find(|bus| !bus.all) {
+            None => Finding::warning("signals", "no signals are configured: the buses are only recorded", remedy),
+            Some(bus) => {
+                let seen = format!("no signals are configured, so nothing of {} is read", bus.interface);
+                Finding::fault("signals", seen, format!("{remedy}, or set bus.all = true to record it"))
+            }
+        }];
     };
     match listen(&config.bus, decoder, seconds, session) {
+        Ok((_, 0)) => {
+            let seen = format!("no frame of a configured message came in {seconds} s");
+            let remedy = "is the ignition on, is it the right bus, at the right bit rate? --listen 10 waits longer";
+            vec![Finding::warning("signals", seen, remedy)]
+        }
         Ok((heard, frames)) => {
             Quantity::ALL.into_iter().map(|quantity| hearing(quantity, &heard, frames, seconds)).collect()
         }
@@ -195,10 +243,7 @@ fn hearing(quantity: Quantity, heard: &Heard, frames: u64, seconds: f64) -> Find
         let rate_hz = *count as f64 / seconds.max(1e-3);
         return Finding::ok("signals", format!("{name}: {rate_hz:.0} a second, now {newest:.3} {unit}"));
     }
-    let remedy = match frames {
-        0 => "no frame of a configured message came at all: is the ignition on, is it the right bus?",
-        _ => "is it named in the signals file, and does its message pass its checks (counter, checksum, range)?",
-    };
+    let remedy = "is it named in the signals file, and does its message pass its checks (counter, checksum, range)?";
     Finding::warning(
         "signals",
         format!("{name}: not heard in {seconds} s ({frames} frames of configured messages)"),

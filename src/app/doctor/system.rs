@@ -19,6 +19,8 @@ const SET_SINCE_NS: i64 = 1_767_225_600_000_000_000;
 const PROBE_BYTES: usize = 16 << 20;
 /// What a 720p camera at 30 frames a second writes in YUYV.
 const NEEDED_MB_S: f64 = 55.0;
+/// Less memory than this cannot all be kept in.
+const LOCKED_BYTES: u64 = 256 << 20;
 /// Where NVIDIA's drivers show themselves, on a desktop card and on a Jetson.
 const GPU_NODES: [&str; 3] = ["/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu/igpu0"];
 
@@ -44,7 +46,21 @@ pub(super) fn process(config: &process::Config) -> Vec<Finding> {
     if let Err(error) = process::prepare(config) {
         return vec![Finding::fault("process", error.to_string(), "mend [process]")];
     }
-    let Some(priority) = config.realtime_priority else {
+    let mut findings = Vec::new();
+    // What the program takes, with a network and its buffers, in round numbers.
+    if config.lock_memory
+        && let Ok(Some(bytes)) = sys::process::lockable_bytes()
+        && bytes < LOCKED_BYTES
+    {
+        let seen = format!("process.lock_memory: only {} MiB may be locked", bytes >> 20);
+        findings.push(Finding::warning("process", seen, "give the service LimitMEMLOCK=infinity, or run as root"));
+    }
+    findings.extend(priority(config.realtime_priority));
+    findings
+}
+
+fn priority(wanted: Option<u8>) -> Vec<Finding> {
+    let Some(priority) = wanted else {
         let remedy = "set process.realtime_priority: under load frames are taken late (docs/install.md)";
         return vec![Finding::warning("process", "capture threads have no real-time priority", remedy)];
     };
@@ -139,23 +155,23 @@ pub(super) fn disk(config: &Config) -> Vec<Finding> {
             return vec![Finding::fault("disk", format!("{shown}: {error}"), remedy)];
         }
     };
-    let free_text = format!("{shown}: {:.1} GB free", free as f64 / 1e9);
+    let speed = match write_speed_mb_s(folder) {
+        Ok(speed) => speed,
+        Err(error) => {
+            let remedy = "let the user that drives write there, or name another folder as record.folder";
+            return vec![Finding::fault("disk", format!("{shown}: cannot be written: {error}"), remedy)];
+        }
+    };
+    let seen = format!("{shown}: {:.1} GB free, written at {speed:.0} MB/s", free as f64 / 1e9);
     if free <= config.record.keep_free_bytes {
-        let seen = format!("{free_text}, and record.keep_free_bytes are to stay: nothing will be recorded");
+        let seen = format!("{seen}, and record.keep_free_bytes are to stay: nothing will be recorded");
         return vec![Finding::warning("disk", seen, "make room, or lower record.keep_free_bytes")];
     }
-    match write_speed_mb_s(folder) {
-        Ok(speed) if speed < NEEDED_MB_S => {
-            let seen =
-                format!("{free_text}, written at {speed:.0} MB/s; YUYV of 1280x720 at 30/s needs {NEEDED_MB_S:.0}");
-            vec![Finding::warning("disk", seen, "take a faster disk, or a camera format that is smaller (jpeg)")]
-        }
-        Ok(speed) => vec![Finding::ok("disk", format!("{free_text}, written at {speed:.0} MB/s"))],
-        Err(error) => {
-            let remedy = format!("give {shown} to the user that drives");
-            vec![Finding::fault("disk", format!("{shown}: cannot be written: {error}"), remedy)]
-        }
+    if speed < NEEDED_MB_S {
+        let seen = format!("{seen}; YUYV of 1280x720 at 30/s needs {NEEDED_MB_S:.0}");
+        return vec![Finding::warning("disk", seen, "take a faster disk, or a camera format that is smaller (jpeg)")];
     }
+    vec![Finding::ok("disk", seen)]
 }
 
 /// Writes 16 MiB through to the disk and removes them again.

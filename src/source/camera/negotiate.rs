@@ -202,7 +202,8 @@ impl Talk<'_> {
     }
 
     fn offered_formats(&self) -> String {
-        listed(self.device().formats(self.planes).into_iter().map(|format| name(format.code)))
+        let readable = |code: FourCc| known(code).map(|format| format.name().to_owned());
+        listed(self.device().formats(self.planes).into_iter().filter_map(|format| readable(format.code)))
     }
 
     fn offered_sizes(&self, code: FourCc) -> String {

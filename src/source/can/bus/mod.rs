@@ -56,7 +56,9 @@ pub enum BusError {
         known: String,
     },
     /// Nothing would ever come of it.
-    #[error("bus '{interface}': no signal is on bus {bus}: give its messages bus = {bus}, or set all = true")]
+    #[error(
+        "bus '{interface}': no signal is on bus {bus}: name signals.dbc and signals.signals, give their messages bus = {bus}, or set all = true"
+    )]
     NoIds {
         /// The interface.
         interface: String,
