@@ -4,7 +4,9 @@
 //! their defaults and is itself tested.
 
 use crate::data::Calibration;
-use crate::{align, engine, perceive, process, source, trip};
+#[cfg(any(feature = "camera", feature = "can"))]
+use crate::source;
+use crate::{align, engine, perceive, process, trip};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 

@@ -204,3 +204,44 @@ impl Source for Live<'_> {
         Ok(Some(event))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{PixelFormat, Size};
+
+    fn agreed(width: u32, height: u32) -> Agreed {
+        let (path, card, bus) = ("/dev/video0".into(), "a camera".into(), "somewhere".into());
+        let (format, stride) = (PixelFormat::Yuyv, width as usize * 2);
+        Agreed { path, card, bus, format, size: Size::new(width, height), stride, rate_hz: Some(30.0) }
+    }
+
+    fn calibration(width_px: u32, height_px: u32) -> Calibration {
+        let lens = "fx_px = 500.0\nfy_px = 500.0\ncx_px = 320.0\ncy_px = 180.0\nposition_m = [1.5, 0.0, 1.2]";
+        toml::from_str(&format!("width_px = {width_px}\nheight_px = {height_px}\n{lens}")).expect("a calibration")
+    }
+
+    #[test]
+    fn a_calibration_of_another_shape_than_the_camera_is_refused_and_one_of_another_size_is_not() {
+        let fits = |width, height| check_calibration(Some(&calibration(width, height)), &agreed(640, 360));
+        assert_eq!(fits(1280, 720), Ok(()));
+        assert_eq!(check_calibration(None, &agreed(640, 360)), Ok(()));
+        let refused = fits(640, 480).expect_err("4:3 is not 16:9");
+        assert!(refused.contains("640x480") && refused.contains("640x360"), "{refused}");
+    }
+
+    #[test]
+    fn what_camera_and_bus_cannot_be_is_misuse_and_what_may_pass_is_none() {
+        let name = || "x".to_owned();
+        let cases: [(anyhow::Error, bool); 5] = [
+            (CameraError::Config(name()).into(), true),
+            (CameraError::UnknownControl { device: name(), name: name(), known: name() }.into(), true),
+            (CameraError::Absent { device: name(), seen: name() }.into(), false),
+            (BusError::NoIds { interface: name(), bus: 1 }.into(), true),
+            (BusError::Absent { interface: name(), known: name() }.into(), false),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(is_misuse(&error), expected, "{error:?}");
+        }
+    }
+}

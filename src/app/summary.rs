@@ -183,6 +183,7 @@ impl Summary {
         writeln!(f, "recorded   {finished} files, {finished_bytes} bytes; {lost} messages lost for the disk's sake")
     }
 
+    #[cfg(all(feature = "camera", feature = "can"))]
     /// Of the frames that never came to the pipeline, `replaced` were lost by its own slowness.
     pub(super) fn note_replaced(&mut self, replaced: u64) {
         self.lost = self.lost.saturating_sub(replaced);
@@ -279,6 +280,21 @@ pub(super) fn told(source: &SourceHealth) -> String {
 mod tests {
     use super::*;
     use crate::data::ClassTable;
+
+    #[test]
+    #[cfg(all(feature = "camera", feature = "can"))]
+    fn frames_that_a_slow_pipeline_lost_are_not_the_cameras() {
+        let session = Session::start(true).expect("signals can be heard");
+        let engine = EngineInfo { runtime: "r".into(), network: "n".into(), network_hash: 0 };
+        let counts = Counts { captured: 100, published: 30, dropped: 70, lost: 70, ..Counts::default() };
+        let statistics = Statistics::new(ClassTable::camvid());
+        let run = Run { counts, statistics, engine: &engine, schedule: "every:1".into(), seconds: 1.0 };
+        let mut summary = Summary::new(&run, &session);
+        summary.note_replaced(65);
+        assert_eq!((summary.lost, summary.replaced, summary.dropped), (5, 65, 70));
+        let line = "70 = 5 lost by the camera or to damage + 65 replaced by newer ones + 0 unreadable";
+        assert!(summary.to_string().contains(line), "{summary}");
+    }
 
     #[test]
     fn the_account_of_frames_adds_up_and_the_stages_stand_under_heads() {

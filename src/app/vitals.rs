@@ -176,6 +176,21 @@ mod tests {
     }
 
     #[test]
+    fn late_masks_are_told_when_they_begin_and_again_only_after_many_in_time() {
+        let board = HealthBoard::new();
+        let clock = Arc::new(crate::clock::MonotonicClock);
+        let mut watch = MaskWatch::new(board.enter("masks", true, at(0)), clock, 200);
+        watch.note_in_time();
+        assert_eq!(watch.in_time, None, "all are in time");
+        watch.note_late();
+        assert_eq!(watch.in_time, Some(0));
+        (1..WELL_AGAIN).for_each(|_| watch.note_in_time());
+        assert_eq!(watch.in_time, Some(WELL_AGAIN - 1), "not yet well");
+        watch.note_in_time();
+        assert_eq!(watch.in_time, None);
+    }
+
+    #[test]
     fn masks_that_stop_coming_are_told_as_lost() {
         let board = HealthBoard::new();
         let clock = Arc::new(crate::clock::MonotonicClock);

@@ -68,3 +68,25 @@ impl Calibration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_camera_has_is_refused_by_its_key() {
+        let sound = "width_px = 640\nheight_px = 360\nfx_px = 500.0\nfy_px = 500.0\ncx_px = 320.0\ncy_px = 180.0\n\
+                     position_m = [1.5, 0.0, 1.2]\n";
+        let check = |text: &str| toml::from_str::<Calibration>(text).expect("TOML").check();
+        assert_eq!(check(sound), Ok(()));
+        for (good, bad, part) in [
+            ("cy_px = 180.0", "cy_px = 3600.0", "cy_px is 3600, must be within the picture, 0 to 360"),
+            ("cx_px = 320.0", "cx_px = -1.0", "cx_px is -1"),
+            ("fx_px = 500.0", "fx_px = 0.0", "fx_px is 0"),
+            ("position_m = [1.5, 0.0, 1.2]", "position_m = [1.5, 0.0, 1.2]\npitch_rad = 20.0", "it is in radians"),
+        ] {
+            let refused = check(&sound.replace(good, bad)).expect_err(bad);
+            assert!(refused.contains(part), "{bad}: {refused}");
+        }
+    }
+}
