@@ -237,6 +237,22 @@ impl Drop for SmallDisk {
 }
 
 #[test]
+fn a_file_that_is_removed_while_it_is_written_is_told_and_another_is_begun() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut drive = Drive::start(folder.path(), &rotation_config());
+    drive.record(0..5);
+    let first = drive.until(|report| report.file.is_some()).file.expect("there is one");
+    std::fs::remove_file(&first).expect("it is there");
+    drive.record(5..40);
+    let report = drive.until(|report| report.removed_while_written == 1 && report.file.is_some());
+    assert_ne!(report.file, Some(first));
+    assert_eq!(drive.health(), HealthState::Degraded);
+    let report = drive.end();
+    assert_eq!((report.finished, report.removed_while_written, report.pauses), (1, 1, 0));
+    assert_eq!(trips(folder.path()).len(), 1);
+}
+
+#[test]
 fn a_disk_that_is_really_full_costs_what_comes_meanwhile_and_every_chunk_before_stays() {
     let Some(disk) = SmallDisk::mount("a disk that is really full") else { return };
     let folder = disk.0.path();

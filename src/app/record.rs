@@ -118,10 +118,15 @@ fn pass(event: &Event, sinks: &mut [&mut dyn Sink]) {
 }
 
 fn account(report: &RotationReport, seen: &Seen, sources: &[SourceHealth]) -> String {
-    let RotationReport { finished, finished_bytes, removed, dropped, pauses, .. } = report;
+    let RotationReport { finished, finished_bytes, removed, removed_while_written, dropped, pauses, .. } = report;
     let mut lines = vec![format!("frames     {} came, {} were lost before", seen.frames, seen.lost)];
     lines.extend(sources.iter().map(told));
     lines.push(format!("recorded   {finished} files, {finished_bytes} bytes; {removed} older ones were removed"));
+    if *removed_while_written > 0 {
+        lines.push(format!(
+            "removed    {removed_while_written} files while they were written: what was in them is gone"
+        ));
+    }
     let lost: u64 = dropped.values().sum();
     if lost > 0 {
         lines.push(format!("dropped    {lost} messages for the disk's sake, in {pauses} pauses"));

@@ -178,7 +178,13 @@ impl Summary {
         for source in self.vitals.iter().flat_map(|vitals| &vitals.sources) {
             writeln!(f, "{}", told(source))?;
         }
-        let Some(RotationReport { finished, finished_bytes, dropped, .. }) = &self.rotation else { return Ok(()) };
+        let Some(RotationReport { finished, finished_bytes, removed_while_written, dropped, .. }) = &self.rotation
+        else {
+            return Ok(());
+        };
+        if *removed_while_written > 0 {
+            writeln!(f, "removed    {removed_while_written} files while they were written: what was in them is gone")?;
+        }
         let lost: u64 = dropped.values().sum();
         writeln!(f, "recorded   {finished} files, {finished_bytes} bytes; {lost} messages lost for the disk's sake")
     }

@@ -106,6 +106,8 @@ pub struct RotationReport {
     pub finished_bytes: u64,
     /// Old files that were removed to make room.
     pub removed: u64,
+    /// Files that somebody removed while they were written: what was in them is gone.
+    pub removed_while_written: u64,
     /// What could not be written, by topic.
     pub dropped: BTreeMap<String, u64>,
     /// Why nothing is recorded now.

@@ -14,7 +14,8 @@ use crate::trip::recorder::{Item, Shared, write};
 use crate::trip::{self, TripError, TripMetadata, TripWriter};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 /// Time between looks at the disk, ns.
@@ -25,6 +26,7 @@ const SYNC_NS: i64 = 2_000_000_000;
 const PATIENCE_NS: i64 = 1_000_000_000;
 /// The first and the longest pause before the disk is tried again, ns.
 const PAUSE_NS: (i64, i64) = (1_000_000_000, 60_000_000_000);
+const REMOVED: &str = "the recording was removed while it was written: another is begun";
 /// What must be free besides what stays free before a file is begun, unless files are smaller.
 const BEGIN_BYTES: u64 = 64 << 20;
 
@@ -119,6 +121,9 @@ impl Reel {
             return;
         }
         self.looked = Some(self.now);
+        if self.open.as_ref().is_some_and(Open::was_removed) {
+            self.close(&Ending::Failed(REMOVED.to_owned()), shared);
+        }
         if let Some(open) = &mut self.open {
             let (now, config) = (self.now, &self.plan.config);
             let looked = open.look(now, config).and_then(|()| self.make_room(self.plan.config.keep_free_bytes));
@@ -207,7 +212,7 @@ impl Reel {
         let mut state = lock(&self.state);
         if state.paused.is_none() {
             state.pauses += 1;
-            tracing::warn!(reason, "recording stops until there is room; the drive goes on");
+            tracing::warn!(reason, "recording stops until it can go on; the drive goes on");
         }
         state.paused = Some(reason.to_owned());
         drop(state);
@@ -227,6 +232,7 @@ impl Reel {
 
     /// What cannot be finished stays as it is: it opens up to its last whole chunk.
     fn end(&mut self, open: Open, shared: &Shared) {
+        let removed = open.was_removed();
         let Open { mut writer, path, bytes, dropped_before, .. } = open;
         writer.note_dropped(since(&dropped_before, shared.dropped()));
         let bytes = match writer.finish() {
@@ -236,10 +242,23 @@ impl Reel {
                 bytes
             }
         };
+        if removed {
+            return self.tell_removed(&path);
+        }
         self.folder.add(path, bytes);
         let mut state = lock(&self.state);
         state.file = None;
         (state.finished, state.finished_bytes) = (state.finished + 1, state.finished_bytes + bytes);
+    }
+
+    fn tell_removed(&self, path: &Path) {
+        tracing::warn!(path = %path.display(), "{REMOVED}");
+        if let Some(reporter) = &self.machine.reporter {
+            reporter.count("removed_while_written", 1);
+            reporter.falters(self.now, REMOVED);
+        }
+        let mut state = lock(&self.state);
+        (state.file, state.removed_while_written) = (None, state.removed_while_written + 1);
     }
 
     fn report(&mut self, shared: &Shared) {
@@ -259,6 +278,11 @@ impl Reel {
 }
 
 impl Open {
+    /// Whether somebody has removed the file: what is written to it will be gone with it.
+    fn was_removed(&self) -> bool {
+        self.file.metadata().is_ok_and(|file| file.nlink() == 0)
+    }
+
     /// Whether `item` belongs to the next file: a frame behind an answered one, or anything if none such comes.
     fn is_over(&mut self, now: Stamp, item: &Item) -> bool {
         let Some(due_since) = self.due_since else { return false };
