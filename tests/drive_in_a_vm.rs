@@ -302,3 +302,56 @@ fn the_doctor_finds_what_a_drive_needs_and_what_is_wrong_with_it() {
     assert!(!is_well && buses[0]["mark"] == "fault", "{buses:?}");
     assert_eq!(buses[0]["remedy"], "ip link set vcan0 up");
 }
+
+/// Writes the machine's camera to a file of its driver: `unbind` or `bind`.
+fn plug(file: &str) {
+    std::fs::write(format!("/sys/bus/platform/drivers/vivid/{file}"), "vivid.0").expect("vivid is there");
+}
+
+#[test]
+fn a_drive_goes_on_with_its_camera_back_and_tells_that_it_was_away() {
+    const NAME: &str = "a_drive_goes_on_with_its_camera_back_and_tells_that_it_was_away";
+    let owned = machine(60);
+    let Some(out) = vm::inside(NAME, &Machine { options: &options(&owned), seconds: 60 }) else {
+        return check_the_absence(&vm::outputs_of(NAME));
+    };
+    let summary = out.join("run.json");
+    let mut child = start("run", &["--seconds", "20", "--summary", summary.to_str().expect("UTF-8")]);
+    std::thread::sleep(Duration::from_secs(8));
+    plug("unbind");
+    let gone = MonotonicClock.now();
+    std::thread::sleep(Duration::from_secs(2));
+    plug("bind");
+    let back = MonotonicClock.now();
+    std::fs::write(out.join("absence"), format!("{} {}", gone.ns(), back.ns())).expect("room");
+    assert!(child.wait().expect("it ends").success(), "the drive failed");
+}
+
+fn check_the_absence(outputs: &Path) {
+    if !vm::is_possible() {
+        return;
+    }
+    let absence = std::fs::read_to_string(outputs.join("absence")).expect("it was written");
+    let times: Vec<u64> = absence.split(' ').map(|ns| ns.parse().expect("a number")).collect();
+    let [gone, back] = [Stamp::from_ns(times[0]), Stamp::from_ns(times[1])];
+    let trip = trip_of(outputs);
+    let mut reader = TripReader::open(&trip, Range::default()).expect("a whole trip");
+    let mut frames = Vec::new();
+    while let Some(event) = reader.next().expect("nothing is damaged") {
+        if let Event::Frame(frame) = event {
+            frames.push(frame.stamp);
+        }
+    }
+    let before = frames.iter().filter(|stamp| **stamp < gone).count();
+    let again = frames.iter().find(|stamp| **stamp > back).expect("there are frames again");
+    let away_ms = again.signed_ns_since(back) as f64 / 1e6;
+    let meanwhile = frames.iter().filter(|stamp| **stamp > gone.offset_ns(200_000_000) && **stamp < back).count();
+    println!("{before} frames before, {meanwhile} meanwhile, again {away_ms:.0} ms after the camera was back");
+    assert!(before > 5 && meanwhile == 0 && away_ms < 2_000.0);
+    let told = json(&outputs.join("run.json"));
+    let [frames, published, dropped] = ["frames", "published", "dropped"].map(|key| told[key].as_u64().expect(key));
+    assert_eq!(frames, published + dropped);
+    let camera = told["vitals"]["sources"].as_array().expect("a list").iter().find(|source| source["name"] == "camera");
+    assert!(camera.expect("it is there")["counts"].to_string().contains("[\"reopened\",1]"), "{camera:?}");
+    replays_to(&trip, &told);
+}
