@@ -24,10 +24,10 @@ use std::time::Duration;
 
 /// Camera and buses as one source. It ends when the user asks, or after the time given; dropping it ends the threads.
 pub(super) struct Live<'a> {
-    stream: Stream,
-    // Threads end before the inbox that they put into.
+    // In this order: threads end before the inbox that they put into.
     _camera: Camera,
     _buses: Vec<Bus>,
+    stream: Stream,
     session: &'a Session,
     until: Option<Stamp>,
     /// What the pipeline was too slow for is reported here.
