@@ -161,7 +161,7 @@ def add_run_options(command, recipe: Recipe) -> None:
     add_hold_out(command)
     add_out(command, "folder for checkpoint.pt as it goes, network.pt and score.json at its end")
     add_device(command)
-    command.add_argument("--workers", type=take.whole(1, 256), default=1, help="threads that draw batches ahead")
+    add_workers(command)
     command.add_argument("--steps", type=take.whole(1), default=recipe.steps, help="how many batches are learnt")
     command.add_argument("--batch", type=take.whole(1), default=recipe.batch, help="views in a step")
     command.add_argument(
@@ -192,6 +192,11 @@ def add_hold_out(command) -> None:
 def add_device(command) -> None:
     default = "cuda" if torch.cuda.is_available() else "cpu"
     command.add_argument("--device", type=take.device, default=default, help="what computes: cpu, cuda or cuda:0")
+
+
+def add_workers(command) -> None:
+    help = "what draws batches ahead: a thread, or so many processes; a GPU waits for few, on a CPU they take its cores"
+    command.add_argument("--workers", type=take.whole(1, 256), default=1, help=help)
 
 
 def add_seed(command, default: int) -> None:
@@ -282,6 +287,7 @@ def add_correct(commands) -> None:
     command.add_argument("--batch", type=take.whole(1), default=8, help="pairs in a step")
     add_seed(command, 1)
     add_device(command)
+    add_workers(command)
     command.set_defaults(run=run_correct)
 
 
@@ -294,7 +300,7 @@ def run_correct(options) -> None:
     recipe = asdict(Recipe(size=network.size, rows=rows, cols=cols))
     drawn = {"pairs": options.pairs, "batch": options.batch, origin.PICTURES: origin.of_sources(sources)}
     run = CorrectionRun(options.out, network, recipe, options.steps, options.seed, options.device, drawn)
-    loss = run.train(sources, options.pairs, options.batch)
+    loss = run.train(sources, options.pairs, options.batch, options.workers)
     print(f"wrote {options.out}/network.pt" + ("" if math.isnan(loss) else f"; loss {loss:.4f}"))
 
 
@@ -316,7 +322,8 @@ def run_curve(options) -> None:
     most = max(options.counts)
     if most > len(found):
         raise SystemExit(f"--counts {most}: there are {len(found)} labelled pictures")
-    learning_curve(options.counts, found, judged_of(options.judge), recipe_of(options), options.start, options.out)
+    judged, recipe = judged_of(options.judge), recipe_of(options)
+    learning_curve(options.counts, found, judged, recipe, options.start, options.out, options.device)
     print(f"wrote {options.out}/curve.json and curve.png")
 
 

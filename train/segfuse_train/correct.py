@@ -50,13 +50,15 @@ class Pairs:
         return Pairs(*(part[which].to(device).float() for part in vars(self).values()))
 
 
-def draw_pairs(network: Network, sources: list[Source], count: int, shape: tuple[int, int], seed: int) -> Pairs:
+def draw_pairs(
+    network: Network, sources: list[Source], count: int, shape: tuple[int, int], seed: int, workers: int = 1
+) -> Pairs:
     """`count` pairs of rows x cols; which, depends on the seed alone."""
     if count < 1:
         raise SystemExit(f"--pairs {count}: at least 1 is needed")
     device = next(network.parameters()).device
     progress, pairs = Progress("draw pairs", count), None
-    batches = ahead(lambda number: draw(sources, *shape, seed, number), range(-(-count // DRAWN_AT_ONCE)), 1)
+    batches = ahead(lambda number: draw(sources, *shape, seed, number), range(-(-count // DRAWN_AT_ONCE)), workers)
     for number, batch in enumerate(batches):
         some = carry(network, *(part.to(device) for part in batch))
         # All at once: a list of them, put together in the end, would take twice the memory.
@@ -148,7 +150,9 @@ class CorrectionRun:
         torch.manual_seed(seed)
         self.network = network.eval().requires_grad_(False).to(self.device)
         self.correction = Correction(network.widths.eighth).to(self.device)
-        self.average = torch.optim.swa_utils.AveragedModel(self.correction, avg_fn=moving_average, use_buffers=True)
+        self.average = torch.optim.swa_utils.AveragedModel(
+            self.correction, multi_avg_fn=moving_average, use_buffers=True
+        )
         self.optimiser = torch.optim.AdamW(self.correction.parameters(), lr=RATE, weight_decay=0.01)
         parts = {"correction": self.correction, "average": self.average, "optimiser": self.optimiser}
         also = {"steps": steps, "seed": seed} | (drawn or {})
@@ -160,12 +164,13 @@ class CorrectionRun:
     def rate(self) -> float:
         return RATE * annealed(self.step, self.steps, 50, 0.01)
 
-    def train(self, sources: list[Source], pairs: int, batch: int) -> float:
+    def train(self, sources: list[Source], pairs: int, batch: int, workers: int = 1) -> float:
         """Draws `pairs` pairs and runs to the end; gives the mean loss of the last steps, NaN if there were none."""
         if self.step == self.steps:
             print(f"{self.folder}: finished at step {self.step} already; nothing is left to train", flush=True)
             return self.finish(None)
-        drawn = draw_pairs(self.network, sources, pairs, (self.recipe["rows"], self.recipe["cols"]), self.seed)
+        shape = self.recipe["rows"], self.recipe["cols"]
+        drawn = draw_pairs(self.network, sources, pairs, shape, self.seed, workers)
         rarity, mean = rarity_of(self.network, drawn), None
         progress = Progress("correct", self.steps - self.step)
         with Interrupt() as interrupt:

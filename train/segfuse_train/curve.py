@@ -25,7 +25,13 @@ def spread(found: list[Picture], count: int) -> list[Picture]:
 
 
 def learning_curve(
-    counts: list[int], learnt: list[Picture], judged: list[Picture], recipe: Recipe, start: Path | None, out: Path
+    counts: list[int],
+    learnt: list[Picture],
+    judged: list[Picture],
+    recipe: Recipe,
+    start: Path | None,
+    out: Path,
+    device: torch.device,
 ) -> dict:
     """{count: figures}; 0 is the start itself, which needs one."""
     with writing(out):
@@ -36,7 +42,7 @@ def learning_curve(
     for count in counts:
         kept = str(count) in points
         if not kept:
-            points[str(count)] = point(count, learnt, judged, recipe, start, out)
+            points[str(count)] = point(count, learnt, judged, recipe, start, out, device)
             stored.write_text(json.dumps(points, indent=2) + "\n")
         known = ", measured before" if kept else ""
         print(f"{count} labelled pictures: mIoU {points[str(count)]['miou']}{known}", flush=True)
@@ -65,14 +71,14 @@ def insist_on_origin(out: Path, now: dict, begun: bool) -> None:
     path.write_text(json.dumps(now, indent=2) + "\n")
 
 
-def point(count, learnt, judged, recipe, start, out) -> dict:
+def point(count, learnt, judged, recipe, start, out, device) -> dict:
     folder = out / f"with_{count}"
     if count == 0:
-        run = Run(folder, replace(recipe, steps=0), torch.device("cpu"), start)
+        run = Run(folder, replace(recipe, steps=0), device, start)
         return score(run.average.module, judged, recipe.rows, recipe.cols)
     chosen = spread(learnt, count)
     sources = [Source(chosen, 1.0, class_weights(chosen))]
-    run = Run(folder, recipe, torch.device("cpu"), start, origin.of_sources(sources))
+    run = Run(folder, recipe, device, start, origin.of_sources(sources))
     run.train(sources, [])
     return score(run.average.module, judged, recipe.rows, recipe.cols)
 

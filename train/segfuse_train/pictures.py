@@ -18,6 +18,8 @@ learnt without it.
 import re
 import struct
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,10 +129,10 @@ def read(text: str, teacher: Path | None = None, select=None, longest: int = 102
     if opinions is not None and not any(opinions.knows(file.image) for file in chosen):
         opinions = None
     unknown = Unknown(table)
-    found = [picture(file, unknown, opinions, longest) for file in chosen]
-    if layout == "trainids" and (folder / "later").is_dir():
-        for one in found:
-            one.later = later_of(folder / "later", one, unknown, longest)
+    later = folder / "later" if layout == "trainids" and (folder / "later").is_dir() else None
+    # Decoding, most of the work, leaves other threads of Python alone.
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda file: picture(file, unknown, opinions, longest, later), chosen))
     unknown.tell(text)
     return found
 
@@ -139,10 +141,12 @@ class Unknown:
     """Labels in a table's rows, and a count of the ids that the table does not know."""
 
     def __init__(self, table: ClassTable):
-        self.table, self.pixels = table, np.zeros(256, np.int64)
+        self.table, self.pixels, self.lock = table, np.zeros(256, np.int64), threading.Lock()
 
     def rows(self, label: np.ndarray) -> np.ndarray:
-        self.pixels += np.bincount(label.ravel(), minlength=256)
+        counts = np.bincount(label.ravel(), minlength=256)
+        with self.lock:
+            self.pixels += counts
         return self.table.indices(label)
 
     def tell(self, text: str) -> None:
@@ -155,10 +159,14 @@ class Unknown:
             print(f"{text}: {line}", file=sys.stderr)
 
 
-def picture(file: Files, unknown: Unknown, opinions: Opinions | None, longest: int) -> Picture:
+def picture(file: Files, unknown: Unknown, opinions: Opinions | None, longest: int, later: Path | None) -> Picture:
+    """The picture of a file, and what was seen after it where a folder `later` has it."""
     image, label = planes(file, unknown, longest)
     opinion = None if opinions is None else opinions.read(file.image)
-    return Picture(file.image.stem, image, label, opinion, unknown.table)
+    found = Picture(file.image.stem, image, label, opinion, unknown.table)
+    if later is not None:
+        found.later = later_of(later, found, unknown, longest)
+    return found
 
 
 def opened(path: Path, mode: str | None = None) -> np.ndarray:

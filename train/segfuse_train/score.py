@@ -25,8 +25,10 @@ def program_view(picture: Picture, rows: int, cols: int) -> torch.Tensor:
 
 def predict(network, picture: Picture, rows: int, cols: int) -> np.ndarray:
     """Train ids [H, W] at the picture's size."""
+    device = next(network.parameters()).device
     with torch.no_grad():
-        logits = network(program_view(picture, rows, cols).contiguous(memory_format=torch.channels_last))
+        view = program_view(picture, rows, cols).to(device)
+        logits = network(view.contiguous(memory_format=torch.channels_last)).cpu()
     full = F.interpolate(logits.float(), tuple(picture.label.shape), mode="bilinear", align_corners=False)
     return full.argmax(1)[0].numpy().astype(np.uint8)
 

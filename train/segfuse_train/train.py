@@ -193,8 +193,9 @@ class Run:
         # It was made for other features than those that come out of this run.
         self.network.correction = None
         self.network = self.network.to(device, memory_format=torch.channels_last)
-        self.average = AveragedModel(self.network, avg_fn=moving_average, use_buffers=True)
-        self.optimiser = torch.optim.AdamW(parameters(self.network, recipe.decay), lr=recipe.rate)
+        self.average = AveragedModel(self.network, multi_avg_fn=moving_average, use_buffers=True)
+        decayed = parameters(self.network, recipe.decay)
+        self.optimiser = torch.optim.AdamW(decayed, lr=recipe.rate, fused=device.type != "cpu")
         parts = {"network": self.network, "average": self.average, "optimiser": self.optimiser}
         self.checkpoint = Checkpoint(folder, parts, {"recipe": asdict(recipe)}, also)
         self.step = self.checkpoint.resume(device)
@@ -208,7 +209,7 @@ class Run:
         progress = Progress(f"train {recipe.size}", recipe.steps - self.step)
         steps = range(self.step, recipe.steps)
         with Interrupt() as interrupt:
-            for batch in stream(sources, recipe.form, steps, recipe.seed, workers):
+            for batch in stream(sources, recipe.form, steps, recipe.seed, workers, self.device):
                 loss = self.learn(batch)
                 mean = loss if mean is None else 0.98 * mean + 0.02 * loss
                 progress.step(f"loss {mean:.3f}")
@@ -222,10 +223,10 @@ class Run:
         return self.finish(held_out)
 
     def learn(self, batch: Batch) -> float:
-        """One step; gives its loss."""
+        """One step with an exposed batch on the device; gives its loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate * self.recipe.rate_at(self.step)
-        loss = loss_of(self.network, batch.to(self.device), self.recipe, mixes(self.device), self.example)
+        loss = loss_of(self.network, batch, self.recipe, mixes(self.device), self.example)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -246,10 +247,13 @@ class Run:
         return result
 
 
-def moving_average(average: torch.Tensor, now: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-    """Over the last 500 steps; over fewer in the beginning, so that it forgets where it began."""
+def moving_average(averages: list[torch.Tensor], now: list[torch.Tensor], steps: torch.Tensor) -> None:
+    """Over the last 500 steps; over fewer in the beginning, so that it forgets where it began. All of one kind."""
     kept = min(0.998, (1 + int(steps)) / (10 + int(steps)))
-    return now if not now.is_floating_point() else average.lerp(now, 1 - kept)
+    if averages[0].is_floating_point():
+        torch._foreach_lerp_(averages, now, 1 - kept)
+    else:
+        torch._foreach_copy_(averages, now)
 
 
 def parameters(network: Network, decay: float) -> list[dict]:

@@ -159,8 +159,9 @@ def random_light(random: np.random.Generator) -> Light:
 
 
 def expose(image: torch.Tensor, light: Light, random: np.random.Generator) -> torch.Tensor:
-    """An image [3, H, W] of 0..1 as `light` would have shown it."""
-    image = (image * torch.from_numpy(light.gain.astype(np.float32)).view(3, 1, 1)).clamp(0, 1) ** light.gamma
+    """An image [3, H, W] of 0..1 as `light` would have shown it; computed where the image lies."""
+    gain = torch.from_numpy(light.gain.astype(np.float32)).to(image.device).view(3, 1, 1)
+    image = (image * gain).clamp(0, 1) ** light.gamma
     grey = image.mean(0, keepdim=True)
     image = grey + (image - grey) * light.saturation
     middle = image.mean()
@@ -174,13 +175,20 @@ def expose(image: torch.Tensor, light: Light, random: np.random.Generator) -> to
         image = F.interpolate(small, image.shape[1:], mode="bilinear", align_corners=False)[0]
     if light.blur:
         image = blurred(image, light.blur)
-    noise = torch.from_numpy(random.standard_normal(image.shape, dtype=np.float32))
-    return (image + noise * light.noise).clamp(0, 1)
+    return (image + grain(image, random) * light.noise).clamp(0, 1)
+
+
+def grain(image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+    """Normal noise of the image's shape; a GPU draws its own, other noise from the same seed."""
+    if image.device.type == "cpu":
+        return torch.from_numpy(random.standard_normal(image.shape, dtype=np.float32))
+    generator = torch.Generator(image.device).manual_seed(int(random.integers(2**63)))
+    return torch.randn(image.shape, generator=generator, device=image.device)
 
 
 def foggy(image: torch.Tensor, density: float) -> torch.Tensor:
     """Thickest at the middle row, where a road picture is farthest away."""
-    rows = torch.linspace(-1, 1, image.shape[1]).abs()
+    rows = torch.linspace(-1, 1, image.shape[1], device=image.device).abs()
     thickness = density * (1.0 - 0.7 * rows.view(1, -1, 1))
     return image * (1 - thickness) + 0.8 * thickness
 
@@ -193,7 +201,7 @@ def streaked(image: torch.Tensor, strength: float, random: np.random.Generator) 
     for step in range(length):
         col = round((step - length / 2) * slant + length / 2)
         kernel[0, 0, step, min(length - 1, max(0, col))] = 1.0
-    streaks = F.conv2d(torch.from_numpy(dots)[None, None], kernel, padding="same")[0]
+    streaks = F.conv2d(torch.from_numpy(dots).to(image.device)[None, None], kernel.to(image.device), padding="same")[0]
     return image + 0.25 * strength * streaks.clamp(0, 1)
 
 
@@ -201,7 +209,7 @@ def blurred(image: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian, its kernel cut at three standard deviations."""
     reach = max(1, round(3 * sigma))
     weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    weights = (weights / weights.sum()).view(1, 1, -1)
+    weights = (weights / weights.sum()).view(1, 1, -1).to(image.device)
     planes = F.pad(image[None], (reach,) * 4, mode="replicate").transpose(0, 1)
     planes = F.conv2d(F.conv2d(planes, weights[..., None]), weights[:, :, None])
     return planes.transpose(0, 1)[0]

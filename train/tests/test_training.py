@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from segfuse_train import classes, losses, origin, pictures, views
-from segfuse_train.batches import RARE, Source, class_weights, draw, with_rare_things
+from segfuse_train.batches import RARE, Source, class_weights, draw, stream, with_rare_things
 from segfuse_train.classes import IGNORED
 from segfuse_train.conditions import CONDITIONS, conditions, table, under
 from segfuse_train.curve import learning_curve
@@ -17,6 +17,7 @@ from segfuse_train.network import SIZES, STRIDE, Network
 from segfuse_train.score import equal_labels, figures, predict, score
 from segfuse_train.train import Recipe, Run, annealed, answer_loss, answer_of
 
+CPU = torch.device("cpu")
 RECIPE = Recipe(size="tiny", rows=96, cols=160, steps=60, batch=4, moved=1, rate=4e-3)
 
 
@@ -67,7 +68,7 @@ def test_a_teacher_that_is_not_sure_is_heard_only_where_a_label_rules_the_rest_o
 
 
 def test_what_a_doubting_teacher_says_of_an_unlabelled_picture_changes_nothing(camvid):
-    batch = draw([source_of(camvid)], RECIPE.form(0), 1, 5)
+    batch = draw([source_of(camvid)], RECIPE.form(0), 1, 5).exposed()
     batch.label[:] = IGNORED
     logits = torch.randn(len(batch.label), 19, 12, 20, generator=torch.Generator().manual_seed(1))
     loss = lambda: answer_loss(logits, batch, Recipe(teacher_share=1.0)).item()
@@ -99,7 +100,7 @@ def test_a_network_comes_nearer_to_the_larger_one_whose_answers_it_learns(camvid
     source, judged = source_of(camvid), pictures.read(f"camvid:{camvid}")
     large = Run(tmp_path / "large", replace(RECIPE, size="small", steps=40), torch.device("cpu"))
     large.train([source], [])
-    shown = draw([source], RECIPE.form(RECIPE.steps), 9, 9).image
+    shown = draw([source], RECIPE.form(RECIPE.steps), 9, 9).exposed().image
 
     def apart(run):
         answers = (network.eval()(shown) for network in (run.average.module, large.average.module))
@@ -143,9 +144,18 @@ def test_figures_count_over_the_whole_set_and_what_no_class_covers_is_wrong():
     assert result["pixel_accuracy"] == 80.0
 
 
+def test_a_thread_and_several_processes_draw_the_same(camvid):
+    source, steps = source_of(camvid), range(3, 8)
+    by_one, by_two = (
+        [batch.image for batch in stream([source], RECIPE.form, steps, 1, workers, CPU)] for workers in (1, 2)
+    )
+    assert len(by_one) == len(by_two) == len(steps)
+    assert all(torch.equal(one, two) for one, two in zip(by_one, by_two))
+
+
 def test_a_draw_depends_on_seed_and_step_alone(camvid):
     source = source_of(camvid)
-    first, again, other = (draw([source], RECIPE.form(0), 1, step) for step in (5, 5, 6))
+    first, again, other = (draw([source], RECIPE.form(0), 1, step).exposed() for step in (5, 5, 6))
     assert torch.equal(first.image, again.image) and torch.equal(first.label, again.label)
     assert not torch.equal(first.image, other.image)
 
@@ -217,10 +227,10 @@ def test_a_learning_curve_keeps_its_points_of_the_same_and_draws_them(camvid, tm
     begun.finish([])
     found = pictures.read(f"camvid:{camvid}")
     few = replace(RECIPE, steps=2)
-    points = learning_curve([0, 2], found[:10], found[10:], few, start / "network.pt", tmp_path / "curve")
+    points = learning_curve([0, 2], found[:10], found[10:], few, start / "network.pt", tmp_path / "curve", CPU)
     assert json.loads((tmp_path / "curve" / "curve.json").read_text()) == points and set(points) == {"0", "2"}
     assert (tmp_path / "curve" / "curve.png").stat().st_size > 1000
-    again = learning_curve([2, 0], found[:10], found[10:], few, start / "network.pt", tmp_path / "curve")
+    again = learning_curve([2, 0], found[:10], found[10:], few, start / "network.pt", tmp_path / "curve", CPU)
     assert again == points
     for changed, told in (
         ((found[:9], found[10:], few), "set of pictures"),
@@ -228,9 +238,9 @@ def test_a_learning_curve_keeps_its_points_of_the_same_and_draws_them(camvid, tm
         ((found[:10], found[10:], replace(few, steps=3)), r"recipe \(steps 2, here 3\)"),
     ):
         with pytest.raises(SystemExit, match=f"curve.json: of a curve with another {told}; take another --out"):
-            learning_curve([0, 2], *changed, start / "network.pt", tmp_path / "curve")
+            learning_curve([0, 2], *changed, start / "network.pt", tmp_path / "curve", CPU)
     (tmp_path / "curve" / "made_from.json").unlink()
-    assert learning_curve([0], found[:10], found[10:], few, start / "network.pt", tmp_path / "curve") == points
+    assert learning_curve([0], found[:10], found[10:], few, start / "network.pt", tmp_path / "curve", CPU) == points
     assert "does not tell its recipe, start network" in capsys.readouterr().out
 
 
