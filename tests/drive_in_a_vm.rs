@@ -2,22 +2,25 @@
 //! is looked at outside.
 #![cfg(all(feature = "camera", feature = "can"))]
 
+#[path = "support/drives.rs"]
+mod drives;
 mod support;
 #[path = "support/vm.rs"]
 mod vm;
 
+use drives::{CONFIG, machine, options, plug, replays_to, speed_frame, start, trip_of};
 use segfuse::align::{self, Aligner};
 use segfuse::clock::{MeasuringClock, MonotonicClock};
 use segfuse::data::{Event, Reading, Stamp};
 use segfuse::source::Source;
 use segfuse::trip::{Range, TripReader};
-use socketcan::{CanFrame, CanSocket, EmbeddedFrame, Socket, StandardId};
-use std::path::{Path, PathBuf};
+use socketcan::{CanSocket, Socket};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use support::{json, segfuse_ok};
+use support::json;
 use vm::Machine;
 
 /// Speed rises and falls between 0 and 40 m/s at 20 m/s²: a millisecond is 0.02 m/s.
@@ -37,15 +40,6 @@ fn speed_mps(since_s: f64) -> f64 {
 fn from_the_turn_s(since_s: f64) -> f64 {
     let phase = since_s.rem_euclid(HALF_PERIOD_S);
     phase.min(HALF_PERIOD_S - phase)
-}
-
-/// `VEHICLE_SPEED` of `config/example.dbc`.
-fn speed_frame(mps: f64, count: u64) -> CanFrame {
-    let [low, high] = ((mps * 3.6 / 0.01).round() as u16).to_le_bytes();
-    let body = [low, high, (count % 16) as u8];
-    let checksum = crc::Crc::<u8>::new(&crc::CRC_8_SAE_J1850).checksum(&body);
-    let id = StandardId::new(0x100).expect("11 bits");
-    CanFrame::new(id, &[body[0], body[1], body[2], checksum]).expect("4 bytes")
 }
 
 /// What was sent: how many frames, and when the machine stood still between reading the clock and sending, so that what
@@ -77,64 +71,11 @@ fn drive(stop: &Arc<AtomicBool>) -> (Stamp, std::thread::JoinHandle<Sent>) {
     (start, sending)
 }
 
-const CONFIG: &str = r#"
-network = "/vm/plain.onnx"
-[camera]
-device = "/dev/video0"
-format = "yuyv"
-size = "640x360"
-rate_hz = 30.0
-[camera.controls]
-# The start of exposure, and not 20 ms into the future.
-timestamp_source = 1
-[[bus]]
-interface = "vcan0"
-[signals]
-dbc = "example.dbc"
-signals = "example"
-[record]
-folder = "/out/trips"
-[zenoh.session]
-listen = ["tcp/127.0.0.1:7447"]
-[zenoh.shared_memory]
-enabled = false
-"#;
-
-fn machine(seconds: u32) -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let named = |path: &str, name: &str| format!("{}:/vm/{name}", root.join(path).display());
-    let files = [named("tests/data/networks/plain.onnx", "plain.onnx"), named("config/example.dbc", "example.dbc")];
-    let mut options: Vec<String> = files.into_iter().flat_map(|file| ["--file".to_owned(), file]).collect();
-    options.extend(["--bin".to_owned(), env!("CARGO_BIN_EXE_segfuse").to_owned()]);
-    options.extend(["--mem".to_owned(), "2048".to_owned(), "--boot-timeout".to_owned(), (60 + seconds).to_string()]);
-    options
-}
-
-/// Starts the program on the machine's camera and bus.
-fn start(command: &str, more: &[&str]) -> Child {
-    std::fs::create_dir_all("/out/trips").expect("room");
-    std::fs::write("/vm/vehicle.toml", CONFIG).expect("room");
-    let mut segfuse = Command::new("/usr/local/bin/segfuse");
-    segfuse.args(["--quiet", command, "--config", "/vm/vehicle.toml"]).args(more).spawn().expect("it starts")
-}
-
 /// Resident memory of a process, KiB.
 fn resident_kib(child: &Child) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux says it");
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
-}
-
-fn options(owned: &[String]) -> Vec<&str> {
-    owned.iter().map(String::as_str).collect()
-}
-
-/// The one file that a drive left.
-fn trip_of(outputs: &Path) -> PathBuf {
-    let files = std::fs::read_dir(outputs.join("trips")).expect("it recorded").flatten().map(|entry| entry.path());
-    let trips: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|ending| ending == "mcap")).collect();
-    assert_eq!(trips.len(), 1, "{trips:?}");
-    trips[0].clone()
 }
 
 /// Errors of alignment in ms against the speed that was sent, away from where it turns round; and how many frames have no
@@ -224,17 +165,6 @@ fn check_the_minute(outputs: &Path) {
     replays_to(&trip, &told);
 }
 
-/// Replays `trip` outside the machine: the masks are those that were told of inside.
-fn replays_to(trip: &Path, told: &serde_json::Value) {
-    let network = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/networks/plain.onnx");
-    let [trip, network] = [trip, &network].map(|path| path.to_str().expect("UTF-8"));
-    let arguments = ["replay", trip, "--network", network, "--engine", "rten", "--summary", "-"];
-    let again: serde_json::Value = serde_json::from_str(&segfuse_ok(&arguments)).expect("JSON");
-    for key in ["mask_hash", "frames", "published", "dropped"] {
-        assert_eq!(again[key], told[key], "{key}");
-    }
-}
-
 #[test]
 fn a_recording_keeps_every_frame_of_camera_and_bus() {
     const NAME: &str = "a_recording_keeps_every_frame_of_camera_and_bus";
@@ -301,11 +231,6 @@ fn the_doctor_finds_what_a_drive_needs_and_what_is_wrong_with_it() {
     let (buses, is_well) = doctor("bus");
     assert!(!is_well && buses[0]["mark"] == "fault", "{buses:?}");
     assert_eq!(buses[0]["remedy"], "ip link set vcan0 up");
-}
-
-/// Writes the machine's camera to a file of its driver: `unbind` or `bind`.
-fn plug(file: &str) {
-    std::fs::write(format!("/sys/bus/platform/drivers/vivid/{file}"), "vivid.0").expect("vivid is there");
 }
 
 #[test]

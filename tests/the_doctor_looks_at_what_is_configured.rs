@@ -13,7 +13,8 @@ fn seen(subject: &str, config: &str) -> String {
     let mut doctor = Command::new(env!("CARGO_BIN_EXE_segfuse"));
     let output = doctor.args(["doctor", "--json", "--config"]).arg(&path).output().expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout);
-    let findings: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let findings: Vec<serde_json::Value> =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let of_it = findings.iter().find(|finding| finding["subject"] == subject);
     of_it.and_then(|finding| finding["seen"].as_str()).unwrap_or_else(|| panic!("no {subject}: {text}")).to_owned()
 }
