@@ -13,6 +13,11 @@ const PTX: u32 = 80;
 /// `-fmad=false`: results are the Rust twins' own, which multiply and then add.
 const FLAGS: [&str; 4] = ["-O3", "-std=c++17", "-fmad=false", "--threads=1"];
 
+/// Orin, whose JetPack 6 does not load what a CUDA newer than 12.6 has made: compiled by NVRTC 12.6 where
+/// `scripts/cuda --nvrtc` has fetched it.
+const ORIN: &str = "-arch=sm_87";
+const NVRTC: &str = "target/cuda/12.6/cuda_nvrtc/lib/libnvrtc.so.12";
+
 /// A CUDA compiler.
 struct Compiler {
     nvcc: PathBuf,
@@ -121,6 +126,10 @@ impl Compiler {
     }
 
     fn compile(&self, source: &Path, how: [&str; 2], to: &Path) -> Result<(), String> {
+        if how[0] == ORIN && Path::new(NVRTC).is_file() {
+            let run = Command::new("scripts/nvrtc").arg(source).arg("sm_87").arg(to).output();
+            return said(run).map(drop).map_err(|reason| format!("scripts/nvrtc: {}: {reason}", source.display()));
+        }
         let run = Command::new(&self.nvcc).args(FLAGS).args(how).arg("-Ikernels").arg(source).arg("-o").arg(to).output();
         said(run).map(drop).map_err(|reason| format!("{}: {}: {reason}", self.nvcc.display(), source.display()))
     }

@@ -8,6 +8,8 @@
 #[cfg(feature = "can")]
 pub mod can;
 pub mod clock;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod process;
 #[cfg(feature = "camera")]
 pub mod v4l2;

@@ -207,6 +207,18 @@ impl Stream {
         Ok(Arc::new(memory))
     }
 
+    /// Sets all of `buffer` to zero.
+    pub fn zero<T: Element>(&self, buffer: &mut DeviceBuffer<T>) -> Result<(), CudaError> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        self.device().context.bind_to_thread().at("choosing the GPU")?;
+        // SAFETY: the buffer holds so many bytes and stays allocated until this is done: freeing it waits.
+        let zeroed = unsafe { result::memset_d8_async(buffer.address(), 0, buffer.bytes(), self.handle()) };
+        self.keep(buffer);
+        zeroed.at("zeroing memory")
+    }
+
     /// Copies `values` to the beginning of `buffer`, through pinned memory: `values` may change at once.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ impl Stream {
         let uses = self.captured.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
         asked?;
         let graph = ended?.ok_or_else(|| CudaError::shape("capture", "work", "some", "none"))?;
-        Ok(Graph { graph, _uses: uses })
+        Ok(Graph { graph, uses, device: self.device.clone() })
     }
 
     /// The stream as TensorRT and other libraries take it: a `CUstream`.
@@ -119,7 +119,10 @@ impl Event {
 /// Work that was captured.
 pub struct Graph {
     graph: CudaGraph,
-    _uses: Vec<Arc<Memory>>,
+    /// Kept from being freed or used for anything else.
+    uses: Vec<Arc<Memory>>,
+    /// Whose kernels are in it.
+    device: Device,
 }
 
 impl Graph {
@@ -131,6 +134,6 @@ impl Graph {
 
 impl std::fmt::Debug for Graph {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Graph").field("uses", &self._uses.len()).finish_non_exhaustive()
+        f.debug_struct("Graph").field("device", &self.device.info().name).field("buffers", &self.uses.len()).finish_non_exhaustive()
     }
 }
