@@ -2,6 +2,7 @@
 
 use super::Misuse;
 use crate::data::{ClassTable, PixelFormat, Size};
+use crate::engine::DeviceChoice;
 use crate::engine::cpu::{self, MAX_THREADS, RuntimeChoice};
 use crate::engine::network::{Chain, Channels, PlainOptions};
 use crate::perceive::Schedule;
@@ -26,6 +27,10 @@ pub struct NetworkArguments {
     /// from its own; or overlapped:5:1: beside the frames that follow [default: every:5, or what --config says].
     #[arg(long, value_name = "every:K|adaptive:P%|overlapped:K:D")]
     pub schedule: Option<Schedule>,
+    /// The device: auto takes a GPU if this build can use one and one is there, else the processor [default: auto, or what
+    /// --config says].
+    #[arg(long, value_name = "auto|cpu|cuda")]
+    pub device: Option<DeviceChoice>,
     /// Its runtime.
     #[command(flatten)]
     pub runtime: RuntimeArguments,

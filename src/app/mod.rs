@@ -6,6 +6,7 @@
 
 mod ahead;
 mod arguments;
+mod chosen;
 pub mod cli;
 mod demo;
 #[cfg(all(feature = "camera", feature = "can"))]

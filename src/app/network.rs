@@ -2,9 +2,9 @@
 
 use super::Misuse;
 use super::arguments::NetworkArguments;
+use super::chosen::ChosenEngine;
 use crate::config::Config;
 use crate::engine::EngineError;
-use crate::engine::cpu::CpuEngine;
 use crate::engine::network::{Network, PlainOptions};
 use crate::trip::TripMetadata;
 use std::path::Path;
@@ -79,7 +79,7 @@ impl Embedded {
 }
 
 /// Tells the engine how the trip's camera sees. Without a calibration flow is looked for in the pictures alone.
-pub(super) fn tell_camera(engine: &mut CpuEngine, metadata: &TripMetadata) {
+pub(super) fn tell_camera(engine: &mut ChosenEngine, metadata: &TripMetadata) {
     if let Err(reason) = engine.set_camera(metadata.calibration.as_ref()) {
         tracing::warn!("the trip's {reason}: going on without the vehicle's motion");
     }
@@ -90,10 +90,12 @@ pub(super) fn engine(
     network: &Network,
     arguments: &NetworkArguments,
     config: &Config,
-) -> Result<CpuEngine, EngineError> {
+) -> Result<ChosenEngine, EngineError> {
     let runtime = &arguments.runtime;
-    CpuEngine::new(network, &runtime.over(&config.engine)).map_err(|error| match (error, runtime.library_origin()) {
-        (EngineError::Unavailable { runtime, reason }, Some(origin)) => {
+    let device = arguments.device.unwrap_or(config.engine.device);
+    let opened = ChosenEngine::open(device, network, &runtime.over(&config.engine.cpu()));
+    opened.map_err(|error| match (error, runtime.library_origin()) {
+        (EngineError::Unavailable { runtime, reason }, Some(origin)) if runtime != "cuda" => {
             EngineError::Unavailable { runtime, reason: format!("{reason} ({origin})") }
         }
         (error, _) => error,

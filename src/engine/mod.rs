@@ -14,9 +14,14 @@
 //! memory) the caller cannot tell. All are returned to the engine's pools when dropped.
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+mod device;
 pub mod fake;
 pub mod network;
 mod onnx;
+
+pub use device::{Config, DeviceChoice};
 
 use crate::data::{Image, LabelMask, Plane, Size};
 use crate::flow::EgoMotion;

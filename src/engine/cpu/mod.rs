@@ -8,16 +8,16 @@
 //! Its own buffers are pooled: after the first frames only the ONNX runtimes allocate. Masks are
 //! the same, bit for bit, at any number of threads (`docs/engines.md` says how far that holds).
 
-mod backbone;
+pub(in crate::engine) mod backbone;
 mod blend;
 pub mod decode;
-mod features;
-mod graphs;
+pub(in crate::engine) mod features;
+pub(in crate::engine) mod graphs;
 mod input;
 pub mod jpeg;
 mod nearest;
 mod onnxruntime;
-mod pictures;
+pub(in crate::engine) mod pictures;
 pub mod preprocess;
 pub mod reference;
 mod residual;
@@ -44,14 +44,15 @@ use input::NetworkInput;
 use nearest::NearestDecoder;
 use pictures::Pictures;
 use residual::Residual;
-use runtime::{LoadedGraph, Runtime};
+pub(in crate::engine) use runtime::LoadedGraph;
+use runtime::Runtime;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use warp::Warper;
 
 /// Masks that may be in use at a time without a new allocation: the queues of all sinks and one being made.
-const MASKS_IN_USE: usize = 16;
+pub(in crate::engine) const MASKS_IN_USE: usize = 16;
 
 /// A plain network's logits are carried at this fraction of its input's grid, or coarser.
 ///
@@ -134,11 +135,11 @@ pub struct CpuEngine {
 
 /// The grid on which features are carried from frame to frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Carried {
-    rows: usize,
-    cols: usize,
+pub(in crate::engine) struct Carried {
+    pub(in crate::engine) rows: usize,
+    pub(in crate::engine) cols: usize,
     /// Cells of the backbone's output in one carried cell, along each axis.
-    reduction: usize,
+    pub(in crate::engine) reduction: usize,
 }
 
 /// A decoded frame and its brightness at several scales.
@@ -198,7 +199,7 @@ impl CpuEngine {
         tracing::info!(runtime = info.runtime, network = info.network, "engine ready");
         Ok(Self {
             info,
-            carried: Carried::choose(&backbone, head.is_some()),
+            carried: Carried::choose(backbone.input, backbone.output, head.is_some()),
             backbone: Backbone::new(backbone),
             head,
             correction,
@@ -466,10 +467,11 @@ impl Engine for CpuEngine {
 }
 
 impl Carried {
-    /// A split network's features as they are; plain logits averaged down to the carried stride.
-    fn choose(backbone: &LoadedGraph, split: bool) -> Self {
-        let [_, _, rows, cols] = backbone.output;
-        let wanted = if split { 1 } else { CARRIED_STRIDE * rows / backbone.input[2] };
+    /// A split network's features as they are; plain logits averaged down to the carried stride. Of a backbone's `input`
+    /// and `output` `[1, channels, rows, cols]`.
+    pub(in crate::engine) fn choose(input: [usize; 4], output: [usize; 4], split: bool) -> Self {
+        let [_, _, rows, cols] = output;
+        let wanted = if split { 1 } else { CARRIED_STRIDE * rows / input[2] };
         let fits = |factor: &usize| rows.is_multiple_of(*factor) && cols.is_multiple_of(*factor);
         let reduction = (1..=wanted).rev().find(fits).unwrap_or(1);
         Self { rows: rows / reduction, cols: cols / reduction, reduction }

@@ -114,7 +114,7 @@ pub(super) fn threads(config: &Config) -> usize {
 pub(crate) struct LoadedGraph {
     session: Box<dyn Session>,
     /// `[1, channels, rows, cols]` of the first input.
-    pub(super) input: [usize; 4],
+    pub(crate) input: [usize; 4],
     /// `[1, channels, rows, cols]`.
     pub(crate) output: [usize; 4],
 }
