@@ -13,12 +13,16 @@
 
 #if defined(__CUDACC_RTC__)
 typedef unsigned char uint8_t;
+#define INFINITY __int_as_float(0x7f800000)
 #else
+#include <math.h>
 #include <stdint.h>
 #endif
 
 /// The class of a pixel that nothing is known of.
 constexpr int UNLABELED = 255;
+/// Channels that a thread works on: what it knows of its cell serves them all.
+constexpr int CHANNELS_A_THREAD = 8;
 /// Copies of the edge pixels around each level of a grey pyramid.
 constexpr int FRAME = 16;
 
@@ -28,6 +32,11 @@ __device__ __forceinline__ void store(float* values, size_t index, float value) 
 __device__ __forceinline__ void store(__half* values, size_t index, float value) {
     values[index] = __float2half_rn(value);
 }
+
+/// Eight channels of a cell that has all its channels side by side.
+struct alignas(16) EightHalves {
+    __half values[8];
+};
 
 __device__ __forceinline__ float clamped(float value, float least, float most) {
     return fminf(fmaxf(value, least), most);
