@@ -11,17 +11,19 @@
 //! Work is asked for on one stream and done in that order, beside the host's: only what is downloaded is waited for, so
 //! the time of a frame shows where its mask is fetched, in `decode`.
 
+mod convert;
 mod nets;
+
+pub use convert::{device_camera, device_motion, device_picture, preparation};
 
 use super::cpu::pictures::Pictures;
 use super::cpu::{Carried, Config, MASKS_IN_USE};
-use super::network::{Chain, Channels, InputSpec, Network, RESIDUAL_STRIDE};
+use super::network::{Chain, InputSpec, Network, RESIDUAL_STRIDE};
 use super::{Decoded, Engine, EngineError, EngineInfo};
 use crate::data::{BufferPool, Calibration, Image, LabelMask, MaskError, PixelFormat, Plane, Size};
 use crate::flow::{EgoFlow, EgoMotion, GreyPyramid};
 use crate::sys::cuda::{
-    CudaError, Device, DeviceBuffer, DeviceCamera, DeviceMap, DeviceMotion, DevicePicture, DevicePyramid, Half,
-    PictureFormat, Preparation, Stream,
+    CudaError, Device, DeviceBuffer, DeviceCamera, DeviceMap, DevicePyramid, Half, Preparation, Stream,
 };
 use nets::{Logits, Nets, Picture};
 use std::sync::Arc;
@@ -192,22 +194,6 @@ impl CudaEngine {
         let planes = || Ok(Decoded { mask: LabelMask::new(size, labels)?, confidence: Plane::new(size, confidence)? });
         planes().map_err(|error: MaskError| EngineError::Frame(error.to_string()))
     }
-
-    /// A decoded picture in the device's memory.
-    fn upload(&self, image: &Image) -> Result<DevicePicture, EngineError> {
-        let mut bytes = self.stream.buffer(image.bytes().len())?;
-        self.stream.upload(image.bytes(), &mut bytes)?;
-        let format = match image.format() {
-            PixelFormat::Yuyv => PictureFormat::Yuyv,
-            PixelFormat::Uyvy => PictureFormat::Uyvy,
-            PixelFormat::Nv12 => PictureFormat::Nv12,
-            PixelFormat::Rgb8 => PictureFormat::Rgb8,
-            PixelFormat::Grey => PictureFormat::Grey,
-            PixelFormat::Jpeg => return Err(EngineError::Frame("a JPEG must be decoded before it is uploaded".into())),
-        };
-        let (width, height) = (image.size().width as usize, image.size().height as usize);
-        Ok(DevicePicture { bytes, format, width, height, stride: image.stride() })
-    }
 }
 
 impl Engine for CudaEngine {
@@ -232,7 +218,7 @@ impl Engine for CudaEngine {
             _ => image.clone(),
         };
         let _span = tracing::debug_span!("pyramid").entered();
-        let picture = self.upload(&image)?;
+        let picture = device_picture(&self.stream, &image)?;
         let InputSpec { rows, cols, .. } = self.input;
         let mut planes = self.stream.map([3, rows, cols])?;
         let mut glance = self.stream.map([3, rows / RESIDUAL_STRIDE, cols / RESIDUAL_STRIDE])?;
@@ -337,36 +323,4 @@ impl Engine for CudaEngine {
             None => self.decoded(&Logits::of(&features.carried), false, size),
         }
     }
-}
-
-fn preparation(input: &InputSpec) -> Preparation {
-    Preparation {
-        mean: input.mean,
-        std: input.std,
-        is_bgr: input.channels == Channels::Bgr,
-        rounds_to_bytes: input.chain == Chain::Common,
-    }
-}
-
-/// A camera as the kernel takes it.
-pub(crate) fn device_camera(ego: &EgoFlow) -> DeviceCamera {
-    let camera = ego.camera();
-    let mut distortion = [0.0; 5];
-    // The calibration has been checked: five numbers or none.
-    distortion.iter_mut().zip(&camera.distortion).for_each(|(to, from)| *to = *from);
-    DeviceCamera {
-        focal_px: [camera.fx_px, camera.fy_px],
-        principal_px: [camera.cx_px, camera.cy_px],
-        sides_px: [f64::from(camera.width_px), f64::from(camera.height_px)],
-        axes: ego.axes(),
-        position_m: camera.position_m,
-        distortion,
-    }
-}
-
-/// A motion as the kernel takes it.
-pub(crate) fn device_motion(motion: EgoMotion) -> DeviceMotion {
-    let (moved, turned) = motion.pose();
-    let turned = [0, 1, 2].map(|row| [0, 1, 2].map(|col| turned.matrix()[(row, col)]));
-    DeviceMotion { turned, moved_m: moved.into() }
 }
