@@ -149,6 +149,20 @@ impl GreyPyramid {
         self.used
     }
 
+    /// Pixels of the image to one of level 0, both ways.
+    pub fn reduction(&self) -> usize {
+        self.reduction
+    }
+
+    /// Width and height of a level without its frame, and `[height + 32, width + 32] f32` in `[0, 255]` with it.
+    ///
+    /// # Panics
+    /// If there is no such level.
+    pub fn framed(&self, level: usize) -> ((usize, usize), &[f32]) {
+        let level = self.level(level);
+        ((level.width, level.height), &level.values[..level.stride() * (level.height + 2 * FRAME)])
+    }
+
     /// Level 0 is the finest.
     pub(super) fn level(&self, level: usize) -> &Level {
         &self.levels[..self.used][level]

@@ -9,18 +9,18 @@
 //! the same, bit for bit, at any number of threads (`docs/engines.md` says how far that holds).
 
 mod backbone;
-mod blend;
+pub mod blend;
 pub mod decode;
 mod features;
 mod graphs;
 mod input;
 pub mod jpeg;
-mod nearest;
+pub mod nearest;
 mod onnxruntime;
 mod pictures;
 pub mod preprocess;
 pub mod reference;
-mod residual;
+pub mod residual;
 mod rten;
 mod runtime;
 mod shuffle;
@@ -30,6 +30,7 @@ pub mod warp;
 mod worker;
 
 pub use features::{FeatureMap, Pooled};
+pub use input::round_to_bytes;
 
 use super::network::{Chain, Network};
 use super::{Decoded, Engine, EngineError, EngineInfo};
@@ -258,7 +259,9 @@ impl CpuEngine {
 
     /// The prepared picture, small.
     fn glance(&self) -> Pooled<FeatureMap> {
-        residual::glance(self.input.prepared(), self.input.shape(), &self.glances)
+        let mut glance = self.glances.take();
+        residual::glance(self.input.prepared(), self.input.shape(), &mut glance);
+        glance
     }
 
     /// What is left of `current` when the picture of `key`, carried along `flow`, is taken away.
@@ -477,7 +480,7 @@ impl Carried {
 }
 
 /// Averages blocks of `side` by `side` cells: `[C, rows, cols]` to `[C, rows / side, cols / side]`.
-fn average_blocks(map: &FeatureMap, side: usize, out: &mut FeatureMap) {
+pub fn average_blocks(map: &FeatureMap, side: usize, out: &mut FeatureMap) {
     let (rows, cols) = (map.rows / side, map.cols / side);
     out.reshape(map.channels, rows, cols);
     let share = 1.0 / (side * side) as f32;
