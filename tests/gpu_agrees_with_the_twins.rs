@@ -492,3 +492,40 @@ mod on_the_gpu {
         assert_eq!(back.map(f32::to_bits), [1.0_f32, 2.0, 3.0, 4.0].map(f32::to_bits));
     }
 }
+
+mod whole_trips {
+    use super::conformance::{AGREEMENT, agreement, shipped, trips};
+    use super::stream;
+    use segfuse::engine::Engine;
+    use segfuse::engine::cpu::{Config, CpuEngine, RuntimeChoice};
+    use segfuse::engine::cuda::CudaEngine;
+
+    fn rten() -> Config {
+        Config { runtime: RuntimeChoice::Rten, ..Config::default() }
+    }
+
+    #[test]
+    fn on_the_gpu_have_the_labels_of_the_cpu() {
+        if stream("whole_trips").is_none() {
+            return;
+        }
+        let mut faults = Vec::new();
+        for network in shipped() {
+            let mut cpu = CpuEngine::new(&network, &rten()).expect("rten is built in");
+            let mut gpu = CudaEngine::new(&network, &rten()).expect("there is a GPU");
+            println!("{} on {}", network.name(), gpu.info().runtime);
+            for trip in trips() {
+                cpu.set_camera(trip.calibration().as_ref()).expect("a camera");
+                gpu.set_camera(trip.calibration().as_ref()).expect("a camera");
+                let (expected, found) = (trip.masks(&mut cpu), trip.masks(&mut gpu));
+                let (mean, least) = agreement(&found, &expected);
+                println!("{}, {}: {:.3} % of labels equal, {:.3} % at least", network.name(), trip.what, mean * 100.0, least * 100.0);
+                if mean < AGREEMENT {
+                    faults.push(format!("{}, {}: {mean}", network.name(), trip.what));
+                }
+                assert_eq!(trip.masks(&mut gpu), found, "{}: the same trip gives the same masks", trip.what);
+            }
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+}

@@ -18,7 +18,9 @@ pub fn glance(prepared: &[f32], shape: [usize; 3], glance: &mut FeatureMap) {
     glance.reshape(channels, rows / RESIDUAL_STRIDE, cols / RESIDUAL_STRIDE);
     // An input narrower than a block has none.
     let lines = glance.values.chunks_exact_mut((cols / RESIDUAL_STRIDE).max(1));
-    for (line, four_rows) in lines.zip(prepared.chunks_exact(cols * RESIDUAL_STRIDE)) {
+    let planes = prepared.chunks_exact((rows * cols).max(1));
+    let four_rows = planes.flat_map(|plane| plane.chunks_exact((cols * RESIDUAL_STRIDE).max(1)));
+    for (line, four_rows) in lines.zip(four_rows) {
         average(line, four_rows, cols);
     }
 }
@@ -159,6 +161,12 @@ mod tests {
             let corner = (channel * 96 + row * 48 + col * 4) as f32;
             assert_eq!(*mean, corner + 1.5 + 1.5 * 12.0, "block {index}");
         }
+    }
+
+    #[test]
+    fn rows_that_fill_no_block_are_left_out_of_every_colour() {
+        let prepared: Vec<f32> = (0..3 * 6 * 4).map(|value| (value / 24) as f32).collect();
+        assert_eq!(glance_of(&prepared, [3, 6, 4]).values, [0.0, 1.0, 2.0]);
     }
 
     #[test]
