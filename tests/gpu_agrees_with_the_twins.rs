@@ -24,7 +24,7 @@ use segfuse::engine::cpu::{FeatureMap, average_blocks, round_to_bytes};
 use segfuse::engine::cuda::{device_camera, device_motion, device_picture, preparation};
 use segfuse::engine::network::{Chain, Channels, InputSpec};
 use segfuse::flow::{DenseFlow, EgoFlow, EgoMotion, FlowField, GreyPyramid};
-use segfuse::sys::cuda::{CudaError, DeviceMap, Half, Stream};
+use segfuse::sys::cuda::{CudaError, DeviceMap, FlowScratch, Half, Stream};
 
 /// The numbers of a map as `[rows, cols, channels]`.
 fn turned(map: &FeatureMap) -> FeatureMap {
@@ -109,6 +109,7 @@ mod on_the_gpu {
     fn flow_equals_the_cpus() {
         let Some(stream) = stream("flow_equals") else { return };
         let mut verdict = Verdict::default();
+        let mut scratch = FlowScratch::default();
         for (size, grid, shift) in [
             (Size::new(1280, 720), (48, 80), 9.0),
             (Size::new(640, 480), (45, 60), -3.0),
@@ -119,7 +120,7 @@ mod on_the_gpu {
         ] {
             let pictures = [texture(size, 0.0), texture(size, shift)];
             for prior in [None, Some([1.5, -0.25])] {
-                flow_case(&stream, &mut verdict, &pictures, grid, prior);
+                flow_case(&stream, (&mut verdict, &mut scratch), &pictures, grid, prior);
             }
         }
         verdict.give("match_patches, sample_flow");
@@ -127,7 +128,7 @@ mod on_the_gpu {
 
     fn flow_case(
         stream: &Stream,
-        verdict: &mut Verdict,
+        (verdict, scratch): (&mut Verdict, &mut FlowScratch),
         pictures: &[Image; 2],
         (rows, cols): (usize, usize),
         prior: Option<[f32; 2]>,
@@ -147,7 +148,9 @@ mod on_the_gpu {
         });
         let device_prior = prior.as_ref().map(|prior| upload_field(stream, prior));
         let mut flow = stream.map([2, rows, cols]).expect("room");
-        stream.estimate_flow(&pyramids[0], &pyramids[1], device_prior.as_ref(), &mut flow).expect("launched");
+        stream
+            .estimate_flow((&pyramids[0], &pyramids[1]), device_prior.as_ref(), scratch, &mut flow)
+            .expect("launched");
         let what = format!("{size} to {rows}x{cols}, prior {}", prior.is_some());
         // Equal bits are aimed at; a step that ends otherwise moves single patches.
         verdict.share(&what, (&download(stream, &flow), &expected.values), 1e-3, 0.999);
@@ -449,10 +452,11 @@ mod on_the_gpu {
             pyramid
         });
         let mut flow = stream.map([2, 45, 80]).expect("room");
+        let (pair, mut scratch) = ((&pyramids[0], &pyramids[1]), FlowScratch::default());
         // Once by itself, so that all buffers are there.
-        stream.estimate_flow(&pyramids[0], &pyramids[1], None, &mut flow).expect("launched");
+        stream.estimate_flow(pair, None, &mut scratch, &mut flow).expect("launched");
         stream.synchronize().expect("done");
-        let captured = stream.capture(|stream| stream.estimate_flow(&pyramids[0], &pyramids[1], None, &mut flow));
+        let captured = stream.capture(|stream| stream.estimate_flow(pair, None, &mut scratch, &mut flow));
         let graph = captured.expect("captured");
         for _ in 0..3 {
             graph.launch().expect("launched");

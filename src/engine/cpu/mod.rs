@@ -8,11 +8,7 @@
 //! Its own buffers are pooled: after the first frames only the ONNX runtimes allocate. Masks are
 //! the same, bit for bit, at any number of threads (`docs/engines.md` says how far that holds).
 
-<<<<<<< HEAD
 pub(in crate::engine) mod backbone;
-=======
-mod backbone;
->>>>>>> kernels
 pub mod blend;
 pub mod decode;
 pub(in crate::engine) mod features;

@@ -23,7 +23,7 @@ use super::{Decoded, Engine, EngineError, EngineInfo};
 use crate::data::{BufferPool, Calibration, Image, LabelMask, MaskError, PixelFormat, Plane, Size};
 use crate::flow::{EgoFlow, EgoMotion, GreyPyramid};
 use crate::sys::cuda::{
-    CudaError, Device, DeviceBuffer, DeviceCamera, DeviceMap, DevicePyramid, Half, Preparation, Stream,
+    CudaError, Device, DeviceBuffer, DeviceCamera, DeviceMap, DevicePyramid, FlowScratch, Half, Preparation, Stream,
 };
 use nets::{Logits, Nets, Picture};
 use std::sync::Arc;
@@ -39,6 +39,7 @@ pub struct CudaEngine {
     jpeg: Pictures,
     /// Where it is known how the camera sees.
     camera: Option<DeviceCamera>,
+    search: FlowScratch,
     /// The sum of a residual: one number.
     sum: DeviceBuffer<f32>,
     /// Views handed out so far: the number of the next one.
@@ -111,6 +112,7 @@ impl CudaEngine {
             input,
             jpeg: Pictures::default(),
             camera: None,
+            search: FlowScratch::default(),
             sum: stream.buffer(1)?,
             stream,
             views: 0,
@@ -258,7 +260,8 @@ impl Engine for CudaEngine {
     ) -> Result<DeviceMap<f32>, EngineError> {
         let _span = tracing::debug_span!("flow").entered();
         let (prior, mut field) = (self.prior(motion)?, self.field()?);
-        self.stream.estimate_flow(&earlier.pyramid, &current.pyramid, prior.as_ref(), &mut field)?;
+        let pyramids = (&earlier.pyramid, &current.pyramid);
+        self.stream.estimate_flow(pyramids, prior.as_ref(), &mut self.search, &mut field)?;
         Ok(field)
     }
 

@@ -6,6 +6,14 @@ use super::map::{DeviceMap, expect_shape};
 use super::memory::DeviceBuffer;
 use super::stream::Stream;
 
+/// What the search leaves between its kernels, for pyramids of one size; made ready by the one for the other.
+#[derive(Debug, Default)]
+pub struct FlowScratch {
+    buffers: Option<(DeviceBuffer<f32>, DeviceBuffer<i32>)>,
+    /// Of the levels that it is for.
+    levels: heapless::Vec<(usize, usize), 5>,
+}
+
 /// Copies of the edge pixels around each level.
 const FRAME: usize = 16;
 /// Pixels of a patch's side, and from patch to patch.
@@ -129,15 +137,16 @@ impl Stream {
     /// Writes into `flow` `[2, rows, cols]` where in `earlier` the content of each cell over `current` was: x then y, in
     /// cells. A `prior` of the same kind, on any grid, says where to look first.
     ///
-    /// Pyramids of different pictures, and those too small for a patch, are taken not to have moved.
+    /// Pyramids of different pictures, and those too small for a patch, are taken not to have moved. `scratch` is kept from
+    /// call to call.
     ///
     /// # Errors
     /// [`CudaError::Shape`] if a field has not two planes; [`CudaError::Driver`] on a GPU too small for the search.
     pub fn estimate_flow(
         &self,
-        earlier: &DevicePyramid,
-        current: &DevicePyramid,
+        (earlier, current): (&DevicePyramid, &DevicePyramid),
         prior: Option<&DeviceMap<f32>>,
+        scratch: &mut FlowScratch,
         flow: &mut DeviceMap<f32>,
     ) -> Result<(), CudaError> {
         let [_, rows, cols] = flow.shape();
@@ -146,15 +155,27 @@ impl Stream {
         side("sample_flow", "columns of the flow", cols)?;
         let alike = (earlier.picture, earlier.reduction) == (current.picture, current.reduction);
         if !alike || !current.is_searchable() {
-            return self.zero(flow.buffer_mut());
+            return self.fill(flow.buffer_mut(), 0);
         }
-        let scratch_len = current.patches().map(|(rows, cols)| 6 * rows * cols + 2 * (rows + 1) * (cols + 1)).sum();
-        let progress_len = current.patches().map(|(rows, _)| 2 * rows + 1).sum();
-        let scratch = self.buffer::<f32>(scratch_len)?;
-        let mut progress = self.buffer::<i32>(progress_len)?;
-        self.zero(&mut progress)?;
-        self.match_patches(earlier, current, prior, (&scratch, &progress))?;
-        self.sample_flow(current, (&scratch, &progress), flow)
+        // Taken away, so that a search that failed half-way leaves nothing that looks ready.
+        let (between, progress) = match scratch.buffers.take().filter(|_| scratch.levels == current.levels) {
+            Some(buffers) => buffers,
+            None => self.flow_scratch(current)?,
+        };
+        self.match_patches(earlier, current, prior, (&between, &progress))?;
+        self.sample_flow(current, (&between, &progress), flow)?;
+        *scratch = FlowScratch { buffers: Some((between, progress)), levels: current.levels.clone() };
+        Ok(())
+    }
+
+    /// Room for a search, as `match_patches` wants to find it.
+    fn flow_scratch(&self, current: &DevicePyramid) -> Result<(DeviceBuffer<f32>, DeviceBuffer<i32>), CudaError> {
+        let between = current.patches().map(|(rows, cols)| 8 * rows * cols + 2 * (rows + 1) * (cols + 1)).sum();
+        let progress = current.patches().map(|(rows, _)| rows + 1).sum();
+        let (mut between, mut progress) = (self.buffer(between)?, self.buffer(progress)?);
+        self.fill(&mut between, 0xff)?;
+        self.fill(&mut progress, 0)?;
+        Ok((between, progress))
     }
 
     fn match_patches(
@@ -177,7 +198,8 @@ impl Stream {
         let (width, height) = current.levels[0];
         let rows = current.patches().map(|(rows, _)| rows).sum();
         // SAFETY: the parameters of `match_patches`, in order. Both pyramids have the levels that these sides have,
-        // scratch and progress are as long as its header says for them, and progress was zeroed on this stream.
+        // scratch and progress are as long as its header says for them, and filled as it says, by `flow_scratch` or by
+        // `sample_flow`, on this stream.
         unsafe {
             self.launch_together(
                 kernel,

@@ -207,16 +207,16 @@ impl Stream {
         Ok(Arc::new(memory))
     }
 
-    /// Sets all of `buffer` to zero.
-    pub fn zero<T: Element>(&self, buffer: &mut DeviceBuffer<T>) -> Result<(), CudaError> {
+    /// Sets every byte of `buffer`.
+    pub fn fill<T: Element>(&self, buffer: &mut DeviceBuffer<T>, byte: u8) -> Result<(), CudaError> {
         if buffer.is_empty() {
             return Ok(());
         }
         self.device().context.bind_to_thread().at("choosing the GPU")?;
         // SAFETY: the buffer holds so many bytes and stays allocated until this is done: freeing it waits.
-        let zeroed = unsafe { result::memset_d8_async(buffer.address(), 0, buffer.bytes(), self.handle()) };
+        let filled = unsafe { result::memset_d8_async(buffer.address(), byte, buffer.bytes(), self.handle()) };
         self.keep(buffer);
-        zeroed.at("zeroing memory")
+        filled.at("filling memory")
     }
 
     /// Copies `values` to the beginning of `buffer`, through pinned memory: `values` may change at once.

@@ -27,7 +27,7 @@ mod warp_features;
 pub use device::{Device, DeviceInfo};
 pub use ego_flow::{DeviceCamera, DeviceMotion};
 pub use error::CudaError;
-pub use flow::DevicePyramid;
+pub use flow::{DevicePyramid, FlowScratch};
 pub use half::{to_halves, to_singles};
 pub use launch::Sample;
 pub use map::DeviceMap;
