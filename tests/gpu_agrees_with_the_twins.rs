@@ -1,7 +1,7 @@
 //! Each kernel on the GPU against its twin in Rust, and whole trips against the CPU engine.
 //!
-//! Without a GPU these tests say loudly that they are skipped; `tests/the_gpu_path_without_a_gpu.rs` runs them all
-//! against a stand-in for the driver.
+//! Without a GPU these tests say loudly that they are skipped; then `without_a_gpu` runs them all against a stand-in for
+//! the driver, which runs the kernels on the host.
 
 #![cfg(feature = "cuda")]
 
@@ -9,6 +9,8 @@
 mod conformance;
 #[path = "support/device.rs"]
 mod device;
+#[path = "support/standin.rs"]
+mod standin;
 
 use device::{
     Noise, Verdict, download, download_bytes, download_half, halved, stream, upload, upload_field, upload_half,
@@ -498,38 +500,70 @@ mod on_the_gpu {
 }
 
 mod whole_trips {
-    use super::conformance::{AGREEMENT, agreement, shipped, trips};
+    use super::conformance::{AGREEMENT, Trip, agreement, shipped, trips};
     use super::stream;
     use segfuse::engine::Engine;
     use segfuse::engine::cpu::{Config, CpuEngine, RuntimeChoice};
     use segfuse::engine::cuda::CudaEngine;
+    use segfuse::engine::network::Network;
 
-    fn rten() -> Config {
-        Config { runtime: RuntimeChoice::Rten, ..Config::default() }
+    /// Answers `trips` with `network` on both; what did not agree.
+    fn compare(network: &Network, trips: &[Trip]) -> Vec<String> {
+        let rten = Config { runtime: RuntimeChoice::Rten, ..Config::default() };
+        let mut cpu = CpuEngine::new(network, &rten).expect("rten is built in");
+        let mut gpu = CudaEngine::new(network, &rten).expect("there is a GPU");
+        println!("{} on {}", network.name(), gpu.info().runtime);
+        let compared = trips.iter().map(|trip| {
+            cpu.set_camera(trip.calibration().as_ref()).expect("a camera");
+            gpu.set_camera(trip.calibration().as_ref()).expect("a camera");
+            let (mean, least) = agreement(&trip.masks(&mut gpu), &trip.masks(&mut cpu));
+            let [mean_percent, least_percent] = [mean, least].map(|share| share * 100.0);
+            let told = format!("{}: {mean_percent:.3} % of labels equal, of a mask {least_percent:.3} % at least", trip.what);
+            println!("{}, {told}", network.name());
+            (mean < AGREEMENT).then_some(told)
+        });
+        compared.flatten().collect()
     }
 
     #[test]
-    fn on_the_gpu_have_the_labels_of_the_cpu() {
-        if stream("whole_trips").is_none() {
+    fn of_every_kind_have_the_labels_of_the_cpu() {
+        if stream("whole_trips::of_every_kind").is_some() {
+            let [tiny, _] = shipped();
+            assert_eq!(compare(&tiny, &trips()), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn with_the_default_network_have_the_labels_of_the_cpu() {
+        if stream("whole_trips::with_the_default_network").is_some() {
+            let [_, small] = shipped();
+            assert_eq!(compare(&small, &trips()[..1]), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn give_the_same_masks_each_time() {
+        if stream("whole_trips::give_the_same_masks").is_none() {
             return;
         }
-        let mut faults = Vec::new();
-        for network in shipped() {
-            let mut cpu = CpuEngine::new(&network, &rten()).expect("rten is built in");
-            let mut gpu = CudaEngine::new(&network, &rten()).expect("there is a GPU");
-            println!("{} on {}", network.name(), gpu.info().runtime);
-            for trip in trips() {
-                cpu.set_camera(trip.calibration().as_ref()).expect("a camera");
-                gpu.set_camera(trip.calibration().as_ref()).expect("a camera");
-                let (expected, found) = (trip.masks(&mut cpu), trip.masks(&mut gpu));
-                let (mean, least) = agreement(&found, &expected);
-                println!("{}, {}: {:.3} % of labels equal, {:.3} % at least", network.name(), trip.what, mean * 100.0, least * 100.0);
-                if mean < AGREEMENT {
-                    faults.push(format!("{}, {}: {mean}", network.name(), trip.what));
-                }
-                assert_eq!(trip.masks(&mut gpu), found, "{}: the same trip gives the same masks", trip.what);
-            }
-        }
-        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        let ([tiny, _], trip) = (shipped(), &trips()[1]);
+        let masks = || trip.masks(CudaEngine::new(&tiny, &Config::default()).expect("there is a GPU"));
+        assert!(masks() == masks(), "two runs of a trip differ");
+    }
+}
+
+mod without_a_gpu {
+    use super::standin::driver_on_host;
+    use std::process::Command;
+
+    #[test]
+    fn a_stand_in_for_the_driver_passes_every_test() {
+        let Some(folder) = driver_on_host("a_stand_in_for_the_driver") else { return };
+        let mut again = Command::new(std::env::current_exe().expect("this test has a file"));
+        again.args(["on_the_gpu", "whole_trips", "--nocapture", "--test-threads", "2"]);
+        let output = again.env("LD_LIBRARY_PATH", folder).env("SEGFUSE_GPU_REQUIRED", "1").output().expect("it starts");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+        print!("{told}");
     }
 }
