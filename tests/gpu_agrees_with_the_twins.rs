@@ -9,8 +9,8 @@
 mod conformance;
 #[path = "support/device.rs"]
 mod device;
-#[path = "support/standin.rs"]
-mod standin;
+#[path = "support/driver_on_host.rs"]
+mod host_driver;
 
 use device::{
     Noise, Verdict, download, download_bytes, download_half, halved, stream, upload, upload_field, upload_half,
@@ -553,7 +553,7 @@ mod whole_trips {
 }
 
 mod without_a_gpu {
-    use super::standin::driver_on_host;
+    use super::host_driver::driver_on_host;
     use std::process::Command;
 
     #[test]

@@ -4,8 +4,8 @@
 mod support;
 
 #[cfg(feature = "cuda")]
-#[path = "support/standin.rs"]
-mod standin;
+#[path = "support/driver_on_host.rs"]
+mod host_driver;
 
 use std::process::{Command, Output};
 use support::{json, segfuse_ok};
@@ -71,12 +71,12 @@ mod without_the_feature {
 
 #[cfg(feature = "cuda")]
 mod with_the_feature {
-    use super::{Drive, errors, standin};
+    use super::{Drive, errors, host_driver};
     use segfuse::sys::cuda::{CudaError, Device};
 
     #[test]
     fn each_absence_is_told_by_name_and_auto_goes_on_with_the_cpu() {
-        let Some(folder) = standin::driver_on_host("each_absence_is_told_by_name") else { return };
+        let Some(folder) = host_driver::driver_on_host("each_absence_is_told_by_name") else { return };
         let folder = folder.to_string_lossy().into_owned();
         let drive = Drive::new();
         let mut faults = Vec::new();
@@ -105,7 +105,7 @@ mod with_the_feature {
 
     #[test]
     fn failures_in_the_middle_of_the_work_end_the_run_and_say_at_which_step() {
-        let Some(folder) = standin::driver_on_host("failures_in_the_middle") else { return };
+        let Some(folder) = host_driver::driver_on_host("failures_in_the_middle") else { return };
         let folder = folder.to_string_lossy().into_owned();
         let drive = Drive::new();
         for (variable, value, told) in [
@@ -123,7 +123,7 @@ mod with_the_feature {
 
     #[test]
     fn the_gpu_is_taken_by_auto_where_there_is_one_and_shows_in_the_summary() {
-        let Some(folder) = standin::driver_on_host("the_gpu_is_taken_by_auto") else { return };
+        let Some(folder) = host_driver::driver_on_host("the_gpu_is_taken_by_auto") else { return };
         let folder = folder.to_string_lossy().into_owned();
         let drive = Drive::new();
         let output = drive.replay("auto", &[("LD_LIBRARY_PATH", &folder)]);
