@@ -56,6 +56,10 @@ fn samples_lie_where_the_twin_puts_them() {
 #[test]
 fn a_kernel_that_reads_or_writes_beside_a_buffer_is_found_out() {
     let Some(driver) = driver("buffers that are too short") else { return };
+    if !driver.is_of_the_host {
+        eprintln!("SKIPPED: buffers that are too short: on the device compute-sanitizer finds them");
+        return;
+    }
     let average = |map: usize, out: usize| {
         let case = Case::new("average_blocks_f32", [1, 1, 1], [128, 1, 1]);
         case.input(&vec![0; 4 * map]).int(1).int(4).int(4).int(2).output(4 * out)

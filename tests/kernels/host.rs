@@ -1,4 +1,6 @@
 //! The driver `kernels/host/run.cpp`: compiled once into `target/`, given a case, asked for what the kernel wrote.
+//!
+//! `SEGFUSE_KERNEL_DRIVER` names another one: that of the device, which `scripts/kernel-driver` compiles.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -21,6 +23,9 @@ const OPTIONS: [&str; 9] = [
 
 /// The compiled driver. Says loudly that `test` is skipped without a C++ compiler.
 pub(super) fn driver(test: &str) -> Option<Driver> {
+    if let Some(program) = std::env::var_os("SEGFUSE_KERNEL_DRIVER") {
+        return Some(Driver { program: program.into(), is_of_the_host: false });
+    }
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
     if Command::new(&compiler).arg("--version").output().is_err() {
         eprintln!("SKIPPED: {test}: no C++ compiler ({})", Path::new(&compiler).display());
@@ -42,7 +47,7 @@ pub(super) fn driver(test: &str) -> Option<Driver> {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         fs::rename(fresh, &program).expect("one folder");
     }
-    Some(Driver { program })
+    Some(Driver { program, is_of_the_host: true })
 }
 
 fn hash_of(sources: &Path) -> u64 {
@@ -59,6 +64,8 @@ fn hash_of(sources: &Path) -> u64 {
 
 pub(super) struct Driver {
     program: PathBuf,
+    /// Whether it is the one whose sanitizers watch every buffer.
+    pub(super) is_of_the_host: bool,
 }
 
 /// A launch: the kernel, its grid and block, its arguments in order.
@@ -74,7 +81,10 @@ pub(super) struct Answer(std::vec::IntoIter<Vec<u8>>);
 impl Driver {
     pub(super) fn run(&self, case: &Case) -> Answer {
         let output = self.output(case);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        // A driver of the device that repeats tells the time that a launch took.
+        eprint!("{told}");
         let mut rest = &output.stdout[..];
         let buffers = case.written.iter().map(|&length| {
             let (buffer, others) = rest.split_at(length);
