@@ -69,21 +69,21 @@ constexpr int MOST_STARTS = 5;
 typedef unsigned long long Word;
 constexpr Word UNKNOWN = ~Word(0);
 
-__device__ Word to_word(float2 motion) {
+__device__ __forceinline__ Word to_word(float2 motion) {
     return Word(__float_as_uint(motion.y)) << 32 | __float_as_uint(motion.x);
 }
 
-__device__ float2 to_motion(Word word) {
+__device__ __forceinline__ float2 to_motion(Word word) {
     return make_float2(__uint_as_float(unsigned(word)), __uint_as_float(unsigned(word >> 32)));
 }
 
 /// Reads what another warp may be writing.
 template <class Value>
-__device__ Value fetch(const Value* place) {
+__device__ __forceinline__ Value fetch(const Value* place) {
     return *static_cast<const volatile Value*>(place);
 }
 
-__device__ float2 wait_for_motion(const Word* place) {
+__device__ __forceinline__ float2 wait_for_motion(const Word* place) {
     Word word = fetch(place);
     while (word == UNKNOWN) {
         __nanosleep(20);
@@ -93,14 +93,14 @@ __device__ float2 wait_for_motion(const Word* place) {
 }
 
 /// Waits until a counter has come so far: what was written before it was counted can then be read.
-__device__ void wait_for_count(const int* counter, int count) {
+__device__ __forceinline__ void wait_for_count(const int* counter, int count) {
     while (fetch(counter) < count) {
         __nanosleep(20);
     }
     __threadfence();
 }
 
-__device__ int patches(int side) { return side < SIDE ? 0 : (side - SIDE) / BLOCK + 1; }
+__device__ __forceinline__ int patches(int side) { return side < SIDE ? 0 : (side - SIDE) / BLOCK + 1; }
 
 /// One level: its shape, where it begins in a pyramid, what is found on it.
 struct Level {
@@ -115,10 +115,10 @@ struct Level {
     /// [rows]: whether the row is through; and how many rows of patches have their blocks.
     int *through, *blended;
 
-    __device__ int stride() const { return width + 2 * FRAME; }
+    __device__ __forceinline__ int stride() const { return width + 2 * FRAME; }
 };
 
-__device__ Level level_of(float* scratch, int* progress, int width, int height, int levels, int index) {
+__device__ __forceinline__ Level level_of(float* scratch, int* progress, int width, int height, int levels, int index) {
     int all = 0;
     for (int i = 0; i < levels; ++i) {
         all += patches(height >> i) * patches(width >> i);
@@ -153,10 +153,10 @@ struct Fit {
     float quarters[4];
     float2 step;
 
-    __device__ float error() const { return (quarters[0] + quarters[1]) + (quarters[2] + quarters[3]); }
+    __device__ __forceinline__ float error() const { return (quarters[0] + quarters[1]) + (quarters[2] + quarters[3]); }
 };
 
-__device__ Fit fit_of_lane(Fit fit, int lane) {
+__device__ __forceinline__ Fit fit_of_lane(Fit fit, int lane) {
     fit.motion.x = __shfl_sync(ALL_LANES, fit.motion.x, lane);
     fit.motion.y = __shfl_sync(ALL_LANES, fit.motion.y, lane);
     fit.step.x = __shfl_sync(ALL_LANES, fit.step.x, lane);
@@ -169,24 +169,24 @@ __device__ Fit fit_of_lane(Fit fit, int lane) {
 }
 
 /// Sum of the left or right four lanes of a group, each in its half; (a + b) + (c + d), as the twin adds.
-__device__ float half_of(float lanes) {
+__device__ __forceinline__ float half_of(float lanes) {
     lanes += __shfl_xor_sync(ALL_LANES, lanes, 1);
     return lanes + __shfl_xor_sync(ALL_LANES, lanes, 2);
 }
 
-__device__ float total(float lanes) {
+__device__ __forceinline__ float total(float lanes) {
     lanes = half_of(lanes);
     return lanes + __shfl_xor_sync(ALL_LANES, lanes, 4);
 }
 
 /// Sums of the left and of the right four lanes, in every lane.
-__device__ float2 halves(float lanes) {
+__device__ __forceinline__ float2 halves(float lanes) {
     float own = half_of(lanes), other = __shfl_xor_sync(ALL_LANES, own, 4);
     return threadIdx.x & 4 ? make_float2(other, own) : make_float2(own, other);
 }
 
 /// Where a patch still lies in the framed image: the pixel at or before `place`, and the share of the next.
-__device__ int split_framed(float place, int count, float& share) {
+__device__ __forceinline__ int split_framed(float place, int count, float& share) {
     place = fminf(fmaxf(place, -float(FRAME)), float(count) + float(FRAME) - float(SIDE + 2));
     float first = floorf(place);
     share = place - first;
@@ -200,11 +200,11 @@ struct Patch {
     /// The inverse of the damped H.
     float xx, xy, yy;
 
-    __device__ Patch(const float* current, const Level& level, int x, int y);
-    __device__ Fit compare(const float* earlier, const Level& level, float2 motion) const;
+    __device__ __forceinline__ Patch(const float* current, const Level& level, int x, int y);
+    __device__ __forceinline__ Fit compare(const float* earlier, const Level& level, float2 motion) const;
 };
 
-__device__ void take_mean_out(float (&column)[SIDE]) {
+__device__ __forceinline__ void take_mean_out(float (&column)[SIDE]) {
     float sum = column[0];
 #pragma unroll
     for (int row = 1; row < SIDE; ++row) {
@@ -217,7 +217,7 @@ __device__ void take_mean_out(float (&column)[SIDE]) {
     }
 }
 
-__device__ float dot(const float (&one)[SIDE], const float (&other)[SIDE]) {
+__device__ __forceinline__ float dot(const float (&one)[SIDE], const float (&other)[SIDE]) {
     float sum = one[0] * other[0];
 #pragma unroll
     for (int row = 1; row < SIDE; ++row) {
@@ -226,7 +226,7 @@ __device__ float dot(const float (&one)[SIDE], const float (&other)[SIDE]) {
     return total(sum);
 }
 
-__device__ Patch::Patch(const float* current, const Level& level, int x, int y) : x(x), y(y) {
+__device__ __forceinline__ Patch::Patch(const float* current, const Level& level, int x, int y) : x(x), y(y) {
     int stride = level.stride();
     const float* column = current + size_t(y + FRAME) * stride + x + FRAME + threadIdx.x % SIDE;
 #pragma unroll
@@ -245,7 +245,7 @@ __device__ Patch::Patch(const float* current, const Level& level, int x, int y) 
     yy = h_xx / determinant;
 }
 
-__device__ Fit Patch::compare(const float* earlier, const Level& level, float2 motion) const {
+__device__ __forceinline__ Fit Patch::compare(const float* earlier, const Level& level, float2 motion) const {
     float right, down;
     int left = split_framed(float(x) + motion.x, level.width, right);
     int top = split_framed(float(y) + motion.y, level.height, down);
@@ -279,7 +279,7 @@ __device__ Fit Patch::compare(const float* earlier, const Level& level, float2 m
     return fit;
 }
 
-__device__ bool within(float pixels, float2 one, float2 other) {
+__device__ __forceinline__ bool within(float pixels, float2 one, float2 other) {
     return fabsf(one.x - other.x) <= pixels && fabsf(one.y - other.y) <= pixels;
 }
 
@@ -292,7 +292,7 @@ struct Starts {
     float2 own = {0.0f, 0.0f}, last = {0.0f, 0.0f};
 
     template <int SLOT>
-    __device__ void offer(float2 motion) {
+    __device__ __forceinline__ void offer(float2 motion) {
 #pragma unroll
         for (int i = 0; i < SLOT; ++i) {
             if (taken[i] && within(ALIKE, offered[i], motion)) {
@@ -310,7 +310,7 @@ struct Starts {
 };
 
 /// The best of the starts, each compared by a group of lanes; another than the first has to be better by `margin`.
-__device__ Fit best_start(const Patch& patch, const float* earlier, const Level& level, const Starts& starts,
+__device__ __forceinline__ Fit best_start(const Patch& patch, const float* earlier, const Level& level, const Starts& starts,
                           float margin) {
     Fit fit = patch.compare(earlier, level, starts.own);
     float error = fit.error(), bar = INFINITY;
@@ -333,9 +333,10 @@ __device__ Fit best_start(const Patch& patch, const float* earlier, const Level&
 }
 
 /// The best of the starts, refined. Fits never get worse than the best start.
-__device__ Fit search(const Patch& patch, const float* earlier, const Level& level, const Starts& starts, float margin) {
+__device__ __forceinline__ Fit search(const Patch& patch, const float* earlier, const Level& level, const Starts& starts, float margin) {
     Fit best = best_start(patch, earlier, level, starts, margin);
     float2 start = best.motion;
+#pragma unroll 1
     for (int i = 0; i < STEPS; ++i) {
         if (fmaxf(fabsf(best.step.x), fabsf(best.step.y)) < SMALLEST_STEP) {
             break;
@@ -361,10 +362,10 @@ struct Row {
     int row;
     float margin;
 
-    __device__ int index(int col) const { return row * level.cols + col; }
-    __device__ Patch patch(int col) const { return Patch(current, level, col * BLOCK, row * BLOCK); }
+    __device__ __forceinline__ int index(int col) const { return row * level.cols + col; }
+    __device__ __forceinline__ Patch patch(int col) const { return Patch(current, level, col * BLOCK, row * BLOCK); }
 
-    __device__ void keep(int col, const Fit& fit) const {
+    __device__ __forceinline__ void keep(int col, const Fit& fit) const {
         if (threadIdx.x == 0) {
             for (int i = 0; i < 4; ++i) {
                 level.quarters[4 * index(col) + i] = fit.quarters[i];
@@ -372,7 +373,7 @@ struct Row {
         }
     }
 
-    __device__ void publish(Word* motions, int col, float2 motion) const {
+    __device__ __forceinline__ void publish(Word* motions, int col, float2 motion) const {
         if (threadIdx.x == 0) {
             *static_cast<volatile Word*>(motions + index(col)) = to_word(motion);
         }
@@ -384,7 +385,7 @@ struct Prior {
     const float* flow;
     int rows, cols;
 
-    __device__ float2 at(const Level& level, int row, int col) const {
+    __device__ __forceinline__ float2 at(const Level& level, int row, int col) const {
         int cell = (row * BLOCK + BLOCK) * rows / level.height * cols + (col * BLOCK + BLOCK) * cols / level.width;
         float x = finite_or_0(flow[cell]), y = finite_or_0(flow[rows * cols + cell]);
         return make_float2(x * float(level.width) / float(cols), y * float(level.height) / float(rows));
@@ -392,23 +393,24 @@ struct Prior {
 };
 
 /// The motion of the coarser level at the middle of a patch, in pixels of the finer.
-__device__ float2 doubled(const Level& coarser, int row, int col) {
+__device__ __forceinline__ float2 doubled(const Level& coarser, int row, int col) {
     int y = min((row + 1) * BLOCK / (2 * BLOCK), coarser.rows), x = min((col + 1) * BLOCK / (2 * BLOCK), coarser.cols);
     const float* block = coarser.blocks + 2 * (y * (coarser.cols + 1) + x);
     return make_float2(fetch(block) * 2.0f, fetch(block + 1) * 2.0f);
 }
 
-/// From left to right, behind the row above.
-__device__ void go_forth(const Row& row, const Level* coarser, const Prior& prior) {
+/// From left to right, behind the row above. `coarser` has no rows where there is no coarser level.
+__device__ __forceinline__ void go_forth(const Row& row, const Level& coarser, const Prior& prior) {
     float2 left = {0.0f, 0.0f};
+#pragma unroll 1
     for (int col = 0; col < row.level.cols; ++col) {
         Patch patch = row.patch(col);
         Starts starts;
         if (prior.flow != nullptr) {
             starts.offer<0>(prior.at(row.level, row.row, col));
         }
-        if (coarser != nullptr) {
-            starts.offer<1>(doubled(*coarser, row.row, col));
+        if (coarser.rows > 0) {
+            starts.offer<1>(doubled(coarser, row.row, col));
         }
         if (col > 0) {
             starts.offer<2>(left);
@@ -425,9 +427,10 @@ __device__ void go_forth(const Row& row, const Level* coarser, const Prior& prio
 }
 
 /// From right to left, behind the row below: what the patches that had not been searched for yet know now.
-__device__ void go_back(const Row& row) {
+__device__ __forceinline__ void go_back(const Row& row) {
     const Level& level = row.level;
     float2 right = {0.0f, 0.0f};
+#pragma unroll 1
     for (int col = level.cols - 1; col >= 0; --col) {
         float2 found = to_motion(fetch(level.forth + row.index(col)));
         Starts starts;
@@ -455,7 +458,7 @@ __device__ void go_back(const Row& row) {
 }
 
 /// The mean motion of the up to four patches over each block of a row, each weighted by how well it fits there, squared.
-__device__ void blend_row(const Level& level, int row) {
+__device__ __forceinline__ void blend_row(const Level& level, int row) {
     for (int col = threadIdx.x; col <= level.cols; col += 32) {
         float2 sum = {0.0f, 0.0f};
         float weights = 0.0f;
@@ -476,7 +479,7 @@ __device__ void blend_row(const Level& level, int row) {
 }
 
 /// The blocks below a row of patches, once the next row is through; the first row has those above it too.
-__device__ void blend_rows(const Level& level, int row) {
+__device__ __forceinline__ void blend_rows(const Level& level, int row) {
     __syncwarp();
     if (threadIdx.x == 0) {
         __threadfence();
@@ -499,7 +502,7 @@ __device__ void blend_rows(const Level& level, int row) {
 
 /// A pixel of a level `HALVINGS` above the given one: means of means, as the twin rounds them.
 template <int HALVINGS>
-__device__ float halved(const float* finest, int stride, int y, int x) {
+__device__ __forceinline__ float halved(const float* finest, int stride, int y, int x) {
     if constexpr (HALVINGS == 0) {
         return finest[size_t(y + FRAME) * stride + x + FRAME];
     } else {
@@ -512,7 +515,7 @@ __device__ float halved(const float* finest, int stride, int y, int x) {
 }
 
 /// The motion of a grid of cells between its cells.
-__device__ float between_cells(const float* flow, Taps down, Taps along, int cols) {
+__device__ __forceinline__ float between_cells(const float* flow, Taps down, Taps along, int cols) {
     const float *upper = flow + size_t(down.first) * cols, *lower = flow + size_t(down.second) * cols;
     float above = mix(finite_or_0(upper[along.first]), finite_or_0(upper[along.second]), along.share);
     float below = mix(finite_or_0(lower[along.first]), finite_or_0(lower[along.second]), along.share);
@@ -520,7 +523,7 @@ __device__ float between_cells(const float* flow, Taps down, Taps along, int col
 }
 
 /// The motion, along one axis, between the centres of blocks.
-__device__ float between_blocks(const float* blocks, Taps down, Taps along, int cols) {
+__device__ __forceinline__ float between_blocks(const float* blocks, Taps down, Taps along, int cols) {
     float upper = mix(blocks[2 * (down.first * cols + along.first)], blocks[2 * (down.first * cols + along.second)],
                       along.share);
     float lower = mix(blocks[2 * (down.second * cols + along.first)], blocks[2 * (down.second * cols + along.second)],
@@ -559,13 +562,12 @@ extern "C" __global__ void __launch_bounds__(32)
         --index;
     }
     Level level = level_of(scratch, progress, width, height, levels, index), coarser{};
-    bool is_coarsest = index + 1 == levels;
-    if (!is_coarsest) {
+    if (index + 1 < levels) {
         coarser = level_of(scratch, progress, width, height, levels, index + 1);
         wait_for_count(coarser.blended, coarser.rows);
     }
     Row own{earlier + level.pixels, current + level.pixels, level, row, prior != nullptr ? MARGIN : 0.0f};
-    go_forth(own, is_coarsest ? nullptr : &coarser, Prior{prior, prior_rows, prior_cols});
+    go_forth(own, coarser, Prior{prior, prior_rows, prior_cols});
     __syncwarp();
     go_back(own);
     blend_rows(level, row);

@@ -20,6 +20,7 @@
 
 #include "fiber.h"
 #include "half_on_host.h"
+#include "threads.h"
 
 #define __global__
 #define __device__
@@ -43,9 +44,6 @@ inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 namespace host {
 
 constexpr unsigned WARP = 32;
-
-/// Which threads of a kernel wait for each other.
-enum class Threads { alone, of_a_block, of_the_grid };
 
 /// Threads that wait for each other; those that have ended are not waited for.
 struct Barrier {
