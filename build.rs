@@ -1,10 +1,15 @@
 //! Compiles `proto/segfuse.proto` with a Rust compiler for protobuf: no `protoc` is needed.
 //!
-//! Leaves two files in `OUT_DIR`: the Rust structs, and the descriptor set that trips embed.
+//! Leaves two files in `OUT_DIR`: the Rust structs, and the descriptor set that trips embed. With the feature
+//! `tensorrt` it compiles the C++ shim too, once for each family of TensorRT whose headers are there.
 
 use protox::prost::Message;
 use std::error::Error;
 use std::path::Path;
+
+#[cfg(feature = "tensorrt")]
+#[path = "build/tensorrt.rs"]
+mod tensorrt;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto/segfuse.proto");
@@ -12,5 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = std::env::var("OUT_DIR")?;
     std::fs::write(Path::new(&out).join("segfuse.fds"), descriptors.encode_to_vec())?;
     prost_build::Config::new().out_dir(&out).compile_fds(descriptors)?;
+    #[cfg(feature = "tensorrt")]
+    tensorrt::compile_shims()?;
     Ok(())
 }

@@ -17,6 +17,8 @@ pub mod cpu;
 pub mod fake;
 pub mod network;
 mod onnx;
+#[cfg(feature = "tensorrt")]
+pub mod tensorrt;
 
 use crate::data::{Image, LabelMask, Plane, Size};
 use crate::flow::EgoMotion;

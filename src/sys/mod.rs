@@ -9,5 +9,7 @@
 pub mod can;
 pub mod clock;
 pub mod process;
+#[cfg(feature = "tensorrt")]
+pub mod tensorrt;
 #[cfg(feature = "camera")]
 pub mod v4l2;
