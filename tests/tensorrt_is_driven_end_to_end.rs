@@ -136,7 +136,7 @@ fn a_build_that_fails_says_why() {
         let Some(library) = library("a build", family, "FAULT=NO_PLAN") else { return };
         let told = plain(&library, &correction()).expect_err("no plan").to_string();
         assert!(
-            told.contains("Could not find any implementation for node conv0") && told.contains("--workspace"),
+            told.contains("Could not find any implementation for node conv0") && told.contains("--workspace-mib"),
             "{told}"
         );
         assert!(!told.contains("limit is low"), "warnings are left out where there are errors: {told}");

@@ -41,9 +41,9 @@ pub(crate) fn sanitizer() -> Option<PathBuf> {
 
 fn compiled(test: &str, source: &str, defines: &[&str], names: &[&str]) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tensorrt").join(source);
-    let text = fs::read(&source).expect("the stand-in's source");
+    let code = fs::read(&source).expect("the stand-in's source");
     let sanitized = env::var_os(SANITIZE).is_some();
-    let hash = xxhash_rust::xxh3::xxh3_64(&text);
+    let hash = xxhash_rust::xxh3::xxh3_64(&code);
     let kind = format!("{}-{hash:016x}{}", defines.join("-").replace('=', "_"), if sanitized { "-asan" } else { "" });
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("standins").join(kind);
     if folder.exists() {

@@ -78,7 +78,7 @@ impl Plans {
         built.collect()
     }
 
-    /// Loads a graph's plan. One that TensorRT refuses is built again, once.
+    /// Loads a graph's plan. One that TensorRT refuses is built again, once; where the device is at fault it is kept.
     pub(super) fn engine(
         &self,
         runtime: &Arc<Runtime>,
@@ -91,7 +91,7 @@ impl Plans {
         let load = |plan: &[u8]| runtime.deserialize(plan, self.options.dla_core);
         let (plan, outcome) = self.plan(&key, onnx, progress)?;
         match load(&plan) {
-            Err(error @ TensorRtError::PlanRefused { .. }) if outcome == Outcome::Kept => {
+            Err(error) if error.is_about_the_plan() && outcome == Outcome::Kept => {
                 self.discard(&key, &error.to_string())?;
                 load(&self.plan(&key, onnx, progress)?.0)
             }

@@ -59,9 +59,10 @@ pub enum TensorRtError {
         /// What it logged.
         told: String,
     },
-    /// Damaged, of another version or of another GPU: build it again.
+    /// Damaged, of another version or of another GPU; or the GPU cannot be used at all.
     #[error(
-        "plan refused: {told}; a plan serves one version of TensorRT on one kind of GPU: build it again (`segfuse engine build`)"
+        "plan refused: {told}; a plan serves one version of TensorRT on one kind of GPU and needs that GPU to be loaded: \
+         see `segfuse engine info`, or build it again (`segfuse engine build`)"
     )]
     PlanRefused {
         /// What TensorRT logged.
@@ -76,7 +77,7 @@ pub enum TensorRtError {
         told: String,
     },
     /// The graph was understood and yet no plan came out.
-    #[error("no plan could be built: {told}; more workspace (--workspace) or more free device memory may help")]
+    #[error("no plan could be built: {told}; more workspace (--workspace-mib) or more free device memory may help")]
     NotBuilt {
         /// What TensorRT logged.
         told: String,
@@ -158,6 +159,14 @@ pub enum TensorRtError {
         /// What TensorRT logged.
         told: String,
     },
+}
+
+impl TensorRtError {
+    /// Whether a refused plan is at fault, and not the device that it was to be loaded on: TensorRT says it in words only.
+    pub fn is_about_the_plan(&self) -> bool {
+        let device = ["Cuda Runtime", "OutOfMemory"];
+        matches!(self, Self::PlanRefused { told } if device.iter().all(|words| !told.contains(words)))
+    }
 }
 
 /// What an ONNX parser says of one node.
