@@ -135,6 +135,8 @@ impl Network {
         (file.bytes, file.verified) = (Some(bytes.len() as u64), true);
         #[cfg(feature = "tensorrt")]
         self.half_bytes.push(bytes);
+        #[cfg(not(feature = "tensorrt"))]
+        drop(bytes);
         Ok(())
     }
 
