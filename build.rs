@@ -1,7 +1,8 @@
 //! Compiles `proto/segfuse.proto` with a Rust compiler for protobuf: no `protoc` is needed. With the feature `cuda` it
 //! also compiles the kernels (`build/cuda.rs`).
 //!
-//! Leaves two files in `OUT_DIR`: the Rust structs, and the descriptor set that trips embed.
+//! Leaves two files in `OUT_DIR`: the Rust structs, and the descriptor set that trips embed. With the feature
+//! `tensorrt` it compiles the C++ shim too, once for each family of TensorRT whose headers are there.
 
 use protox::prost::Message;
 use std::error::Error;
@@ -9,6 +10,9 @@ use std::path::Path;
 
 #[path = "build/cuda.rs"]
 mod cuda;
+#[cfg(feature = "tensorrt")]
+#[path = "build/tensorrt.rs"]
+mod tensorrt;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto/segfuse.proto");
@@ -20,6 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         && let Err(reason) = cuda::compile(Path::new(&out))
     {
         println!("cargo::error={}", reason.replace('\n', "\ncargo::error="));
+    }
+    #[cfg(feature = "tensorrt")]
+    if let Err(reason) = tensorrt::compile_shims() {
+        println!("cargo::error={reason}");
     }
     Ok(())
 }

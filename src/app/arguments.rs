@@ -62,8 +62,8 @@ fn library() -> impl TypedValueParser<Value = PathBuf> {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Network")]
 pub struct RuntimeArguments {
-    /// The runtime: auto takes onnxruntime where its library is found, else rten.
-    #[arg(long, value_name = "auto|rten|onnxruntime")]
+    /// The runtime: auto takes onnxruntime where its library is found, else rten; on a GPU first TensorRT.
+    #[arg(long, value_name = "auto|rten|onnxruntime|tensorrt")]
     pub engine: Option<RuntimeChoice>,
     /// libonnxruntime.so, if it is not on the library path.
     #[arg(long, value_name = "FILE", env = LIBRARY_VARIABLE, value_parser = library())]

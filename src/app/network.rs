@@ -13,19 +13,32 @@ use std::path::Path;
 struct Embedded {
     name: &'static str,
     manifest: &'static str,
-    files: [(&'static str, &'static [u8]); 3],
+    files: &'static [(&'static str, &'static [u8])],
 }
 
-/// The folder of `models/` with this name. Its half-precision files stay outside: no CPU runtime reads them.
+/// A file of the folder of `models/` with this name.
+macro_rules! file {
+    ($name:literal, $file:literal) => {
+        ($file, include_bytes!(concat!("../../models/", $name, "/", $file)).as_slice())
+    };
+}
+
+/// The folder of `models/` with this name. Its half-precision files are inside only where something reads them.
 macro_rules! embed {
     ($name:literal) => {
         Embedded {
             name: $name,
             manifest: include_str!(concat!("../../models/", $name, "/model.toml")),
-            files: [
-                ("backbone.onnx", include_bytes!(concat!("../../models/", $name, "/backbone.onnx"))),
-                ("head.onnx", include_bytes!(concat!("../../models/", $name, "/head.onnx"))),
-                ("correction.onnx", include_bytes!(concat!("../../models/", $name, "/correction.onnx"))),
+            files: &[
+                file!($name, "backbone.onnx"),
+                file!($name, "head.onnx"),
+                file!($name, "correction.onnx"),
+                #[cfg(feature = "tensorrt")]
+                file!($name, "backbone.fp16.onnx"),
+                #[cfg(feature = "tensorrt")]
+                file!($name, "head.fp16.onnx"),
+                #[cfg(feature = "tensorrt")]
+                file!($name, "correction.fp16.onnx"),
             ],
         }
     };
@@ -74,7 +87,7 @@ pub(super) fn embedded() -> impl Iterator<Item = Result<Network, EngineError>> {
 
 impl Embedded {
     fn open(&self) -> Result<Network, EngineError> {
-        Network::from_embedded(self.manifest, &self.files)
+        Network::from_embedded(self.manifest, self.files)
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub struct Config {
     /// `auto`, `cpu` or `cuda`.
     pub device: DeviceChoice,
-    /// `auto`, `rten` or `onnxruntime`: what runs the network.
+    /// `auto`, `rten`, `onnxruntime` or, on a GPU, `tensorrt`: what runs the network.
     pub runtime: RuntimeChoice,
     /// `libonnxruntime.so`, or the folder that holds it; else `ORT_DYLIB_PATH`, else the system's.
     pub onnxruntime_library: Option<PathBuf>,

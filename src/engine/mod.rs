@@ -20,6 +20,8 @@ mod device;
 pub mod fake;
 pub mod network;
 mod onnx;
+#[cfg(feature = "tensorrt")]
+pub mod tensorrt;
 
 pub use device::{Config, DeviceChoice};
 

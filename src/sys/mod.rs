@@ -11,5 +11,7 @@ pub mod clock;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 pub mod process;
+#[cfg(feature = "tensorrt")]
+pub mod tensorrt;
 #[cfg(feature = "camera")]
 pub mod v4l2;

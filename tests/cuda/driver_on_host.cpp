@@ -18,6 +18,7 @@
 #include <string>
 #include <tuple>
 
+#include "../../kernels/host/threads.h"
 #include "../../kernels/host/cuda_on_host.h"
 
 #include "../../kernels/decode_mask.cu"
@@ -81,7 +82,7 @@ struct Event {
 /// A kernel, and how its arguments are copied at a launch.
 struct Kernel {
     std::string name;
-    host::Threads threads;
+    Threads threads;
     std::function<std::function<void()>(void** arguments)> bound;
 };
 
@@ -91,7 +92,7 @@ std::tuple<Arguments...> copied(void** arguments, std::index_sequence<Places...>
 }
 
 template <class... Arguments>
-Kernel kernel(const char* name, void (*function)(Arguments...), host::Threads threads = host::Threads::alone) {
+Kernel kernel(const char* name, void (*function)(Arguments...), Threads threads = Threads::alone) {
     auto bound = [=](void** arguments) {
         auto values = copied<Arguments...>(arguments, std::index_sequence_for<Arguments...>());
         return [=] { std::apply(function, values); };
@@ -100,7 +101,6 @@ Kernel kernel(const char* name, void (*function)(Arguments...), host::Threads th
 }
 #define KERNEL(name, ...) kernel(#name, name, ##__VA_ARGS__)
 
-using host::Threads;
 Kernel kernels[] = {
     KERNEL(preprocess_f16, Threads::of_a_block),
     KERNEL(preprocess_f32, Threads::of_a_block),

@@ -64,24 +64,28 @@ const CARRIED_STRIDE: usize = 4;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RuntimeChoice {
-    /// onnxruntime where its library is found, else rten; which it is shows in the summary and the log.
+    /// On a GPU TensorRT where its library is found; else onnxruntime where that is; else rten. Which it is shows in the
+    /// summary and the log.
     #[default]
     Auto,
     /// The runtime built in.
     Rten,
     /// The library, or an error.
     Onnxruntime,
+    /// TensorRT on the GPU, or an error: no runtime of the CPU.
+    Tensorrt,
 }
 
 impl std::str::FromStr for RuntimeChoice {
     type Err = String;
-    /// Reads `auto`, `rten` or `onnxruntime`.
+    /// Reads `auto`, `rten`, `onnxruntime` or `tensorrt`.
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "auto" => Ok(Self::Auto),
             "rten" => Ok(Self::Rten),
             "onnxruntime" => Ok(Self::Onnxruntime),
-            _ => Err(format!("'{text}' is no runtime: write auto, rten or onnxruntime")),
+            "tensorrt" => Ok(Self::Tensorrt),
+            _ => Err(format!("'{text}' is no runtime: write auto, rten, onnxruntime or tensorrt")),
         }
     }
 }

@@ -37,6 +37,7 @@ impl Runtime {
             // A library named in the configuration is asked for: without it there is no going on.
             RuntimeChoice::Auto if library.is_some() => OnnxRuntime::load(library, threads).map(Self::OnnxRuntime),
             RuntimeChoice::Auto => Ok(Self::prefer_onnxruntime(threads)),
+            RuntimeChoice::Tensorrt => Err(no_tensorrt()),
         }
     }
 
@@ -97,6 +98,13 @@ impl Runtime {
             _ => Ok(loaded),
         }
     }
+}
+
+/// What the CPU says when it is asked for TensorRT.
+pub(super) fn no_tensorrt() -> EngineError {
+    let reason = "it runs on an NVIDIA GPU: set the device to cuda, in a build with the feature tensorrt \
+                  (docs/engines.md), or choose auto, rten or onnxruntime";
+    EngineError::Unavailable { runtime: "tensorrt", reason: reason.to_owned() }
 }
 
 /// A tensor of zeros for each of `inputs`.

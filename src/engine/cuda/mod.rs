@@ -25,14 +25,18 @@ use crate::flow::{EgoFlow, EgoMotion, GreyPyramid};
 use crate::sys::cuda::{
     CudaError, Device, DeviceBuffer, DeviceCamera, DeviceMap, DevicePyramid, FlowScratch, Half, Preparation, Stream,
 };
-use nets::{Logits, Nets, Picture};
+#[cfg(feature = "tensorrt")]
+use super::cpu::RuntimeChoice;
+#[cfg(feature = "tensorrt")]
+use nets::TensorRtNets;
+use nets::{HostNets, Logits, Nets, Picture, Planes, Residual};
 use std::sync::Arc;
 
 /// The engine.
 pub struct CudaEngine {
     info: EngineInfo,
     stream: Stream,
-    nets: Nets,
+    nets: Box<dyn Nets>,
     carried: Carried,
     input: InputSpec,
     preparation: Preparation,
@@ -67,7 +71,7 @@ pub struct Features {
     /// A key frame's picture, small: to tell what has changed since.
     glance: Option<Arc<DeviceMap<f32>>>,
     /// What is left of a later frame's picture when the key frame's, carried there, is taken away; where it was asked for.
-    residual: Option<DeviceMap<f32>>,
+    residual: Option<Residual>,
 }
 
 /// A key frame that the backbone works on beside the frames that follow.
@@ -88,17 +92,18 @@ impl From<CudaError> for EngineError {
 }
 
 impl CudaEngine {
-    /// Opens the first GPU and loads `network`, which the CPU's runtimes run as `config` says.
+    /// Opens the first GPU and loads `network` as `config` says: into TensorRT, if it is asked for, or `auto` finds it, else
+    /// into a runtime of the CPU.
     ///
     /// # Errors
-    /// [`EngineError::Unavailable`] where there is no GPU, no driver or one that is too old.
+    /// [`EngineError::Unavailable`] where there is no GPU, no driver or one that is too old, or no TensorRT where it is asked
+    /// for by name.
     pub fn new(network: &Network, config: &Config) -> Result<Self, EngineError> {
         config.check().map_err(|reason| EngineError::Unavailable { runtime: "cpu", reason })?;
         let device = Device::open(0)?;
-        let nets = Nets::on_host(network, config)?;
-        let stream = device.stream()?;
+        let (nets, stream) = (nets_for(network, config, &device)?, device.stream()?);
         let info = EngineInfo {
-            runtime: format!("cuda on {}, network by {}", device.info().name, nets.describe()),
+            runtime: format!("cuda on {}, network by {}", device.info().name, nets.info().runtime),
             network: network.name().to_owned(),
             network_hash: network.hash(),
         };
@@ -106,7 +111,7 @@ impl CudaEngine {
         let input = *network.input();
         Ok(Self {
             info,
-            carried: Carried::choose(nets.input(), nets.output(), nets.has_head()),
+            carried: Carried::choose(nets.info().input, nets.info().output, nets.info().has_head),
             nets,
             preparation: preparation(&input),
             input,
@@ -144,16 +149,18 @@ impl CudaEngine {
     }
 
     /// What is left of `current` when the picture of `key`, carried along `flow`, is taken away.
-    fn residual(&self, key: &Features, flow: &DeviceMap<f32>, current: &View) -> Result<DeviceMap<f32>, EngineError> {
+    fn residual(&self, key: &Features, flow: &DeviceMap<f32>, current: &View) -> Result<Residual, EngineError> {
         let Some(earlier) = &key.glance else {
             let reason = "features that were propagated are no key frame's".to_owned();
             return Err(EngineError::Failed { runtime: "cuda", reason });
         };
         let _span = tracing::debug_span!("residual").entered();
         let [_, rows, cols] = current.glance.shape();
-        let mut residual = self.stream.map([1, rows, cols])?;
-        self.stream.residual(earlier, &current.glance, flow, &mut residual, None)?;
-        Ok(residual)
+        let mut map = self.stream.map([1, rows, cols])?;
+        let wanted = self.nets.info().wants_residual && self.nets.info().takes_halves;
+        let mut half = if wanted { Some(self.stream.map([1, rows, cols])?) } else { None };
+        self.stream.residual(earlier, &current.glance, flow, &mut map, half.as_mut())?;
+        Ok(Residual { map, half })
     }
 
     /// One of a residual in parts of the range of colours: the mean over the three.
@@ -180,8 +187,9 @@ impl CudaEngine {
         let shape = [1, size.height as usize, size.width as usize];
         let (mut labels, mut margins) = (self.stream.map(shape)?, self.stream.map(shape)?);
         match (logits, nearest) {
-            (Logits::Half(map), false) => self.stream.decode_mask(map, &mut labels, &mut margins)?,
-            (Logits::Half(map), true) => self.stream.decode_nearest(map, &mut labels, &mut margins)?,
+            (Logits::Carried(map), true) => self.stream.decode_nearest(map, &mut labels, &mut margins)?,
+            (Logits::Carried(map), false) => self.stream.decode_mask(map, &mut labels, &mut margins)?,
+            (Logits::Half(map), _) => self.stream.decode_mask(map, &mut labels, &mut margins)?,
             (Logits::Single(map), _) => self.stream.decode_mask(map, &mut labels, &mut margins)?,
         }
         let Self { stream, masks, confidences, .. } = self;
@@ -196,6 +204,23 @@ impl CudaEngine {
         let planes = || Ok(Decoded { mask: LabelMask::new(size, labels)?, confidence: Plane::new(size, confidence)? });
         planes().map_err(|error: MaskError| EngineError::Frame(error.to_string()))
     }
+}
+
+/// What runs the network: TensorRT where it is asked for or found, else the CPU.
+fn nets_for(network: &Network, config: &Config, device: &Device) -> Result<Box<dyn Nets>, EngineError> {
+    #[cfg(not(feature = "tensorrt"))]
+    let _ = device;
+    #[cfg(feature = "tensorrt")]
+    match config.runtime {
+        RuntimeChoice::Tensorrt => return Ok(Box::new(TensorRtNets::load(network, device)?)),
+        // A library of onnxruntime that is named is asked for.
+        RuntimeChoice::Auto if config.onnxruntime_library.is_none() => match TensorRtNets::load(network, device) {
+            Ok(nets) => return Ok(Box::new(nets)),
+            Err(error) => tracing::warn!("the network runs on the processor: {error}"),
+        },
+        _ => (),
+    }
+    Ok(Box::new(HostNets::load(network, config)?))
 }
 
 impl Engine for CudaEngine {
@@ -222,14 +247,13 @@ impl Engine for CudaEngine {
         let _span = tracing::debug_span!("pyramid").entered();
         let picture = device_picture(&self.stream, &image)?;
         let InputSpec { rows, cols, .. } = self.input;
-        let mut planes = self.stream.map([3, rows, cols])?;
         let mut glance = self.stream.map([3, rows / RESIDUAL_STRIDE, cols / RESIDUAL_STRIDE])?;
         let reduction = GreyPyramid::reduction_of(image.size());
         let mut pyramid = self.stream.pyramid((picture.width, picture.height), reduction)?;
-        let how = &self.preparation;
-        self.stream.preprocess(&picture, how, &mut planes, Some(&mut glance), Some(&mut pyramid))?;
+        let how = (&self.preparation, self.nets.info());
+        let planes = Planes::prepare(&self.stream, &picture, how, (&mut glance, &mut pyramid))?;
         self.views += 1;
-        let picture = Picture { number: self.views, planes };
+        let picture = Picture { number: self.views, planes: Arc::new(planes) };
         Ok(View { picture, glance: Arc::new(glance), pyramid })
     }
 
@@ -278,7 +302,7 @@ impl Engine for CudaEngine {
         flow: &DeviceMap<f32>,
         current: &View,
     ) -> Result<Features, EngineError> {
-        let wanted = self.nets.wants_residual();
+        let wanted = self.nets.info().wants_residual;
         let residual = if wanted { Some(self.residual(features, flow, current)?) } else { None };
         let mut carried = self.stream.map(features.carried.shape())?;
         tracing::debug_span!("propagate")
@@ -298,10 +322,10 @@ impl Engine for CudaEngine {
             Some(residual) => residual,
             None => self.residual(key, flow, current)?,
         };
-        let count = residual.len();
+        let count = residual.map.len();
         let mut sum = [0.0];
         if count > 0 {
-            self.stream.sum_residual(&residual, &mut self.sum)?;
+            self.stream.sum_residual(&residual.map, &mut self.sum)?;
             self.stream.download(&self.sum, &mut sum)?;
         }
         propagated.residual = Some(residual);
@@ -313,7 +337,7 @@ impl Engine for CudaEngine {
         let _span = tracing::debug_span!("blend").entered();
         // A plain network's logits at full detail are of this look alone: decoded is what several looks say.
         fresh.detailed = None;
-        self.stream.blend_features(&mut fresh.carried, &propagated.carried, residual, self.unit())?;
+        self.stream.blend_features(&mut fresh.carried, &propagated.carried, &residual.map, self.unit())?;
         Ok(fresh)
     }
 
@@ -322,8 +346,8 @@ impl Engine for CudaEngine {
             return self.decoded(&logits, false, size);
         }
         match &features.detailed {
-            Some(map) => self.decoded(&Logits::of(map), self.input.chain == Chain::Common, size),
-            None => self.decoded(&Logits::of(&features.carried), false, size),
+            Some(map) => self.decoded(&Logits::Carried(map), self.input.chain == Chain::Common, size),
+            None => self.decoded(&Logits::Carried(&features.carried), false, size),
         }
     }
 }

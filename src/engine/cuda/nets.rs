@@ -1,255 +1,126 @@
 //! The networks of the CUDA engine: who runs them, and what has to cross the bus for it.
 
-use super::super::EngineError;
-use super::super::cpu::backbone::Backbone;
-use super::super::cpu::features::Pool;
-use super::super::cpu::graphs::LoadedGraphs;
-use super::super::cpu::{Config, FeatureMap, LoadedGraph};
-use super::super::network::Network;
-use crate::sys::cuda::{DeviceMap, Half, Stream, to_halves, to_singles};
+mod host;
+#[cfg(feature = "tensorrt")]
+mod tensorrt;
 
-/// A picture as networks want it.
-#[derive(Debug)]
+pub(super) use host::HostNets;
+#[cfg(feature = "tensorrt")]
+pub(super) use tensorrt::TensorRtNets;
+
+use super::super::EngineError;
+use crate::sys::cuda::{CudaError, DeviceMap, DevicePicture, DevicePyramid, Half, Preparation, Stream};
+use std::sync::Arc;
+
+/// A picture as networks want it. Clones are the same picture.
+#[derive(Clone, Debug)]
 pub(super) struct Picture {
     /// Its view's.
     pub(super) number: u64,
-    /// `[3, rows, cols]`.
-    pub(super) planes: DeviceMap<f32>,
+    pub(super) planes: Arc<Planes>,
+}
+
+/// `[3, rows, cols]`.
+#[derive(Debug)]
+pub(super) enum Planes {
+    /// For networks on the host.
+    Single(DeviceMap<f32>),
+    /// For those on the device.
+    #[cfg_attr(not(feature = "tensorrt"), expect(dead_code, reason = "without TensorRT networks run on the host"))]
+    Half(DeviceMap<Half>),
 }
 
 /// Logits `[classes, rows, cols]`.
 pub(super) enum Logits<'a> {
     /// As they are carried.
-    Half(&'a DeviceMap<Half>),
+    Carried(&'a DeviceMap<Half>),
+    /// As a network on the device gave them.
+    #[cfg_attr(not(feature = "tensorrt"), expect(dead_code, reason = "without TensorRT networks run on the host"))]
+    Half(DeviceMap<Half>),
     /// As a network on the host gave them.
     Single(DeviceMap<f32>),
 }
 
-impl<'a> Logits<'a> {
-    pub(super) fn of(map: &'a DeviceMap<Half>) -> Self {
-        Self::Half(map)
-    }
+/// A frame's picture held against the key frame's: how far apart they are, `[1, rows, cols]`.
+#[derive(Debug)]
+pub(super) struct Residual {
+    pub(super) map: DeviceMap<f32>,
+    /// The same, where a network on the device wants it.
+    #[cfg_attr(not(feature = "tensorrt"), expect(dead_code, reason = "without TensorRT networks run on the host"))]
+    pub(super) half: Option<DeviceMap<Half>>,
 }
 
-/// Who runs the networks.
-pub(super) enum Nets {
-    /// The CPU's runtimes: planes and features come down, features and logits go up.
-    Host(Box<HostNets>),
-}
-
-impl Nets {
-    /// Loads `network` into a runtime of the CPU.
-    pub(super) fn on_host(network: &Network, config: &Config) -> Result<Self, EngineError> {
-        HostNets::load(network, config).map(|nets| Self::Host(Box::new(nets)))
-    }
-
-    /// The runtime and its version.
-    pub(super) fn describe(&self) -> &str {
-        let Self::Host(nets) = self;
-        &nets.runtime
-    }
-
+/// What a network's graphs are like.
+#[derive(Clone, Debug)]
+pub(super) struct NetsInfo {
+    /// What runs them, with its version.
+    pub(super) runtime: String,
     /// The backbone's input, `[1, 3, rows, cols]`.
-    pub(super) fn input(&self) -> [usize; 4] {
-        let Self::Host(nets) = self;
-        nets.shapes.0
-    }
-
+    pub(super) input: [usize; 4],
     /// The backbone's output, `[1, channels, rows, cols]`.
-    pub(super) fn output(&self) -> [usize; 4] {
-        let Self::Host(nets) = self;
-        nets.shapes.1
-    }
-
+    pub(super) output: [usize; 4],
     /// Whether features become logits by a graph of their own.
-    pub(super) fn has_head(&self) -> bool {
-        let Self::Host(nets) = self;
-        nets.head.is_some()
-    }
-
+    pub(super) has_head: bool,
     /// Whether the correction wants the residual.
-    pub(super) fn wants_residual(&self) -> bool {
-        let Self::Host(nets) = self;
-        nets.wants_residual
-    }
+    pub(super) wants_residual: bool,
+    /// Whether planes and residual are wanted in half precision.
+    pub(super) takes_halves: bool,
+}
+
+/// Who runs the networks, on pictures and features in the device's memory.
+pub(super) trait Nets {
+    fn info(&self) -> &NetsInfo;
 
     /// Runs the backbone: features `[channels, rows, cols]`.
-    pub(super) fn backbone(&mut self, stream: &Stream, picture: &Picture) -> Result<DeviceMap<Half>, EngineError> {
-        let Self::Host(nets) = self;
-        nets.backbone(stream, picture)
-    }
+    fn backbone(&mut self, stream: &Stream, picture: &Picture) -> Result<DeviceMap<Half>, EngineError>;
 
     /// Begins to run the backbone beside whatever is asked for next; the number to finish it by.
-    pub(super) fn begin(&mut self, stream: &Stream, picture: &Picture) -> Result<u64, EngineError> {
-        let Self::Host(nets) = self;
-        nets.begin(stream, picture)
-    }
+    fn begin(&mut self, stream: &Stream, picture: &Picture) -> Result<u64, EngineError>;
 
     /// Whether [`finish`](Self::finish) would not have to wait.
-    pub(super) fn is_through(&mut self, number: u64) -> bool {
-        let Self::Host(nets) = self;
-        nets.backbone.is_through(number)
-    }
+    fn is_through(&mut self, number: u64) -> bool;
 
-    /// Waits for the features of the run with this number.
-    pub(super) fn finish(&mut self, stream: &Stream, number: u64) -> Result<DeviceMap<Half>, EngineError> {
-        let Self::Host(nets) = self;
-        nets.finish(stream, number)
-    }
+    /// The features of the run with this number, once they are there.
+    fn finish(&mut self, stream: &Stream, number: u64) -> Result<DeviceMap<Half>, EngineError>;
 
     /// `carried` mended by what `picture` shows, where the network knows how.
-    pub(super) fn correct(
-        &mut self,
-        stream: &Stream,
-        carried: DeviceMap<Half>,
-        picture: &Picture,
-        residual: Option<&DeviceMap<f32>>,
-    ) -> Result<DeviceMap<Half>, EngineError> {
-        let Self::Host(nets) = self;
-        nets.correct(stream, carried, picture, residual)
-    }
-
-    /// Logits of features, by a network that has a head.
-    pub(super) fn head(
-        &mut self,
-        stream: &Stream,
-        features: &DeviceMap<Half>,
-    ) -> Result<Option<Logits<'static>>, EngineError> {
-        let Self::Host(nets) = self;
-        nets.head(stream, features)
-    }
-}
-
-/// A network in a runtime of the CPU, and what is on its way to it and back.
-pub(super) struct HostNets {
-    runtime: String,
-    /// The backbone's input and output.
-    shapes: ([usize; 4], [usize; 4]),
-    backbone: Backbone,
-    head: Option<LoadedGraph>,
-    correction: Option<LoadedGraph>,
-    wants_residual: bool,
-    /// The planes of the picture with this number.
-    picture: FeatureMap,
-    holds: Option<u64>,
-    features: FeatureMap,
-    residual: FeatureMap,
-    answer: FeatureMap,
-    halves: Vec<Half>,
-    maps: Pool<FeatureMap>,
-    pictures: Pool<FeatureMap>,
-}
-
-impl HostNets {
-    fn load(network: &Network, config: &Config) -> Result<Self, EngineError> {
-        let (runtime, graphs) = LoadedGraphs::choose(network, config)?;
-        let LoadedGraphs { backbone, head, correction, residual } = graphs;
-        Ok(Self {
-            runtime,
-            shapes: (backbone.input, backbone.output),
-            backbone: Backbone::new(backbone),
-            head,
-            correction,
-            wants_residual: residual.is_some(),
-            picture: FeatureMap::default(),
-            holds: None,
-            features: FeatureMap::default(),
-            residual: FeatureMap::default(),
-            answer: FeatureMap::default(),
-            halves: Vec::new(),
-            maps: Pool::new(),
-            pictures: Pool::new(),
-        })
-    }
-
-    /// Fetches a picture's planes, unless they are here.
-    fn fetch(&mut self, stream: &Stream, picture: &Picture) -> Result<(), EngineError> {
-        if self.holds == Some(picture.number) {
-            return Ok(());
-        }
-        let _span = tracing::debug_span!("preprocess").entered();
-        self.holds = None;
-        download(stream, &picture.planes, &mut self.picture)?;
-        self.holds = Some(picture.number);
-        Ok(())
-    }
-
-    fn backbone(&mut self, stream: &Stream, picture: &Picture) -> Result<DeviceMap<Half>, EngineError> {
-        self.fetch(stream, picture)?;
-        let _span = tracing::debug_span!("backbone").entered();
-        let mut map = self.maps.take();
-        self.backbone.run(&self.picture.values, &mut map)?;
-        upload(stream, &map, &mut self.halves)
-    }
-
-    fn begin(&mut self, stream: &Stream, picture: &Picture) -> Result<u64, EngineError> {
-        self.fetch(stream, picture)?;
-        let mut copy = self.pictures.take();
-        copy.clone_from(&self.picture);
-        self.backbone.begin(copy, self.maps.take())
-    }
-
-    fn finish(&mut self, stream: &Stream, number: u64) -> Result<DeviceMap<Half>, EngineError> {
-        let _span = tracing::debug_span!("wait").entered();
-        let map = self.backbone.finish(number)?;
-        upload(stream, &map, &mut self.halves)
-    }
-
     fn correct(
         &mut self,
         stream: &Stream,
         carried: DeviceMap<Half>,
         picture: &Picture,
-        residual: Option<&DeviceMap<f32>>,
-    ) -> Result<DeviceMap<Half>, EngineError> {
-        if self.correction.is_none() {
-            return Ok(carried);
+        residual: Option<&Residual>,
+    ) -> Result<DeviceMap<Half>, EngineError>;
+
+    /// Logits of features, by a network that has a head.
+    fn head(
+        &mut self,
+        stream: &Stream,
+        features: &DeviceMap<Half>,
+    ) -> Result<Option<Logits<'static>>, EngineError>;
+}
+
+impl Planes {
+    /// Planes `[3, rows, cols]` of a picture, and from the same read its glance and its pyramid.
+    pub(super) fn prepare(
+        stream: &Stream,
+        picture: &DevicePicture,
+        (how, info): (&Preparation, &NetsInfo),
+        (glance, pyramid): (&mut DeviceMap<f32>, &mut DevicePyramid),
+    ) -> Result<Self, CudaError> {
+        let [_, channels, rows, cols] = info.input;
+        if info.takes_halves {
+            let mut planes = stream.map([channels, rows, cols])?;
+            stream.preprocess(picture, how, &mut planes, Some(glance), Some(pyramid))?;
+            return Ok(Self::Half(planes));
         }
-        self.fetch(stream, picture)?;
-        let _span = tracing::debug_span!("correct").entered();
-        download_halves(stream, &carried, &mut self.halves, &mut self.features)?;
-        if let Some(residual) = residual {
-            download(stream, residual, &mut self.residual)?;
-        }
-        let inputs = [&self.features.values[..], &self.picture.values, &self.residual.values];
-        let inputs = if residual.is_some() { &inputs[..] } else { &inputs[..2] };
-        if let Some(correction) = &mut self.correction {
-            correction.run(inputs, &mut self.answer)?;
-        }
-        upload(stream, &self.answer, &mut self.halves)
+        let mut planes = stream.map([channels, rows, cols])?;
+        stream.preprocess(picture, how, &mut planes, Some(glance), Some(pyramid))?;
+        Ok(Self::Single(planes))
     }
-
-    fn head(&mut self, stream: &Stream, features: &DeviceMap<Half>) -> Result<Option<Logits<'static>>, EngineError> {
-        let Some(head) = &mut self.head else { return Ok(None) };
-        let _span = tracing::debug_span!("head").entered();
-        download_halves(stream, features, &mut self.halves, &mut self.features)?;
-        head.run(&[&self.features.values], &mut self.answer)?;
-        let FeatureMap { channels, rows, cols, values } = &self.answer;
-        Ok(Some(Logits::Single(stream.map_of([*channels, *rows, *cols], values)?)))
-    }
 }
 
-fn upload(stream: &Stream, map: &FeatureMap, halves: &mut Vec<Half>) -> Result<DeviceMap<Half>, EngineError> {
-    to_halves(&map.values, halves);
-    Ok(stream.map_of([map.channels, map.rows, map.cols], halves)?)
-}
-
-fn download(stream: &Stream, from: &DeviceMap<f32>, to: &mut FeatureMap) -> Result<(), EngineError> {
-    let [channels, rows, cols] = from.shape();
-    to.reshape(channels, rows, cols);
-    Ok(stream.download(from.buffer(), &mut to.values)?)
-}
-
-fn download_halves(
-    stream: &Stream,
-    from: &DeviceMap<Half>,
-    halves: &mut Vec<Half>,
-    to: &mut FeatureMap,
-) -> Result<(), EngineError> {
-    let [channels, rows, cols] = from.shape();
-    halves.resize(from.len(), Half::default());
-    stream.download(from.buffer(), halves)?;
-    to.reshape(channels, rows, cols);
-    to_singles(halves, &mut to.values);
-    Ok(())
+/// Planes were made for the other kind of networks: a mistake of this program.
+fn other_planes() -> EngineError {
+    EngineError::Failed { runtime: "cuda", reason: "the picture was prepared for another kind of network".to_owned() }
 }

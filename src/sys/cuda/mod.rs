@@ -17,6 +17,8 @@ mod flow;
 mod half;
 mod image;
 mod launch;
+#[cfg(feature = "tensorrt")]
+mod lend;
 mod map;
 mod memory;
 mod preprocess;
