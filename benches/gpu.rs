@@ -11,10 +11,10 @@
 
 #[path = "../tests/support/device.rs"]
 mod device;
-#[path = "gpu/kernels.rs"]
-mod kernels;
 #[path = "gpu/frame.rs"]
 mod frame;
+#[path = "gpu/kernels.rs"]
+mod kernels;
 
 use segfuse::sys::cuda::{CudaError, Device, Stream};
 

@@ -110,7 +110,8 @@ impl Compiler {
     fn compile_all(&self, source: &Path, machines: &[u32], out: &Path) -> Result<(), String> {
         let name = name(source);
         let cubin = |machine: &u32| (format!("-arch=sm_{machine}"), "-cubin", format!("{name}.sm_{machine}.cubin"));
-        let images = machines.iter().map(cubin).chain([(format!("-arch=compute_{PTX}"), "-ptx", format!("{name}.ptx"))]);
+        let images =
+            machines.iter().map(cubin).chain([(format!("-arch=compute_{PTX}"), "-ptx", format!("{name}.ptx"))]);
         std::thread::scope(|scope| {
             let runs: Vec<_> = images
                 .map(|(arch, kind, file)| scope.spawn(move || self.compile(source, [&arch, kind], &out.join(file))))
@@ -130,7 +131,8 @@ impl Compiler {
             let run = Command::new("scripts/nvrtc").arg(source).arg("sm_87").arg(to).output();
             return said(run).map(drop).map_err(|reason| format!("scripts/nvrtc: {}: {reason}", source.display()));
         }
-        let run = Command::new(&self.nvcc).args(FLAGS).args(how).arg("-Ikernels").arg(source).arg("-o").arg(to).output();
+        let run =
+            Command::new(&self.nvcc).args(FLAGS).args(how).arg("-Ikernels").arg(source).arg("-o").arg(to).output();
         said(run).map(drop).map_err(|reason| format!("{}: {}: {reason}", self.nvcc.display(), source.display()))
     }
 }

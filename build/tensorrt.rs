@@ -61,6 +61,12 @@ fn headers() -> Result<BTreeMap<&'static str, PathBuf>, String> {
     let mut found = BTreeMap::new();
     for folder in folders {
         match (major_version(&folder), &given) {
+            (Some(_), _) if !folder.join("NvOnnxParser.h").is_file() => {
+                return Err(format!(
+                    "{}: TensorRT's headers without NvOnnxParser.h: install libnvonnxparsers-dev",
+                    folder.display()
+                ));
+            }
             (Some(major), _) => {
                 let family = FAMILIES.iter().find(|(known, _)| *known == major);
                 let (_, tag) = family.ok_or_else(|| {
@@ -80,7 +86,7 @@ fn headers() -> Result<BTreeMap<&'static str, PathBuf>, String> {
     if found.is_empty() {
         return Err(format!(
             "the feature `tensorrt` needs TensorRT's headers, and there are none in {} or {}: run scripts/tensorrt-headers, \
-             or install libnvinfer-headers-dev (part of JetPack), or name their folders in {FOLDERS}",
+             or install libnvinfer-headers-dev and libnvonnxparsers-dev (JetPack has them), or name their folders in {FOLDERS}",
             fetched.display(),
             SYSTEM.join(", ")
         ));

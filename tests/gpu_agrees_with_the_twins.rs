@@ -74,7 +74,8 @@ mod on_the_gpu {
         let (mut noise, mut verdict) = (Noise(1), Verdict::default());
         let formats = &PixelFormat::ALL[..5];
         let sizes = [Size::new(1280, 720), Size::new(322, 182), Size::new(8, 2), Size::new(640, 480)];
-        for (place, (format, size)) in sizes.iter().flat_map(|size| formats.iter().map(move |f| (f, size))).enumerate() {
+        for (place, (format, size)) in sizes.iter().flat_map(|size| formats.iter().map(move |f| (f, size))).enumerate()
+        {
             let image = noise.picture(*format, *size, place % 3 * 5);
             let channels = if place % 2 == 0 { Channels::Rgb } else { Channels::Bgr };
             let chain = if place % 3 == 0 { Chain::Common } else { Chain::Fine };
@@ -90,7 +91,8 @@ mod on_the_gpu {
         let what = format!("{} {} to {rows}x{cols}, {:?}", image.size(), image.format().name(), spec.chain);
         let (planes, small) = prepared(image, spec);
         let picture = device_picture(stream, image).expect("room");
-        let (mut single, mut half) = (stream.map([3, rows, cols]).expect("room"), stream.map([3, rows, cols]).expect("room"));
+        let (mut single, mut half) =
+            (stream.map([3, rows, cols]).expect("room"), stream.map([3, rows, cols]).expect("room"));
         let mut device_glance = stream.map([3, rows / 4, cols / 4]).expect("room");
         let grey = GreyPyramid::build(image).expect("not a JPEG");
         let mut pyramid = stream.pyramid((picture.width, picture.height), grey.reduction()).expect("room");
@@ -247,7 +249,8 @@ mod on_the_gpu {
             let flow = noise.field(grid.0, grid.1, 3.0);
             let mut expected = FeatureMap::default();
             Residual::default().between(&earlier, &current, &flow, &mut expected);
-            let (mut map, mut half) = (stream.map([1, rows, cols]).expect("room"), stream.map([1, rows, cols]).expect("room"));
+            let (mut map, mut half) =
+                (stream.map([1, rows, cols]).expect("room"), stream.map([1, rows, cols]).expect("room"));
             let (earlier, current) = (upload(&stream, &earlier), upload(&stream, &current));
             let field = upload_field(&stream, &flow);
             stream.residual(&earlier, &current, &field, &mut map, Some(&mut half)).expect("launched");
@@ -267,7 +270,9 @@ mod on_the_gpu {
     fn blended_features_are_the_cpus_within_a_millionth_of_their_range() {
         let Some(stream) = stream("blended_features") else { return };
         let (mut noise, mut verdict) = (Noise(5), Verdict::default());
-        for (shape, fine) in [([64, 48, 80], (96, 160)), ([8, 5, 3], (5, 3)), ([16, 9, 7], (40, 30)), ([8, 9, 7], (4, 30))] {
+        for (shape, fine) in
+            [([64, 48, 80], (96, 160)), ([8, 5, 3], (5, 3)), ([16, 9, 7], (40, 30)), ([8, 9, 7], (4, 30))]
+        {
             let (fresh, mut carried) = (noise.map(shape, 8.0), noise.map(shape, 8.0));
             carried.values[0] = f32::NAN;
             let mut residual = noise.map([1, fine.0, fine.1], 0.2);
@@ -288,7 +293,9 @@ mod on_the_gpu {
             // The last bit of a half near 8 is worth 0.0078.
             verdict.near(&format!("{shape:?}, half"), &download_half(&stream, &out), &expected.values, 0.008);
             let mut out = upload_half(&stream, &turned(&fresh));
-            stream.blend_features_hwc8(&mut out, &upload_half(&stream, &turned(&carried)), &map, 0.226).expect("launched");
+            stream
+                .blend_features_hwc8(&mut out, &upload_half(&stream, &turned(&carried)), &map, 0.226)
+                .expect("launched");
             let expected = turned(&expected);
             verdict.near(&format!("{shape:?}, hwc8"), &download_half(&stream, &out), &expected.values, 0.008);
         }
@@ -359,10 +366,11 @@ mod on_the_gpu {
         let (single, half) = (upload(stream, logits), upload_half(stream, logits));
         for (what, nearest) in [("interpolated", false), ("nearest", true)] {
             let what = format!("{}x{}x{} to {size}, {what}", logits.channels, logits.rows, logits.cols);
-            let mut compare = |labels: &DeviceMap<u8>, margins: &DeviceMap<u8>, (expected, sure): (Vec<u8>, Vec<u8>)| {
-                verdict.equal_bytes(&format!("{what}: labels"), &download_bytes(stream, labels), &expected);
-                verdict.equal_bytes(&format!("{what}: margins"), &download_bytes(stream, margins), &sure);
-            };
+            let mut compare =
+                |labels: &DeviceMap<u8>, margins: &DeviceMap<u8>, (expected, sure): (Vec<u8>, Vec<u8>)| {
+                    verdict.equal_bytes(&format!("{what}: labels"), &download_bytes(stream, labels), &expected);
+                    verdict.equal_bytes(&format!("{what}: margins"), &download_bytes(stream, margins), &sure);
+                };
             match nearest {
                 true => stream.decode_nearest(&single, &mut labels, &mut margins).expect("launched"),
                 false => stream.decode_mask(&single, &mut labels, &mut margins).expect("launched"),
@@ -399,7 +407,10 @@ mod on_the_gpu {
             ("an answer of another shape", stream.warp_features(&map([8, 4, 4]), &map([2, 4, 4]), &mut map([8, 4, 5]))),
             ("no classes", stream.decode_mask(&map([0, 4, 4]), &mut bytes([1, 8, 8]), &mut bytes([1, 8, 8]))),
             ("256 classes", stream.decode_mask(&map([256, 4, 4]), &mut bytes([1, 8, 8]), &mut bytes([1, 8, 8]))),
-            ("margins of another size", stream.decode_mask(&map([5, 4, 4]), &mut bytes([1, 8, 8]), &mut bytes([1, 8, 9]))),
+            (
+                "margins of another size",
+                stream.decode_mask(&map([5, 4, 4]), &mut bytes([1, 8, 8]), &mut bytes([1, 8, 9])),
+            ),
             ("flows on two grids", stream.compose_flow(&map([2, 4, 4]), &map([2, 4, 3]), &mut map([2, 4, 4]))),
             ("blocks of nothing", stream.average_blocks(&map([1, 4, 4]), 0, &mut map([1, 4, 4]))),
             ("more than a buffer holds", stream.download(map([1, 2, 4]).buffer(), &mut values)),
@@ -472,7 +483,8 @@ mod on_the_gpu {
         let Some(stream) = stream("one_stream_waits") else { return };
         let beside = stream.device().low_priority_stream().expect("a stream");
         let values: Vec<f32> = (0..1 << 20).map(|value| value as f32).collect();
-        let (mut from, mut to) = (stream.buffer(values.len()).expect("room"), beside.buffer(values.len()).expect("room"));
+        let (mut from, mut to) =
+            (stream.buffer(values.len()).expect("room"), beside.buffer(values.len()).expect("room"));
         stream.upload(&values, &mut from).expect("copied");
         let begun = stream.mark().expect("marked");
         beside.wait_for(&begun).expect("asked");
@@ -502,15 +514,19 @@ mod on_the_gpu {
 mod whole_trips {
     use super::conformance::{AGREEMENT, Trip, agreement, shipped, trips};
     use super::stream;
-    use segfuse::engine::Engine;
-    use segfuse::engine::cpu::{Config, CpuEngine, RuntimeChoice};
+    use segfuse::engine::cpu::{CpuEngine, RuntimeChoice};
     use segfuse::engine::cuda::CudaEngine;
     use segfuse::engine::network::Network;
+    use segfuse::engine::{Config, Engine};
+
+    fn rten() -> Config {
+        Config { runtime: RuntimeChoice::Rten, ..Config::default() }
+    }
 
     /// Answers `trips` with `network` on both; what did not agree.
     fn compare(network: &Network, trips: &[Trip]) -> Vec<String> {
-        let rten = Config { runtime: RuntimeChoice::Rten, ..Config::default() };
-        let mut cpu = CpuEngine::new(network, &rten).expect("rten is built in");
+        let rten = rten();
+        let mut cpu = CpuEngine::new(network, &rten.cpu()).expect("rten is built in");
         let mut gpu = CudaEngine::new(network, &rten).expect("there is a GPU");
         println!("{} on {}", network.name(), gpu.info().runtime);
         let compared = trips.iter().map(|trip| {
@@ -518,7 +534,8 @@ mod whole_trips {
             gpu.set_camera(trip.calibration().as_ref()).expect("a camera");
             let (mean, least) = agreement(&trip.masks(&mut gpu), &trip.masks(&mut cpu));
             let [mean_percent, least_percent] = [mean, least].map(|share| share * 100.0);
-            let told = format!("{}: {mean_percent:.3} % of labels equal, of a mask {least_percent:.3} % at least", trip.what);
+            let told =
+                format!("{}: {mean_percent:.3} % of labels equal, of a mask {least_percent:.3} % at least", trip.what);
             println!("{}, {told}", network.name());
             (mean < AGREEMENT).then_some(told)
         });
@@ -547,7 +564,7 @@ mod whole_trips {
             return;
         }
         let ([tiny, _], trip) = (shipped(), &trips()[1]);
-        let masks = || trip.masks(CudaEngine::new(&tiny, &Config::default()).expect("there is a GPU"));
+        let masks = || trip.masks(CudaEngine::new(&tiny, &rten()).expect("there is a GPU"));
         assert!(masks() == masks(), "two runs of a trip differ");
     }
 }

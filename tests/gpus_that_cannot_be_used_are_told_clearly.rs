@@ -16,7 +16,17 @@ struct Drive(tempfile::TempDir);
 impl Drive {
     fn new() -> Self {
         let drive = Self(tempfile::tempdir().expect("a temporary folder"));
-        segfuse_ok(&["render", "--size", "64x48", "--fps", "10", "--seconds", "0.5", "--out", &drive.path("drive.mcap")]);
+        segfuse_ok(&[
+            "render",
+            "--size",
+            "64x48",
+            "--fps",
+            "10",
+            "--seconds",
+            "0.5",
+            "--out",
+            &drive.path("drive.mcap"),
+        ]);
         drive
     }
 
@@ -128,7 +138,11 @@ mod with_the_feature {
         let drive = Drive::new();
         let output = drive.replay("auto", &[("LD_LIBRARY_PATH", &folder)]);
         assert!(output.status.success(), "{}", errors(&output));
-        assert!(drive.engine().starts_with("cuda on stand-in on the host (no GPU), network by rten"), "{}", drive.engine());
+        assert!(
+            drive.engine().starts_with("cuda on stand-in on the host (no GPU), network by rten"),
+            "{}",
+            drive.engine()
+        );
     }
 
     #[test]
@@ -138,7 +152,11 @@ mod with_the_feature {
                 let drive = Drive::new();
                 let refused = drive.replay("cuda", &[]);
                 assert_eq!(refused.status.code(), Some(1));
-                assert!(errors(&refused).contains("libcuda.so.1 cannot be loaded: install the driver"), "{}", errors(&refused));
+                assert!(
+                    errors(&refused).contains("libcuda.so.1 cannot be loaded: install the driver"),
+                    "{}",
+                    errors(&refused)
+                );
             }
             other => eprintln!("SKIPPED: without_a_driver_that_is_said: there is one: {:?}", other.map(|_| ())),
         }

@@ -5,11 +5,9 @@ use super::device::{Noise, upload_half};
 use super::kernels::{how, picture};
 use super::{Bench, least_us};
 use segfuse::data::{PixelFormat, Size};
-use segfuse::flow::GreyPyramid;
-use segfuse::sys::cuda::{
-    CudaError, DeviceMap, DevicePicture, DevicePyramid, FlowScratch, Half, Preparation, Stream,
-};
 use segfuse::engine::cuda::device_picture;
+use segfuse::flow::GreyPyramid;
+use segfuse::sys::cuda::{CudaError, DeviceMap, DevicePicture, DevicePyramid, FlowScratch, Half, Preparation, Stream};
 
 /// Everything that a frame works on: buffers that are there before it comes.
 struct Frame {
@@ -29,7 +27,9 @@ struct Frame {
 
 pub(crate) fn run(bench: &mut Bench) {
     for size in [Size::new(1280, 720), Size::new(3840, 2160)].into_iter().take(if bench.quick { 1 } else { 2 }) {
-        if bench.wants("frame") && let Err(error) = frame(bench, size) {
+        if bench.wants("frame")
+            && let Err(error) = frame(bench, size)
+        {
             bench.failed += 1;
             println!("frame/{size}: FAILED: {error}");
         }
@@ -147,7 +147,9 @@ impl Frame {
         let follow = least_us(stream, launches, || self.follow(stream))?;
         let carry = least_us(stream, launches, || self.carry(stream))?;
         let decode = least_us(stream, launches, || self.decode(stream))?;
-        println!("  of it observe {observe:.0}, flow and compose {follow:.0}, warp and residual {carry:.0}, decode {decode:.0}");
+        println!(
+            "  of it observe {observe:.0}, flow and compose {follow:.0}, warp and residual {carry:.0}, decode {decode:.0}"
+        );
         Ok(())
     }
 }

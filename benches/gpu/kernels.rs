@@ -156,7 +156,8 @@ fn warp(bench: &mut Bench, shape: [usize; 3]) {
     let flow = FlowField { rows, cols, values: (0..2 * rows * cols).map(|_| noise.within(2.0)).collect() };
     let bytes = 2 * channels * rows * cols * 2 + 2 * rows * cols * 4;
     let stream = &bench.stream;
-    let set = |_| (upload_half(stream, &features), upload_field(stream, &flow), stream.map::<Half>(shape).expect("room"));
+    let set =
+        |_| (upload_half(stream, &features), upload_field(stream, &flow), stream.map::<Half>(shape).expect("room"));
     let mut sets: Vec<_> = (0..bench.sets(bytes)).map(set).collect();
     let check = |stream: &Stream, set: &(_, _, DeviceMap<Half>)| {
         let mut expected = FeatureMap::default();

@@ -2,9 +2,9 @@
 
 use super::Misuse;
 use crate::data::{ClassTable, PixelFormat, Size};
-use crate::engine::DeviceChoice;
-use crate::engine::cpu::{self, MAX_THREADS, RuntimeChoice};
+use crate::engine::cpu::{MAX_THREADS, RuntimeChoice};
 use crate::engine::network::{Chain, Channels, PlainOptions};
+use crate::engine::{self, DeviceChoice};
 use crate::perceive::Schedule;
 use crate::source::synthetic;
 use crate::wire;
@@ -71,6 +71,10 @@ pub struct RuntimeArguments {
     /// Threads of the runtime, 1 to 256; masks are the same for any number [default: every core].
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<NonZeroUsize>,
+    /// Where TensorRT is and where plans are kept.
+    #[cfg(feature = "tensorrt")]
+    #[command(flatten)]
+    pub places: super::engine_command::PlaceArguments,
 }
 
 impl RuntimeArguments {
@@ -86,11 +90,20 @@ impl RuntimeArguments {
     }
 
     /// What was given, and what was `configured` for the rest.
-    pub(super) fn over(&self, configured: &cpu::Config) -> cpu::Config {
-        cpu::Config {
+    pub(super) fn over(&self, configured: &engine::Config) -> engine::Config {
+        engine::Config {
+            device: configured.device,
             runtime: self.engine.unwrap_or(configured.runtime),
             onnxruntime_library: self.library().or(configured.onnxruntime_library.as_deref()).map(Path::to_owned),
             threads: self.threads.or(configured.threads),
+            #[cfg(not(feature = "tensorrt"))]
+            tensorrt_libraries: configured.tensorrt_libraries.clone(),
+            #[cfg(not(feature = "tensorrt"))]
+            plans: configured.plans.clone(),
+            #[cfg(feature = "tensorrt")]
+            tensorrt_libraries: self.places.tensorrt_libraries.clone().or(configured.tensorrt_libraries.clone()),
+            #[cfg(feature = "tensorrt")]
+            plans: self.places.plans.clone().or(configured.plans.clone()),
         }
     }
 }

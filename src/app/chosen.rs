@@ -1,11 +1,11 @@
 //! The engine that the user's choice of a device comes to.
 
 use crate::data::Calibration;
+use crate::engine::cpu::CpuEngine;
 #[cfg(feature = "cuda")]
 use crate::engine::cuda::CudaEngine;
 use crate::engine::network::Network;
-use crate::engine::cpu::{self, CpuEngine};
-use crate::engine::{DeviceChoice, Engine, EngineError, EngineInfo};
+use crate::engine::{Config, DeviceChoice, Engine, EngineError, EngineInfo};
 
 /// An engine on one of the devices that this build knows.
 pub(super) enum ChosenEngine {
@@ -27,12 +27,12 @@ macro_rules! on {
 pub(super) use on;
 
 impl ChosenEngine {
-    /// Loads `network` on `device`, with the runtime that `config` asks for.
+    /// Loads `network` on the device and with the runtime that `config` asks for.
     ///
     /// # Errors
     /// [`EngineError::Unavailable`] if a GPU is asked for by name, and there is none or this build cannot use one.
-    pub(super) fn open(device: DeviceChoice, network: &Network, config: &cpu::Config) -> Result<Self, EngineError> {
-        match device {
+    pub(super) fn open(network: &Network, config: &Config) -> Result<Self, EngineError> {
+        match config.device {
             DeviceChoice::Cpu => Self::cpu(network, config),
             DeviceChoice::Cuda => Self::cuda(network, config),
             DeviceChoice::Auto => Self::any(network, config),
@@ -48,17 +48,17 @@ impl ChosenEngine {
         on!(self, engine => engine.set_camera(camera))
     }
 
-    fn cpu(network: &Network, config: &cpu::Config) -> Result<Self, EngineError> {
-        CpuEngine::new(network, config).map(|engine| Self::Cpu(Box::new(engine)))
+    fn cpu(network: &Network, config: &Config) -> Result<Self, EngineError> {
+        CpuEngine::new(network, &config.cpu()).map(|engine| Self::Cpu(Box::new(engine)))
     }
 
     #[cfg(feature = "cuda")]
-    fn cuda(network: &Network, config: &cpu::Config) -> Result<Self, EngineError> {
+    fn cuda(network: &Network, config: &Config) -> Result<Self, EngineError> {
         CudaEngine::new(network, config).map(|engine| Self::Cuda(Box::new(engine)))
     }
 
     #[cfg(not(feature = "cuda"))]
-    fn cuda(_: &Network, _: &cpu::Config) -> Result<Self, EngineError> {
+    fn cuda(_: &Network, _: &Config) -> Result<Self, EngineError> {
         let reason = "this program was built without it: build with `cargo build --release --features cuda` \
                       (docs/engines.md), or set the device to cpu or auto";
         Err(EngineError::Unavailable { runtime: "cuda", reason: reason.to_owned() })
@@ -66,7 +66,7 @@ impl ChosenEngine {
 
     /// The GPU if one is there. That there is none is told once; anything else that is wrong is an error.
     #[cfg(feature = "cuda")]
-    fn any(network: &Network, config: &cpu::Config) -> Result<Self, EngineError> {
+    fn any(network: &Network, config: &Config) -> Result<Self, EngineError> {
         match Self::cuda(network, config) {
             Err(EngineError::Unavailable { runtime: "cuda", reason }) => {
                 tracing::warn!("using the processor: {reason}");
@@ -77,7 +77,7 @@ impl ChosenEngine {
     }
 
     #[cfg(not(feature = "cuda"))]
-    fn any(network: &Network, config: &cpu::Config) -> Result<Self, EngineError> {
+    fn any(network: &Network, config: &Config) -> Result<Self, EngineError> {
         Self::cpu(network, config)
     }
 }

@@ -70,7 +70,7 @@ pub struct InfoArguments {
 }
 
 /// Where TensorRT is and where plans are kept.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct PlaceArguments {
     /// The folder of libnvinfer and libnvonnxparser, or of TensorRT-RTX's [default: the system's].
     #[arg(long, value_name = "FOLDER", env = "SEGFUSE_TENSORRT_LIBRARIES")]

@@ -4,8 +4,8 @@ use super::Misuse;
 use super::arguments::NetworkArguments;
 use super::chosen::ChosenEngine;
 use crate::config::Config;
-use crate::engine::EngineError;
 use crate::engine::network::{Network, PlainOptions};
+use crate::engine::{self, EngineError};
 use crate::trip::TripMetadata;
 use std::path::Path;
 
@@ -106,7 +106,7 @@ pub(super) fn engine(
 ) -> Result<ChosenEngine, EngineError> {
     let runtime = &arguments.runtime;
     let device = arguments.device.unwrap_or(config.engine.device);
-    let opened = ChosenEngine::open(device, network, &runtime.over(&config.engine.cpu()));
+    let opened = ChosenEngine::open(network, &engine::Config { device, ..runtime.over(&config.engine) });
     opened.map_err(|error| match (error, runtime.library_origin()) {
         (EngineError::Unavailable { runtime, reason }, Some(origin)) if runtime != "cuda" => {
             EngineError::Unavailable { runtime, reason: format!("{reason} ({origin})") }

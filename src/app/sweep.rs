@@ -1,8 +1,8 @@
 //! `segfuse evaluate --sweep`: one trip under several schedules, each run and scored in memory.
 
 use super::Misuse;
-use super::chosen::ChosenEngine;
 use super::arguments::{NetworkArguments, PlainArguments, RuntimeArguments, word};
+use super::chosen::ChosenEngine;
 use super::drive::{Stages, drive};
 use super::evaluate::{class_table, truth_table};
 use super::network;

@@ -17,12 +17,16 @@ pub struct Config {
     pub onnxruntime_library: Option<PathBuf>,
     /// Threads of the runtime; all cores if absent. Masks do not depend on it.
     pub threads: Option<NonZeroUsize>,
+    /// The folder of TensorRT's libraries; else the system's.
+    pub tensorrt_libraries: Option<PathBuf>,
+    /// The folder that keeps TensorRT's plans; else the service's or the user's cache.
+    pub plans: Option<PathBuf>,
 }
 
 impl Config {
     /// What runs the network, on the CPU.
     pub fn cpu(&self) -> cpu::Config {
-        let Self { device: _, runtime, onnxruntime_library, threads } = self.clone();
+        let Self { runtime, onnxruntime_library, threads, .. } = self.clone();
         cpu::Config { runtime, onnxruntime_library, threads }
     }
 

@@ -39,7 +39,8 @@ fn the_residual_is_summed_whatever_its_size() {
     for count in [1, 3, 1023, 1024, 1025, 96 * 160] {
         let values: Vec<f32> = Numbers::new(4).map([1, 1, count], 1.0).values.iter().map(|value| value.abs()).collect();
         let case = Case::new("sum_residual", [1; 3], [1024, 1, 1]).input(&bytes_of(&values)).int(count).output(4);
-        let (found, expected) = (driver.run(&case).floats()[0], values.iter().map(|value| f64::from(*value)).sum::<f64>());
+        let (found, expected) =
+            (driver.run(&case).floats()[0], values.iter().map(|value| f64::from(*value)).sum::<f64>());
         assert!((f64::from(found) - expected).abs() <= 1e-5 * expected, "{count}: {found}, expected {expected}");
     }
 }

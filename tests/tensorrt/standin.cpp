@@ -368,7 +368,10 @@ Table config_methods{method(CONFIG_POOL, config_pool), method(CONFIG_DLA, config
 struct Builder {};
 Public* builder_network(Object<Builder>*, uint32_t flags) {
     // Family 10 must be asked for a typed network; family 11 knows no other.
-    if (FAMILY == 10 && flags != 2) say(1, "IBuilder::createNetworkV2: not strongly typed");
+    if (FAMILY == 10 && flags != 2) {
+        say(1, "IBuilder::createNetworkV2: not strongly typed");
+        return nullptr;
+    }
     return make(network_methods, Network{});
 }
 Public* builder_config(Object<Builder>*) { return make(config_methods, Config{}); }

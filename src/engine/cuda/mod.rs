@@ -16,17 +16,17 @@ mod nets;
 
 pub use convert::{device_camera, device_motion, device_picture, preparation};
 
+#[cfg(feature = "tensorrt")]
+use super::cpu::RuntimeChoice;
 use super::cpu::pictures::Pictures;
-use super::cpu::{Carried, Config, MASKS_IN_USE};
+use super::cpu::{Carried, MASKS_IN_USE};
 use super::network::{Chain, InputSpec, Network, RESIDUAL_STRIDE};
-use super::{Decoded, Engine, EngineError, EngineInfo};
+use super::{Config, Decoded, Engine, EngineError, EngineInfo};
 use crate::data::{BufferPool, Calibration, Image, LabelMask, MaskError, PixelFormat, Plane, Size};
 use crate::flow::{EgoFlow, EgoMotion, GreyPyramid};
 use crate::sys::cuda::{
     CudaError, Device, DeviceBuffer, DeviceCamera, DeviceMap, DevicePyramid, FlowScratch, Half, Preparation, Stream,
 };
-#[cfg(feature = "tensorrt")]
-use super::cpu::RuntimeChoice;
 #[cfg(feature = "tensorrt")]
 use nets::TensorRtNets;
 use nets::{HostNets, Logits, Nets, Picture, Planes, Residual};
@@ -212,15 +212,17 @@ fn nets_for(network: &Network, config: &Config, device: &Device) -> Result<Box<d
     let _ = device;
     #[cfg(feature = "tensorrt")]
     match config.runtime {
-        RuntimeChoice::Tensorrt => return Ok(Box::new(TensorRtNets::load(network, device)?)),
+        RuntimeChoice::Tensorrt => return Ok(Box::new(TensorRtNets::load(network, config, device)?)),
         // A library of onnxruntime that is named is asked for.
-        RuntimeChoice::Auto if config.onnxruntime_library.is_none() => match TensorRtNets::load(network, device) {
-            Ok(nets) => return Ok(Box::new(nets)),
-            Err(error) => tracing::warn!("the network runs on the processor: {error}"),
-        },
+        RuntimeChoice::Auto if config.onnxruntime_library.is_none() => {
+            match TensorRtNets::load(network, config, device) {
+                Ok(nets) => return Ok(Box::new(nets)),
+                Err(error) => tracing::warn!("the network runs on the processor: {error}"),
+            }
+        }
         _ => (),
     }
-    Ok(Box::new(HostNets::load(network, config)?))
+    Ok(Box::new(HostNets::load(network, &config.cpu())?))
 }
 
 impl Engine for CudaEngine {

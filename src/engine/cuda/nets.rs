@@ -93,11 +93,7 @@ pub(super) trait Nets {
     ) -> Result<DeviceMap<Half>, EngineError>;
 
     /// Logits of features, by a network that has a head.
-    fn head(
-        &mut self,
-        stream: &Stream,
-        features: &DeviceMap<Half>,
-    ) -> Result<Option<Logits<'static>>, EngineError>;
+    fn head(&mut self, stream: &Stream, features: &DeviceMap<Half>) -> Result<Option<Logits<'static>>, EngineError>;
 }
 
 impl Planes {

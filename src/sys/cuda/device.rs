@@ -90,7 +90,11 @@ impl Device {
 impl std::fmt::Display for DeviceInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, capability: (major, minor), driver, kernels, .. } = self;
-        write!(f, "{name} (compute capability {major}.{minor}, driver for CUDA {}.{}, kernels: {kernels})", driver.0, driver.1)
+        write!(
+            f,
+            "{name} (compute capability {major}.{minor}, driver for CUDA {}.{}, kernels: {kernels})",
+            driver.0, driver.1
+        )
     }
 }
 
@@ -113,8 +117,7 @@ fn driver_version() -> Result<i32, CudaError> {
 fn describe(context: &Arc<CudaContext>, driver: i32) -> Result<DeviceInfo, CudaError> {
     let asking = "asking what the GPU is";
     let (major, minor) = context.compute_capability().at(asking)?;
-    let multiprocessors =
-        context.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT).at(asking)?;
+    let multiprocessors = context.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT).at(asking)?;
     Ok(DeviceInfo {
         name: context.name().at(asking)?,
         capability: (major as u32, minor as u32),
@@ -129,4 +132,3 @@ fn describe(context: &Arc<CudaContext>, driver: i32) -> Result<DeviceInfo, CudaE
 fn spelled(version: i32) -> String {
     format!("{}.{}", version / 1000, version % 1000 / 10)
 }
-

@@ -78,12 +78,7 @@ impl CudaError {
     }
 
     /// A size that does not fit.
-    pub(super) fn shape(
-        kernel: &'static str,
-        what: &'static str,
-        expected: impl ToString,
-        got: impl ToString,
-    ) -> Self {
+    pub(super) fn shape(kernel: &'static str, what: &'static str, expected: impl ToString, got: impl ToString) -> Self {
         Self::Shape { kernel, what, expected: expected.to_string(), got: got.to_string() }
     }
 

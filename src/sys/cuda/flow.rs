@@ -111,8 +111,9 @@ impl Stream {
         side("build_pyramid", "reduction", reduction)?;
         let finest = (width / reduction.min(width), height / reduction.min(height));
         let shown = || format!("{}x{}", finest.0, finest.1);
-        let levels = levels(finest)
-            .ok_or_else(|| CudaError::shape("build_pyramid", "level 0", format!("sides of at most {MAX_FINEST}"), shown()))?;
+        let levels = levels(finest).ok_or_else(|| {
+            CudaError::shape("build_pyramid", "level 0", format!("sides of at most {MAX_FINEST}"), shown())
+        })?;
         let count = levels.iter().map(|(width, height)| (width + 2 * FRAME) * (height + 2 * FRAME)).sum();
         Ok(DevicePyramid { buffer: self.buffer(count)?, picture: (width, height), reduction, levels })
     }
@@ -191,7 +192,8 @@ impl Stream {
             Some(prior) => {
                 let [_, rows, cols] = prior.shape();
                 expect_shape(kernel.name, "prior", [2, rows, cols], prior.shape())?;
-                let (rows, cols) = (side(kernel.name, "rows of the prior", rows)?, side(kernel.name, "columns of the prior", cols)?);
+                let (rows, cols) =
+                    (side(kernel.name, "rows of the prior", rows)?, side(kernel.name, "columns of the prior", cols)?);
                 (prior.address(), rows, cols)
             }
         };
@@ -274,7 +276,8 @@ impl Stream {
     ) -> Result<(), CudaError> {
         let kernel = &self.device().kernels.compose_flow;
         let [_, rows, cols] = both.shape();
-        for (what, shape) in [("earlier flow", earlier.shape()), ("later flow", later.shape()), ("both", both.shape())] {
+        for (what, shape) in [("earlier flow", earlier.shape()), ("later flow", later.shape()), ("both", both.shape())]
+        {
             expect_shape(kernel.name, what, [2, rows, cols], shape)?;
         }
         let (rows_int, cols_int) = (int(kernel.name, "rows", rows)?, int(kernel.name, "columns", cols)?);

@@ -67,9 +67,14 @@ mod tests {
             let value = Half(bits).to_f32();
             let back = Half::from_f32(value);
             let is_nan = bits & 0x7fff > 0x7c00;
-            assert!(if is_nan { value.is_nan() && back.to_f32().is_nan() } else { back.0 == bits }, "{bits:#x} {value}");
+            assert!(
+                if is_nan { value.is_nan() && back.to_f32().is_nan() } else { back.0 == bits },
+                "{bits:#x} {value}"
+            );
         }
-        for (bits, value) in [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (1, 2.0_f32.powi(-24)), (0x3555, 0.333_251_95)] {
+        for (bits, value) in
+            [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (1, 2.0_f32.powi(-24)), (0x3555, 0.333_251_95)]
+        {
             assert_eq!(Half(bits).to_f32(), value);
         }
     }

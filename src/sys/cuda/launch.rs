@@ -169,12 +169,16 @@ impl Stream {
     /// `arguments` point to values of the kernel's parameters' types, in their order; every address among them is of
     /// memory that the kernel stays within, given the counts among them, and that is allocated until the stream is
     /// through: buffers are, for freeing them waits.
-    pub(super) unsafe fn launch(&self, kernel: &Kernel, grid: Grid, arguments: &mut [*mut c_void]) -> Result<(), CudaError> {
+    pub(super) unsafe fn launch(
+        &self,
+        kernel: &Kernel,
+        grid: Grid,
+        arguments: &mut [*mut c_void],
+    ) -> Result<(), CudaError> {
         let Some((blocks, threads)) = self.counted(kernel, grid)? else { return Ok(()) };
         // SAFETY: the kernel's module is loaded while the device is, the stream is of the same context, and the caller
         // answers for the arguments.
-        let launched =
-            unsafe { result::launch_kernel(kernel.function, blocks, threads, 0, self.handle(), arguments) };
+        let launched = unsafe { result::launch_kernel(kernel.function, blocks, threads, 0, self.handle(), arguments) };
         launched.map_err(|error| CudaError::driver(format!("launching {}", kernel.name), error))
     }
 
@@ -200,7 +204,12 @@ impl Stream {
     fn counted(&self, kernel: &Kernel, grid: Grid) -> Result<Option<((u32, u32, u32), (u32, u32, u32))>, CudaError> {
         let (x, y, z) = grid.blocks;
         if !grid.fits() {
-            return Err(CudaError::shape(kernel.name, "blocks", "at most 2147483647, 65535, 65535", format!("{x}, {y}, {z}")));
+            return Err(CudaError::shape(
+                kernel.name,
+                "blocks",
+                "at most 2147483647, 65535, 65535",
+                format!("{x}, {y}, {z}"),
+            ));
         }
         self.device().context.bind_to_thread().at("choosing the GPU")?;
         let some = x > 0 && y > 0 && z > 0;

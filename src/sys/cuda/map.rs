@@ -76,5 +76,9 @@ pub(super) fn expect_shape(
     expected: [usize; 3],
     got: [usize; 3],
 ) -> Result<(), CudaError> {
-    if expected == got { Ok(()) } else { Err(CudaError::shape(kernel, what, format!("{expected:?}"), format!("{got:?}"))) }
+    if expected == got {
+        Ok(())
+    } else {
+        Err(CudaError::shape(kernel, what, format!("{expected:?}"), format!("{got:?}")))
+    }
 }

@@ -90,7 +90,12 @@ impl DevicePicture {
         let rows = if self.format == PictureFormat::Nv12 { self.height + self.height / 2 } else { self.height };
         let needed = self.stride.saturating_mul(rows - 1).saturating_add(self.row_bytes());
         if self.bytes.len() < needed {
-            return Err(CudaError::shape(KERNEL, "bytes of the picture", format!("at least {needed}"), self.bytes.len()));
+            return Err(CudaError::shape(
+                KERNEL,
+                "bytes of the picture",
+                format!("at least {needed}"),
+                self.bytes.len(),
+            ));
         }
         Ok(())
     }

@@ -160,7 +160,12 @@ impl Stream {
     ///
     /// # Errors
     /// [`CudaError::Shape`] if `out` has another shape.
-    pub fn average_blocks<T: Sample>(&self, map: &DeviceMap<T>, side: usize, out: &mut DeviceMap<T>) -> Result<(), CudaError> {
+    pub fn average_blocks<T: Sample>(
+        &self,
+        map: &DeviceMap<T>,
+        side: usize,
+        out: &mut DeviceMap<T>,
+    ) -> Result<(), CudaError> {
         let kernel = T::of(&self.device().kernels.average_blocks);
         let [channels, rows, cols] = map.shape();
         if side == 0 {

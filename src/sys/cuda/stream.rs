@@ -134,6 +134,9 @@ impl Graph {
 
 impl std::fmt::Debug for Graph {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Graph").field("device", &self.device.info().name).field("buffers", &self.uses.len()).finish_non_exhaustive()
+        f.debug_struct("Graph")
+            .field("device", &self.device.info().name)
+            .field("buffers", &self.uses.len())
+            .finish_non_exhaustive()
     }
 }

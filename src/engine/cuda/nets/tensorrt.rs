@@ -1,8 +1,8 @@
 //! Networks run by TensorRT on the device: nothing crosses the bus.
 
-use super::super::super::EngineError;
 use super::super::super::network::Network;
 use super::super::super::tensorrt::{Gpu, Options, PlanStore, Plans, TensorRtGraphs};
+use super::super::super::{Config, EngineError};
 use super::{Logits, Nets, NetsInfo, Picture, Planes, Residual, other_planes};
 use crate::sys::cuda::{CudaError, Device, DeviceMap, Event, Half, Stream};
 use crate::sys::tensorrt::{Capability, Library};
@@ -34,10 +34,11 @@ impl TensorRtNets {
     ///
     /// # Errors
     /// [`EngineError::Unavailable`] without TensorRT; [`EngineError::Network`] if it has no graphs in half precision.
-    pub(in super::super) fn load(network: &Network, device: &Device) -> Result<Self, EngineError> {
+    pub(in super::super) fn load(network: &Network, config: &Config, device: &Device) -> Result<Self, EngineError> {
         let unavailable = |reason: String| EngineError::Unavailable { runtime: NAME, reason };
-        let library = Library::open(None).map_err(|error| unavailable(error.to_string()))?;
-        let store = PlanStore::new(None).map_err(|error| unavailable(error.to_string()))?;
+        let library =
+            Library::open(config.tensorrt_libraries.as_deref()).map_err(|error| unavailable(error.to_string()))?;
+        let store = PlanStore::new(config.plans.as_deref()).map_err(|error| unavailable(error.to_string()))?;
         let (major, minor) = device.info().capability;
         let capability = Capability { major: major as i32, minor: minor as i32 };
         let gpu = Gpu { name: device.info().name.clone(), capability };
@@ -131,11 +132,7 @@ impl Nets for TensorRtNets {
         Ok(corrected)
     }
 
-    fn head(
-        &mut self,
-        stream: &Stream,
-        features: &DeviceMap<Half>,
-    ) -> Result<Option<Logits<'static>>, EngineError> {
+    fn head(&mut self, stream: &Stream, features: &DeviceMap<Half>) -> Result<Option<Logits<'static>>, EngineError> {
         let _span = tracing::debug_span!("head").entered();
         let logits = room(stream, self.graphs.logits())?;
         self.graphs.run_head(stream.for_tensorrt(), features.span(), logits.span())?;
