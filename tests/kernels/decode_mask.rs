@@ -87,7 +87,8 @@ fn logits_that_are_no_numbers_or_huge_never_win_what_they_do_not_win_in_the_refe
 
 #[test]
 fn equal_logits_go_to_the_first_class_with_no_margin() {
-    let logits = FeatureMap { channels: 4, rows: 2, cols: 2, values: [[1.0; 4], [2.0; 4], [2.0; 4], [0.0; 4]].concat() };
+    let logits =
+        FeatureMap { channels: 4, rows: 2, cols: 2, values: [[1.0; 4], [2.0; 4], [2.0; 4], [0.0; 4]].concat() };
     let Some(found) = run("decode_mask", &logits, Size::new(33, 40)) else { return };
     assert_eq!(found[0], (vec![1; 33 * 40], vec![0; 33 * 40]));
 }

@@ -51,7 +51,8 @@ fn the_vehicle_s_motion_foretells_what_the_twin_foretells() {
     let Some(driver) = driver("ego_flow") else { return };
     let mut largest = 0.0_f32;
     for distortion in [&[][..], &[-0.3, 0.1, 0.001, -0.0005, 0.01]] {
-        for (forward_m, turned_rad) in [(0.0, 0.0), (1.2, 0.0), (1.5, 0.03), (-0.4, -0.2), (3.0, 2.0), (f64::NAN, 0.1)] {
+        for (forward_m, turned_rad) in [(0.0, 0.0), (1.2, 0.0), (1.5, 0.03), (-0.4, -0.2), (3.0, 2.0), (f64::NAN, 0.1)]
+        {
             let (calibration, moved) = (calibration(distortion), EgoMotion { forward_m, turned_rad });
             for [rows, cols] in [[48, 80], [45, 80], [3, 7], [1, 1]] {
                 let case = Case::new("ego_flow", [tiles(rows * cols, 128), 1, 1], [128, 1, 1]);

@@ -128,7 +128,9 @@ fn coarser_levels_are_the_twin_s() {
 
 #[test]
 fn motion_is_found_as_the_twin_finds_it() {
-    for ((width, height), grid) in [((96, 64), [8, 12]), ((151, 93), [7, 9]), ((70, 148), [37, 11]), ((322, 130), [16, 40])] {
+    for ((width, height), grid) in
+        [((96, 64), [8, 12]), ((151, 93), [7, 9]), ((70, 148), [37, 11]), ((322, 130), [16, 40])]
+    {
         compare(Size::new(width, height), grid, None);
     }
 }

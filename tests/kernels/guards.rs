@@ -14,7 +14,8 @@ fn all_65536_halves_are_widened_as_ieee_says_and_values_are_rounded_to_nearest_e
 
     // Each finite half, halfway to the next one, and the floats beside both.
     let finite = expected.iter().filter(|value| value.is_finite());
-    let places = finite.flat_map(|value| [*value, value * (1.0 + 0.5_f32.powi(11)), value + value.signum() * 0.5_f32.powi(25)]);
+    let places =
+        finite.flat_map(|value| [*value, value * (1.0 + 0.5_f32.powi(11)), value + value.signum() * 0.5_f32.powi(25)]);
     let near = |value: f32| [value.next_down(), value, value.next_up()];
     let mut values: Vec<f32> = places.flat_map(near).collect();
     values.extend([65_519.9, 65_520.0, 1e9, f32::MAX, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MIN_POSITIVE]);

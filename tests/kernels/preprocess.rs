@@ -124,7 +124,9 @@ fn a_camera_s_picture_becomes_a_shipped_network_s_input() {
 #[test]
 fn planes_may_be_in_blue_green_red_and_rounded_to_bytes() {
     let image = image(PixelFormat::Uyvy, Size::new(62, 40), 2, 5);
-    for (channels, chain) in [(Channels::Bgr, Chain::Fine), (Channels::Rgb, Chain::Common), (Channels::Bgr, Chain::Common)] {
+    for (channels, chain) in
+        [(Channels::Bgr, Chain::Fine), (Channels::Rgb, Chain::Common), (Channels::Bgr, Chain::Common)]
+    {
         compare(&image, &spec(24, 40, channels, chain));
     }
 }
@@ -136,7 +138,8 @@ fn the_grey_level_alone_is_made_where_no_planes_are_wanted() {
     let none = spec(0, 0, Channels::Rgb, Chain::Fine);
     let pyramid = GreyPyramid::build(&image).expect("no JPEG");
     let level_0 = pyramid.framed(0).1.to_vec();
-    let only_grey = Expected { planes: Vec::new(), glance: FeatureMap::default(), level_0, reduction: pyramid.reduction() };
+    let only_grey =
+        Expected { planes: Vec::new(), glance: FeatureMap::default(), level_0, reduction: pyramid.reduction() };
     let mut answer = driver.run(&case("preprocess_f16", 2, &image, &none, &only_grey));
     assert!(answer.bytes().is_empty() && answer.bytes().is_empty());
     assert_same(&answer.floats(), &only_grey.level_0, "level 0");

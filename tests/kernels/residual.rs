@@ -1,5 +1,5 @@
 use super::host::{Case, bytes_of, bytes_of_halves, driver};
-use super::numbers::{Numbers, assert_rounded, assert_same, half_to_f32, tiles, to_half, to_halves};
+use super::numbers::{Numbers, assert_rounded, assert_same, half_to_f32, tiles, to_halves};
 use super::warp_features::channels_last;
 use segfuse::engine::cpu::blend::Blender;
 use segfuse::engine::cpu::residual::Residual;
@@ -39,7 +39,8 @@ fn the_residual_is_summed_whatever_its_size() {
     for count in [1, 3, 1023, 1024, 1025, 96 * 160] {
         let values: Vec<f32> = Numbers::new(4).map([1, 1, count], 1.0).values.iter().map(|value| value.abs()).collect();
         let case = Case::new("sum_residual", [1; 3], [1024, 1, 1]).input(&bytes_of(&values)).int(count).output(4);
-        let (found, expected) = (driver.run(&case).floats()[0], values.iter().map(|value| f64::from(*value)).sum::<f64>());
+        let (found, expected) =
+            (driver.run(&case).floats()[0], values.iter().map(|value| f64::from(*value)).sum::<f64>());
         assert!((f64::from(found) - expected).abs() <= 1e-5 * expected, "{count}: {found}, expected {expected}");
     }
 }
@@ -111,6 +112,5 @@ fn blocks_are_averaged_as_the_twin_averages_them() {
         assert_same(&found, &expected.values, &format!("f32 {shape:?}"));
         let halves = bytes_of_halves(&to_halves(&map.values));
         assert_rounded(&driver.run(&case("average_blocks_f16", &halves, 2)).halves(), &expected.values, "f16");
-        assert_eq!(to_half(1.0), 0x3c00);
     }
 }

@@ -60,13 +60,7 @@ impl Residual {
     ///
     /// # Panics
     /// If the glances are of two sizes.
-    pub fn between(
-        &mut self,
-        earlier: &FeatureMap,
-        current: &FeatureMap,
-        flow: &FlowField,
-        map: &mut FeatureMap,
-    ) {
+    pub fn between(&mut self, earlier: &FeatureMap, current: &FeatureMap, flow: &FlowField, map: &mut FeatureMap) {
         let FeatureMap { channels, rows, cols, .. } = *current;
         assert_eq!((earlier.channels, earlier.rows, earlier.cols), (channels, rows, cols), "glances of two sizes");
         map.reshape(1, rows, cols);
