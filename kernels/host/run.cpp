@@ -101,7 +101,11 @@ static Kernel kernel(const char* name, void (*function)(Arguments...), Threads w
                                       "copying to the device");
                     }
                 };
-                device::launch(which == Threads::of_the_grid, name, function, grid, block, arguments,
+                size_t bytes = 0;
+                for (const auto* buffers : {&written, &read_only}) {
+                    for (const Buffer& buffer : *buffers) bytes += buffer.count;
+                }
+                device::launch(which == Threads::of_the_grid, name, function, grid, block, arguments, bytes,
                                repeats ? std::atoi(repeats) : 1, reset);
                 for (const Buffer& buffer : written) {
                     device::check(cudaMemcpy(buffer.bytes, buffer.on_device, buffer.count, cudaMemcpyDeviceToHost),
