@@ -40,8 +40,14 @@ constexpr int TILE_COLS = 32, TILE_ROWS = 8;
 constexpr int GLANCE = 4;
 constexpr int GLANCE_COLS = TILE_COLS / GLANCE, GLANCE_ROWS = TILE_ROWS / GLANCE;
 
-/// A tile of the planes, before it is rounded.
-typedef float Tile[3][TILE_ROWS][TILE_COLS];
+/// The values of a tile of the planes, before they are rounded.
+typedef float Values[3][TILE_ROWS][TILE_COLS];
+
+/// What the threads of a tile share: where its rows and columns lie in the picture, and what came of it.
+struct Tile {
+    Taps down[TILE_ROWS], along[TILE_COLS];
+    Values values;
+};
 
 struct Picture {
     const uint8_t *bytes, *chroma;
@@ -124,9 +130,8 @@ __device__ float round_to_byte(float value, float mean, float std) {
 
 /// One pixel of all planes: between columns first, then between rows.
 template <int FORMAT, class Value>
-__device__ void prepare(const Job<Value>& job, int row, int col, float (&values)[3]) {
+__device__ void prepare(const Job<Value>& job, const Taps& down, const Taps& along, float (&values)[3]) {
     const Picture& picture = job.picture;
-    Taps down = taps_of(row, picture.height, job.rows), along = taps_of(col, picture.width, job.cols);
     Colour corners[2][2];
     for (int i = 0; i < 2; ++i) {
         int y = i == 0 ? down.first : down.second;
@@ -160,13 +165,13 @@ __device__ float block_mean(const float (&tile)[TILE_ROWS][TILE_COLS], int row, 
 }
 
 /// Called by all threads of a tile; those that have a block of 4x4 write it.
-__device__ void write_glance(const Tile& tile, int tile_row, int tile_col, int rows, int cols, float* glance) {
+__device__ void write_glance(const Values& values, int tile_row, int tile_col, int rows, int cols, float* glance) {
     int index = threadIdx.y * TILE_COLS + threadIdx.x;
     int col = index % GLANCE_COLS, row = index / GLANCE_COLS % GLANCE_ROWS, plane = index / (GLANCE_COLS * GLANCE_ROWS);
     int glance_rows = rows / GLANCE, glance_cols = cols / GLANCE;
     int y = tile_row * GLANCE_ROWS + row, x = tile_col * GLANCE_COLS + col;
     if (plane < 3 && y < glance_rows && x < glance_cols) {
-        glance[(size_t(plane) * glance_rows + y) * glance_cols + x] = block_mean(tile[plane], row, col);
+        glance[(size_t(plane) * glance_rows + y) * glance_cols + x] = block_mean(values[plane], row, col);
     }
 }
 
@@ -174,17 +179,23 @@ template <int FORMAT, class Value>
 __device__ void prepare_tile(const Job<Value>& job, int index, Tile& tile) {
     int tiles_across = tiles(job.cols, 1), tile_row = index / tiles_across, tile_col = index % tiles_across;
     int row = tile_row * TILE_ROWS + threadIdx.y, col = tile_col * TILE_COLS + threadIdx.x;
+    if (threadIdx.y == 0) {
+        tile.along[threadIdx.x] = taps_of(col, job.picture.width, job.cols);
+    } else if (threadIdx.y == 1 && threadIdx.x < TILE_ROWS) {
+        tile.down[threadIdx.x] = taps_of(tile_row * TILE_ROWS + threadIdx.x, job.picture.height, job.rows);
+    }
+    __syncthreads();
     if (row < job.rows && col < job.cols) {
         float values[3];
-        prepare<FORMAT>(job, row, col, values);
+        prepare<FORMAT>(job, tile.down[threadIdx.y], tile.along[threadIdx.x], values);
         for (int plane = 0; plane < 3; ++plane) {
             store(job.planes, (size_t(plane) * job.rows + row) * job.cols + col, values[plane]);
-            tile[plane][threadIdx.y][threadIdx.x] = values[plane];
+            tile.values[plane][threadIdx.y][threadIdx.x] = values[plane];
         }
     }
     if (job.glance != nullptr) {
         __syncthreads();
-        write_glance(tile, tile_row, tile_col, job.rows, job.cols, job.glance);
+        write_glance(tile.values, tile_row, tile_col, job.rows, job.cols, job.glance);
     }
 }
 
