@@ -90,21 +90,26 @@ __device__ int first_below(int row, int rows, int height) {
 template <class Value>
 __device__ void decode(const Value* logits, int classes, int rows, int cols, uint8_t* labels, uint8_t* margins, int width,
                        int height) {
+    // All columns of a block lie between the same rows.
+    __shared__ float down[ROWS_A_THREAD];
     int x = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
     int end = row + 1 < rows ? first_below(row + 1, rows, height) : height;
     int start = first_below(row, rows, height) + blockIdx.z * ROWS_A_THREAD;
-    if (x >= width || start >= end) {
+    if (start >= end) {
+        return;
+    }
+    if (threadIdx.x < ROWS_A_THREAD) {
+        down[threadIdx.x] = taps_of(start + threadIdx.x, rows, height).share;
+    }
+    __syncthreads();
+    if (x >= width) {
         return;
     }
     int cells = rows * cols, count = min(end - start, ROWS_A_THREAD);
     const Value* top = logits + size_t(row) * cols;
     Column<Value> column{top, row + 1 < rows ? top + cols : top, taps_of(x, cols, width), cells};
     float floor = count > 2 ? floor_of(column, classes) : -INFINITY;
-    float down[ROWS_A_THREAD];
     Best best[ROWS_A_THREAD];
-    for (int i = 0; i < ROWS_A_THREAD; ++i) {
-        down[i] = taps_of(start + i, rows, height).share;
-    }
     for (int label = 0; label < classes; ++label) {
         float value, rise;
         column.ends(label, value, rise);

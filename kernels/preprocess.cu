@@ -32,23 +32,48 @@ struct Normalization {
 namespace {
 
 enum Format { YUYV, UYVY, NV12, RGB8, GREY };
+/// Bits of the options: planes in the order blue, green, red; the resized picture rounded to bytes.
+enum Option { REVERSED = 1, ROUNDED = 2 };
 
 constexpr int TILE_COLS = 32, TILE_ROWS = 8;
 /// Pixels of the planes, both ways, in one of the glance; a divisor of a tile's sides.
 constexpr int GLANCE = 4;
 constexpr int GLANCE_COLS = TILE_COLS / GLANCE, GLANCE_ROWS = TILE_ROWS / GLANCE;
 
-/// A tile of the planes, before it is rounded.
-typedef float Tile[3][TILE_ROWS][TILE_COLS];
+/// The values of a tile of the planes, before they are rounded.
+typedef float Values[3][TILE_ROWS][TILE_COLS];
+
+/// What the threads of a tile share: where its rows and columns lie in the picture, and what came of it.
+struct Tile {
+    Taps down[TILE_ROWS], along[TILE_COLS];
+    Values values;
+};
 
 struct Picture {
     const uint8_t *bytes, *chroma;
     int width, height, stride;
 };
 
+/// What one launch is asked for; the header says what each is.
+template <class Value>
+struct Job {
+    Picture picture;
+    Value* planes;
+    int rows, cols;
+    Normalization how;
+    int options;
+    float *glance, *level_0;
+    int reduction;
+};
+
 struct Colour {
     int channels[3];
 };
+
+/// Tiles that cover so many columns and rows.
+__device__ int tiles(int cols, int rows) {
+    return ((cols + TILE_COLS - 1) / TILE_COLS) * ((rows + TILE_ROWS - 1) / TILE_ROWS);
+}
 
 __device__ int byte_of(int fixed) {
     int value = fixed >> 16;
@@ -104,15 +129,14 @@ __device__ float round_to_byte(float value, float mean, float std) {
 }
 
 /// One pixel of all planes: between columns first, then between rows.
-template <int FORMAT>
-__device__ void prepare(const Picture& picture, int row, int rows, int col, int cols, const Normalization& how,
-                        int options, float (&values)[3]) {
-    Taps down = taps_of(row, picture.height, rows), along = taps_of(col, picture.width, cols);
+template <int FORMAT, class Value>
+__device__ void prepare(const Job<Value>& job, const Taps& down, const Taps& along, float (&values)[3]) {
+    const Picture& picture = job.picture;
     Colour corners[2][2];
     for (int i = 0; i < 2; ++i) {
         int y = i == 0 ? down.first : down.second;
-        corners[i][0] = in_order(colour<FORMAT>(picture, y, along.first), options & 1);
-        corners[i][1] = in_order(colour<FORMAT>(picture, y, along.second), options & 1);
+        corners[i][0] = in_order(colour<FORMAT>(picture, y, along.first), job.options & REVERSED);
+        corners[i][1] = in_order(colour<FORMAT>(picture, y, along.second), job.options & REVERSED);
     }
 #pragma unroll
     for (int plane = 0; plane < 3; ++plane) {
@@ -121,9 +145,10 @@ __device__ void prepare(const Picture& picture, int row, int rows, int col, int 
             int left = corners[i][0].channels[plane], right = corners[i][1].channels[plane];
             lines[i] = float(left) + float(right - left) * along.share;
         }
-        float up_share = (1.0f - down.share) * how.scale[plane], down_share = down.share * how.scale[plane];
-        float value = lines[0] * up_share + how.offset[plane] + lines[1] * down_share;
-        values[plane] = options & 2 ? round_to_byte(value, how.mean[plane], how.std[plane]) : value;
+        float scale = job.how.scale[plane], up_share = (1.0f - down.share) * scale, down_share = down.share * scale;
+        float value = lines[0] * up_share + job.how.offset[plane] + lines[1] * down_share;
+        bool rounds = job.options & ROUNDED;
+        values[plane] = rounds ? round_to_byte(value, job.how.mean[plane], job.how.std[plane]) : value;
     }
 }
 
@@ -139,46 +164,49 @@ __device__ float block_mean(const float (&tile)[TILE_ROWS][TILE_COLS], int row, 
     return (sums[0] + sums[1] + sums[2] + sums[3]) * (1.0f / (GLANCE * GLANCE));
 }
 
-/// Threads of a tile that have a block each; all of a block, for it waits.
-__device__ void write_glance(const Tile& tile, int tile_row, int tile_col, int rows, int cols,
-                             float* glance) {
+/// Called by all threads of a tile; those that have a block of 4x4 write it.
+__device__ void write_glance(const Values& values, int tile_row, int tile_col, int rows, int cols, float* glance) {
     int index = threadIdx.y * TILE_COLS + threadIdx.x;
     int col = index % GLANCE_COLS, row = index / GLANCE_COLS % GLANCE_ROWS, plane = index / (GLANCE_COLS * GLANCE_ROWS);
     int glance_rows = rows / GLANCE, glance_cols = cols / GLANCE;
     int y = tile_row * GLANCE_ROWS + row, x = tile_col * GLANCE_COLS + col;
     if (plane < 3 && y < glance_rows && x < glance_cols) {
-        glance[(size_t(plane) * glance_rows + y) * glance_cols + x] = block_mean(tile[plane], row, col);
+        glance[(size_t(plane) * glance_rows + y) * glance_cols + x] = block_mean(values[plane], row, col);
     }
 }
 
 template <int FORMAT, class Value>
-__device__ void prepare_tile(const Picture& picture, int tile_index, Value* planes, int rows, int cols,
-                             const Normalization& how, int options, float* glance, Tile& tile) {
-    int tiles_across = (cols + TILE_COLS - 1) / TILE_COLS;
-    int tile_row = tile_index / tiles_across, tile_col = tile_index % tiles_across;
+__device__ void prepare_tile(const Job<Value>& job, int index, Tile& tile) {
+    int tiles_across = tiles(job.cols, 1), tile_row = index / tiles_across, tile_col = index % tiles_across;
     int row = tile_row * TILE_ROWS + threadIdx.y, col = tile_col * TILE_COLS + threadIdx.x;
-    if (row < rows && col < cols) {
+    if (threadIdx.y == 0) {
+        tile.along[threadIdx.x] = taps_of(col, job.picture.width, job.cols);
+    } else if (threadIdx.y == 1 && threadIdx.x < TILE_ROWS) {
+        tile.down[threadIdx.x] = taps_of(tile_row * TILE_ROWS + threadIdx.x, job.picture.height, job.rows);
+    }
+    __syncthreads();
+    if (row < job.rows && col < job.cols) {
         float values[3];
-        prepare<FORMAT>(picture, row, rows, col, cols, how, options, values);
+        prepare<FORMAT>(job, tile.down[threadIdx.y], tile.along[threadIdx.x], values);
         for (int plane = 0; plane < 3; ++plane) {
-            store(planes, (size_t(plane) * rows + row) * cols + col, values[plane]);
-            tile[plane][threadIdx.y][threadIdx.x] = values[plane];
+            store(job.planes, (size_t(plane) * job.rows + row) * job.cols + col, values[plane]);
+            tile.values[plane][threadIdx.y][threadIdx.x] = values[plane];
         }
     }
-    if (glance != nullptr) {
+    if (job.glance != nullptr) {
         __syncthreads();
-        write_glance(tile, tile_row, tile_col, rows, cols, glance);
+        write_glance(tile.values, tile_row, tile_col, job.rows, job.cols, job.glance);
     }
 }
 
 /// A tile of the framed level 0: means of luma over boxes.
 template <int FORMAT>
-__device__ void reduce_tile(const Picture& picture, int tile_index, int reduction, float* level_0) {
+__device__ void reduce_tile(const Picture& picture, int index, int reduction, float* level_0) {
     int box_width = min(reduction, picture.width), box_height = min(reduction, picture.height);
     int width = picture.width / box_width, height = picture.height / box_height;
-    int stride = width + 2 * FRAME, tiles_across = (stride + TILE_COLS - 1) / TILE_COLS;
-    int framed_y = tile_index / tiles_across * TILE_ROWS + threadIdx.y;
-    int framed_x = tile_index % tiles_across * TILE_COLS + threadIdx.x;
+    int stride = width + 2 * FRAME, tiles_across = tiles(stride, 1);
+    int framed_y = index / tiles_across * TILE_ROWS + threadIdx.y;
+    int framed_x = index % tiles_across * TILE_COLS + threadIdx.x;
     if (framed_y >= height + 2 * FRAME || framed_x >= stride) {
         return;
     }
@@ -193,33 +221,26 @@ __device__ void reduce_tile(const Picture& picture, int tile_index, int reductio
     level_0[size_t(framed_y) * stride + framed_x] = float(sum) * (1.0f / float(box_width * box_height));
 }
 
+/// The block's own tile: of the planes, or of level 0.
 template <int FORMAT, class Value>
-__device__ void prepare_or_reduce(const Picture& picture, Value* planes, int rows, int cols, const Normalization& how,
-                                  int options, float* glance, float* level_0, int reduction, Tile& tile) {
-    int tiles = ((cols + TILE_COLS - 1) / TILE_COLS) * ((rows + TILE_ROWS - 1) / TILE_ROWS);
-    int index = blockIdx.x;
-    if (index < tiles) {
-        prepare_tile<FORMAT>(picture, index, planes, rows, cols, how, options, glance, tile);
-    } else if (level_0 != nullptr) {
-        reduce_tile<FORMAT>(picture, index - tiles, reduction, level_0);
+__device__ void work_on_tile(const Job<Value>& job, Tile& tile) {
+    int of_planes = tiles(job.cols, job.rows), index = blockIdx.x;
+    if (index < of_planes) {
+        prepare_tile<FORMAT>(job, index, tile);
+    } else if (job.level_0 != nullptr) {
+        reduce_tile<FORMAT>(job.picture, index - of_planes, job.reduction, job.level_0);
     }
 }
 
 template <class Value>
-__device__ void preprocess(const Picture& picture, int format, Value* planes, int rows, int cols, const Normalization& how,
-                           int options, float* glance, float* level_0, int reduction) {
+__device__ void preprocess(const Job<Value>& job, int format) {
     __shared__ Tile tile;
     switch (format) {
-        case YUYV:
-            return prepare_or_reduce<YUYV>(picture, planes, rows, cols, how, options, glance, level_0, reduction, tile);
-        case UYVY:
-            return prepare_or_reduce<UYVY>(picture, planes, rows, cols, how, options, glance, level_0, reduction, tile);
-        case NV12:
-            return prepare_or_reduce<NV12>(picture, planes, rows, cols, how, options, glance, level_0, reduction, tile);
-        case RGB8:
-            return prepare_or_reduce<RGB8>(picture, planes, rows, cols, how, options, glance, level_0, reduction, tile);
-        default:
-            return prepare_or_reduce<GREY>(picture, planes, rows, cols, how, options, glance, level_0, reduction, tile);
+        case YUYV: return work_on_tile<YUYV>(job, tile);
+        case UYVY: return work_on_tile<UYVY>(job, tile);
+        case NV12: return work_on_tile<NV12>(job, tile);
+        case RGB8: return work_on_tile<RGB8>(job, tile);
+        default: return work_on_tile<GREY>(job, tile);
     }
 }
 
@@ -229,12 +250,12 @@ extern "C" __global__ void preprocess_f16(const uint8_t* bytes, const uint8_t* c
                                           int format, __half* planes, int rows, int cols, Normalization how, int options,
                                           float* glance, float* level_0, int reduction) {
     Picture picture{bytes, chroma, width, height, stride};
-    preprocess(picture, format, planes, rows, cols, how, options, glance, level_0, reduction);
+    preprocess(Job<__half>{picture, planes, rows, cols, how, options, glance, level_0, reduction}, format);
 }
 
 extern "C" __global__ void preprocess_f32(const uint8_t* bytes, const uint8_t* chroma, int width, int height, int stride,
                                           int format, float* planes, int rows, int cols, Normalization how, int options,
                                           float* glance, float* level_0, int reduction) {
     Picture picture{bytes, chroma, width, height, stride};
-    preprocess(picture, format, planes, rows, cols, how, options, glance, level_0, reduction);
+    preprocess(Job<float>{picture, planes, rows, cols, how, options, glance, level_0, reduction}, format);
 }

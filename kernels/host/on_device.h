@@ -36,10 +36,11 @@ void launch_once(bool together, const void* kernel, dim3 grid, dim3 block, Argum
           "launch");
 }
 
-/// Launches, and tells the median time of `repeats` launches if that is more than one; `reset` comes before each.
+/// Launches `repeats` times, `reset` before each. If that is more than once, tells the median time and how many bytes of
+/// buffers that is a second: of memory or, where all fit, of the second-level cache.
 template <class... Arguments>
 void launch(bool together, const char* name, void (*kernel)(Arguments...), dim3 grid, dim3 block,
-            std::tuple<Arguments...>& arguments, int repeats, const std::function<void()>& reset) {
+            std::tuple<Arguments...>& arguments, size_t bytes, int repeats, const std::function<void()>& reset) {
     cudaEvent_t begin, end;
     check(cudaEventCreate(&begin), "event");
     check(cudaEventCreate(&end), "event");
@@ -57,7 +58,9 @@ void launch(bool together, const char* name, void (*kernel)(Arguments...), dim3 
     }
     std::sort(times_ms.begin(), times_ms.end());
     if (repeats > 1) {
-        std::fprintf(stderr, "%s %.1f us\n", name, 1000 * times_ms[times_ms.size() / 2]);
+        float ms = times_ms[times_ms.size() / 2];
+        std::fprintf(stderr, "TIME %-24s grid %4u %4u %2u  %7.1f us  %8zu bytes  %6.1f GB/s\n", name, grid.x, grid.y,
+                     grid.z, 1000 * ms, bytes, double(bytes) / ms * 1e-6);
     }
 }
 

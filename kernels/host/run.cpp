@@ -101,7 +101,11 @@ static Kernel kernel(const char* name, void (*function)(Arguments...), Threads w
                                       "copying to the device");
                     }
                 };
-                device::launch(which == Threads::of_the_grid, name, function, grid, block, arguments,
+                size_t bytes = 0;
+                for (const auto* buffers : {&written, &read_only}) {
+                    for (const Buffer& buffer : *buffers) bytes += buffer.count;
+                }
+                device::launch(which == Threads::of_the_grid, name, function, grid, block, arguments, bytes,
                                repeats ? std::atoi(repeats) : 1, reset);
                 for (const Buffer& buffer : written) {
                     device::check(cudaMemcpy(buffer.bytes, buffer.on_device, buffer.count, cudaMemcpyDeviceToHost),
@@ -128,8 +132,8 @@ int main() {
         KERNEL(warp_features_f16),
         KERNEL(warp_features_f32),
         KERNEL(warp_features_f16_hwc8),
-        KERNEL(decode_mask_f16),
-        KERNEL(decode_mask_f32),
+        KERNEL(decode_mask_f16, Threads::of_a_block),
+        KERNEL(decode_mask_f32, Threads::of_a_block),
         KERNEL(decode_nearest_f16),
         KERNEL(decode_nearest_f32),
         KERNEL(ego_flow),

@@ -35,8 +35,10 @@ fn all_65536_halves_are_widened_as_ieee_says_and_values_are_rounded_to_nearest_e
 fn samples_lie_where_the_twin_puts_them() {
     let Some(driver) = driver("places of samples") else { return };
     let sides = [1, 2, 3, 5, 8, 45, 48, 80, 96, 180, 384, 640, 719, 720, 1080, 1279, 1280, 1920, 3840, 16_384];
-    for input in sides {
-        for output in sides {
+    // A program that uses a device is slow to start.
+    let sides = if driver.is_of_the_host { &sides[..] } else { &[5, 80, 720, 1280] };
+    for &input in sides {
+        for &output in sides {
             let case = Case::new("taps", [1; 3], [1; 3]).int(input).int(output).output(4 * output).output(4 * output);
             let mut answer = driver.run(&case);
             let (first, share) = (answer.bytes(), answer.floats());

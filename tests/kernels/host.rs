@@ -1,6 +1,6 @@
 //! The driver `kernels/host/run.cpp`: compiled once into `target/`, given a case, asked for what the kernel wrote.
 //!
-//! `SEGFUSE_KERNEL_DRIVER` names another one: that of the device, which `scripts/kernel-driver` compiles.
+//! `SEGFUSE_KERNEL_DRIVER` names another one: that of the device, which `scripts/kernels-to-carry` compiles.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -2,6 +2,7 @@
 
 use segfuse::engine::cpu::FeatureMap;
 use segfuse::flow::FlowField;
+use std::cmp::Ordering;
 
 /// Numbers that look random.
 pub(super) struct Numbers(u32);
@@ -64,12 +65,15 @@ pub(super) fn to_half(value: f32) -> u16 {
     let at = |code: u16| if code == 0x7c00 { 65_536.0 } else { f64::from(half_to_f32(code)) };
     let (mut below, mut above) = (0, 0x7c00);
     while above - below > 1 {
-        let middle = (below + above) / 2;
+        let middle = u16::midpoint(below, above);
         if at(middle) <= size { below = middle } else { above = middle }
     }
-    let (down, up) = (size - at(below), at(above) - size);
-    let nearest = if down < up || (down == up && below % 2 == 0) { below } else { above };
-    sign | nearest
+    let is_below = match (size - at(below)).total_cmp(&(at(above) - size)) {
+        Ordering::Less => true,
+        Ordering::Equal => below % 2 == 0,
+        Ordering::Greater => false,
+    };
+    sign | if is_below { below } else { above }
 }
 
 pub(super) fn to_halves(values: &[f32]) -> Vec<u16> {
