@@ -7,8 +7,8 @@
 //     logits    [classes, rows, cols] f16 or f32; 1 to 255 classes, sides 1 to 16384
 //     labels    out [height, width] u8: the first of the best classes; 255 where no logit is above minus infinity
 //     margins   out [height, width] u8: best minus second best in steps of 1/16, rounded down, at most 255
-//     launch: block 128, grid (ceil(width / 128), rows, ceil((3 height / (2 rows) + 2) / 8)), divisions in z rounded down
-//     inside, up outside
+//     launch: block 128, grid (ceil(width / 128), rows, ceil((3 height / (2 rows) + 2) / 8)), divisions in z rounded
+//     down inside, up outside
 //   decode_nearest_f16, decode_nearest_f32   pixel x takes cell floor(x cols / width): the Common chain
 //     launch: block 128, grid (ceil(width / 128), height)
 
@@ -61,8 +61,8 @@ struct Column {
 
 /// What a class needs to be among the two best anywhere in a column: the second largest of the smaller ends.
 ///
-/// Rounding never changes an order, so a class stays between its ends. Minus infinity, so that none is left out, where a
-/// value is too large or NaN.
+/// Rounding never changes an order, so a class stays between its ends. Minus infinity, so that none is left out, where
+/// a value is too large or NaN.
 template <class Value>
 __device__ float floor_of(const Column<Value>& column, int classes) {
     Best least;
@@ -88,8 +88,8 @@ __device__ int first_below(int row, int rows, int height) {
 }
 
 template <class Value>
-__device__ void decode(const Value* logits, int classes, int rows, int cols, uint8_t* labels, uint8_t* margins, int width,
-                       int height) {
+__device__ void decode(const Value* logits, int classes, int rows, int cols, uint8_t* labels, uint8_t* margins,
+                       int width, int height) {
     // All columns of a block lie between the same rows.
     __shared__ float down[ROWS_A_THREAD];
     int x = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;

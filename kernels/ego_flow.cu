@@ -102,7 +102,8 @@ extern "C" __global__ void ego_flow(Camera camera, Motion motion, float* flow, i
     }
     double row = cell / cols, col = cell % cols;
     double seen[3], direction[3];
-    bool ground = is_ground(camera, (col + 0.5) * camera.width / cols - 0.5, (row + 0.5) * camera.height / rows - 0.5, seen);
+    bool ground =
+        is_ground(camera, (col + 0.5) * camera.width / cols - 0.5, (row + 0.5) * camera.height / rows - 0.5, seen);
     from_earlier(camera, motion, ground, seen, direction);
     Place pixel;
     bool known = project(camera, direction, pixel);

@@ -17,13 +17,14 @@
 //                   behind the row above (below, on the way back), and each level waits for the coarser one
 //     earlier, current   pyramids of the same size
 //     prior         [2, prior_rows, prior_cols] f32, in its cells: where to look first, 0 if not finite; or null
-//     scratch       f32, 8-byte aligned: the sum over levels of 8 R C + 2 (R + 1) (C + 1) values; all bits set (bytes 0xff)
-//                   before
+//     scratch       f32, 8-byte aligned: the sum over levels of 8 R C + 2 (R + 1) (C + 1) values; before: all bits set,
+//                   bytes of 0xff
 //     progress      i32: the sum over levels of R + 1; zeros before
 //     launch: block 32, grid (sum over levels of R); all blocks wait for each other, so they must fit on the device at
 //     once (150 warps at most): launch cooperatively
 //
-//   sample_flow     from blocks of 4x4 pixels to the grid of features; makes scratch and progress what match_patches needs
+//   sample_flow     from blocks of 4x4 pixels to the grid of features; makes scratch and progress ready for the next
+//                   match_patches
 //     picture_width, picture_height, reduction   of the picture that level 0 was reduced from, and by how much
 //     scratch, progress   after match_patches
 //     flow          out [2, rows, cols] f32: x then y, in cells, from the current picture back into the earlier one
@@ -147,7 +148,8 @@ __device__ __forceinline__ void go_back(const Row& row) {
     }
 }
 
-/// The mean motion of the up to four patches over each block of a row, each weighted by how well it fits there, squared.
+/// The mean motion of the up to four patches over each block of a row, each weighted by how well it fits there,
+/// squared.
 __device__ __forceinline__ void blend_row(const Level& level, int row) {
     for (int col = threadIdx.x; col <= level.cols; col += 32) {
         float2 sum = {0.0f, 0.0f};
@@ -214,8 +216,8 @@ __device__ __forceinline__ float between_cells(const float* flow, Taps down, Tap
 
 /// The motion, along one axis, between the centres of blocks.
 __device__ __forceinline__ float between_blocks(const float* blocks, Taps down, Taps along, int cols) {
-    float upper = mix(blocks[2 * (down.first * cols + along.first)], blocks[2 * (down.first * cols + along.second)],
-                      along.share);
+    float upper =
+        mix(blocks[2 * (down.first * cols + along.first)], blocks[2 * (down.first * cols + along.second)], along.share);
     float lower = mix(blocks[2 * (down.second * cols + along.first)], blocks[2 * (down.second * cols + along.second)],
                       along.share);
     return mix(upper, lower, down.share);

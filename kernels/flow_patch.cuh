@@ -1,7 +1,9 @@
-// One 8x8 patch of the current picture and the search for it in the earlier one, by all lanes of a warp. For flow.cu alone.
+// One 8x8 patch of the current picture and the search for it in the earlier one, by all lanes of a warp. For flow.cu
+// alone.
 //
-// Twin: flow/patch.rs, whose header has the formulas. Eight lanes hold a patch, a column each; the four groups of a warp
-// hold the same one, and compare up to four starts at once. Sums over lanes are (a + b) + (c + d), as the twin adds.
+// Twin: flow/patch.rs, whose header has the formulas. Eight lanes hold a patch, a column each; the four groups of a
+// warp hold the same one, and compare up to four starts at once. Sums over lanes are (a + b) + (c + d), as the twin
+// adds.
 #pragma once
 
 #include "flow_levels.cuh"
@@ -149,7 +151,8 @@ __device__ __forceinline__ Fit Patch::compare(const float* earlier, const Level&
            lower_squares = halves(squares[1]);
     float mean = ((upper.x + upper.y) + (lower.x + lower.y)) / PIXELS;
     float by_quarter[4] = {upper.x, upper.y, lower.x, lower.y};
-    Fit fit{motion, {upper_squares.x, upper_squares.y, lower_squares.x, lower_squares.y},
+    Fit fit{motion,
+            {upper_squares.x, upper_squares.y, lower_squares.x, lower_squares.y},
             make_float2(xx * along_x + xy * along_y, xy * along_x + yy * along_y)};
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -189,8 +192,8 @@ struct Starts {
 };
 
 /// The best of the starts, each compared by a group of lanes; another than the first has to be better by `margin`.
-__device__ __forceinline__ Fit best_start(const Patch& patch, const float* earlier, const Level& level, const Starts& starts,
-                          float margin) {
+__device__ __forceinline__ Fit best_start(const Patch& patch, const float* earlier, const Level& level,
+                                          const Starts& starts, float margin) {
     Fit fit = patch.compare(earlier, level, starts.own);
     float error = fit.error(), bar = INFINITY;
     int best = -1;
@@ -212,7 +215,8 @@ __device__ __forceinline__ Fit best_start(const Patch& patch, const float* earli
 }
 
 /// The best of the starts, refined. Fits never get worse than the best start.
-__device__ __forceinline__ Fit search(const Patch& patch, const float* earlier, const Level& level, const Starts& starts, float margin) {
+__device__ __forceinline__ Fit search(const Patch& patch, const float* earlier, const Level& level,
+                                      const Starts& starts, float margin) {
     Fit best = best_start(patch, earlier, level, starts, margin);
     float2 start = best.motion;
 #pragma unroll 1

@@ -1,8 +1,8 @@
 // What was carried held against what is there: the residual, its mean, what is blended by it, and smaller maps.
 //
 // Twins: engine/cpu/residual.rs, engine/cpu/blend.rs, `average_blocks` in engine/cpu/mod.rs.
-// residual, average_blocks: equal bits (f16: rounded to nearest even). sum_residual: within 1e-5 of the exact sum, parts of
-// it. blend_features: within 1e-6 of the range of values (the device's exponential), then rounded if f16.
+// residual, average_blocks: equal bits (f16: rounded to nearest even). sum_residual: within 1e-5, in parts of the sum.
+// blend_features: within 2e-6 of values up to 8 (the device's exponential), then rounded if f16.
 //
 //   residual           [1, rows, cols]: mean over colours of |current - earlier carried along flow|
 //     earlier, current [3, rows, cols] f32: glances (preprocess.cu)
@@ -13,10 +13,10 @@
 //     launch: block (32, 8), grid (ceil(cols / 32), ceil(rows / 8))
 //   sum_residual       sum of `count` f32 values into sum[0], always in the same order
 //     launch: block 1024, grid 1
-//   blend_features_f16, _f32   fresh += share (carried - fresh), share = 0.7 exp(-mean residual of the cell unit / 0.034)
+//   blend_features_f16, _f32   fresh += share (carried - fresh), share = 0.7 exp(-mean residual of the cell / 0.034)
 //     fresh            in and out [channels, rows, cols]; a step that is not finite is not taken
 //     carried          [channels, rows, cols]
-//     residual_map     [residual_rows, residual_cols] f32, as fine as the features or finer; if it is coarser: do not launch
+//     residual_map     [residual_rows, residual_cols] f32, as fine as the features or finer; else do not launch
 //     unit             one of the residual in parts of the range of colours
 //     launch: block 128, grid (ceil(rows cols / 128), ceil(channels / 8))
 //   blend_features_f16_hwc8   the same for [rows, cols, channels], channels a multiple of 8, 16-byte aligned
@@ -164,9 +164,9 @@ extern "C" __global__ void blend_features_f32(float* fresh, const float* carried
     blend_planes(fresh, carried, channels, rows, cols, residual_map, residual_rows, residual_cols, unit);
 }
 
-extern "C" __global__ void blend_features_f16_hwc8(__half* fresh, const __half* carried, int channels, int rows, int cols,
-                                                   const float* residual_map, int residual_rows, int residual_cols,
-                                                   float unit) {
+extern "C" __global__ void blend_features_f16_hwc8(__half* fresh, const __half* carried, int channels, int rows,
+                                                   int cols, const float* residual_map, int residual_rows,
+                                                   int residual_cols, float unit) {
     int cell = blockIdx.x * blockDim.x + threadIdx.x;
     if (cell >= rows * cols) {
         return;
@@ -177,8 +177,7 @@ extern "C" __global__ void blend_features_f16_hwc8(__half* fresh, const __half* 
     EightHalves* place = reinterpret_cast<EightHalves*>(fresh) + index;
     EightHalves mixed = *place;
     for (int i = 0; i < 8; ++i) {
-        mixed.values[i] =
-            __float2half_rn(blended(__half2float(mixed.values[i]), __half2float(old.values[i]), share));
+        mixed.values[i] = __float2half_rn(blended(__half2float(mixed.values[i]), __half2float(old.values[i]), share));
     }
     *place = mixed;
 }
@@ -188,6 +187,7 @@ extern "C" __global__ void average_blocks_f16(const __half* map, int channels, i
     average(map, rows, cols, side, out);
 }
 
-extern "C" __global__ void average_blocks_f32(const float* map, int channels, int rows, int cols, int side, float* out) {
+extern "C" __global__ void average_blocks_f32(const float* map, int channels, int rows, int cols, int side,
+                                              float* out) {
     average(map, rows, cols, side, out);
 }

@@ -1,7 +1,7 @@
 // Features carried along a flow: each cell fetches its content from where it was, by cubic convolution.
 //
-// Twin: engine/cpu/warp.rs. f32: equal bits; f16: the twin's answer to the same halves, rounded to nearest even. Where a
-// flow is NaN the cell is taken not to have moved; places outside are moved to the border.
+// Twin: engine/cpu/warp.rs. f32: equal bits; f16: the twin's answer to the same halves, rounded to nearest even. Where
+// a flow is NaN the cell is taken not to have moved; places outside are moved to the border.
 //
 //   warp_features_f16, warp_features_f32
 //     features   [channels, rows, cols] f16 or f32
@@ -27,9 +27,7 @@ struct Cubic {
     float shares[TAPS];
 };
 
-__device__ float near_share(float far) {
-    return ((SHARPNESS + 2.0f) * far - (SHARPNESS + 3.0f)) * far * far + 1.0f;
-}
+__device__ float near_share(float far) { return ((SHARPNESS + 2.0f) * far - (SHARPNESS + 3.0f)) * far * far + 1.0f; }
 
 __device__ float outer_share(float far) {
     return ((SHARPNESS * far - 5.0f * SHARPNESS) * far + 8.0f * SHARPNESS) * far - 4.0f * SHARPNESS;
@@ -81,8 +79,8 @@ extern "C" __global__ void warp_features_f16(const __half* features, const float
     warp_planes(features, flow, out, channels, rows, cols);
 }
 
-extern "C" __global__ void warp_features_f32(const float* features, const float* flow, float* out, int channels, int rows,
-                                             int cols) {
+extern "C" __global__ void warp_features_f32(const float* features, const float* flow, float* out, int channels,
+                                             int rows, int cols) {
     warp_planes(features, flow, out, channels, rows, cols);
 }
 

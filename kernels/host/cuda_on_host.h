@@ -1,10 +1,10 @@
 // Runs CUDA kernels as host C++, so that a kernel can be held against its twin where there is no GPU.
 //
 // One thread of the host does it all. Where a kernel synchronises, each of its threads is a fiber that runs to its next
-// barrier, in order; so a barrier left out shows as a wrong result. Known: barriers of a block and of a warp, shuffles of
-// full warps, `__nanosleep` (lets the others go on), half precision with the device's rounding. Not known: anything of
-// time, of memory that is not coherent, of more than one kernel at once. Shared memory belongs to the one block that runs:
-// kernels whose blocks wait for each other (Threads::of_the_grid) cannot have any.
+// barrier, in order; so a barrier left out shows as a wrong result. Known: barriers of a block and of a warp, shuffles
+// of full warps, `__nanosleep` (lets the others go on), half precision with the device's rounding. Not known: anything
+// of time, of memory that is not coherent, of more than one kernel at once. Shared memory belongs to the one block that
+// runs: kernels whose blocks wait for each other (Threads::of_the_grid) cannot have any.
 #pragma once
 
 #include <math.h>

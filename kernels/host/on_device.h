@@ -36,8 +36,8 @@ void launch_once(bool together, const void* kernel, dim3 grid, dim3 block, Argum
           "launch");
 }
 
-/// Launches `repeats` times, `reset` before each. If that is more than once, tells the median time and how many bytes of
-/// buffers that is a second: of memory or, where all fit, of the second-level cache.
+/// Launches `repeats` times, `reset` before each. If that is more than once, tells the median time and how many bytes
+/// of buffers that is a second: of memory or, where all fit, of the second-level cache.
 template <class... Arguments>
 void launch(bool together, const char* name, void (*kernel)(Arguments...), dim3 grid, dim3 block,
             std::tuple<Arguments...>& arguments, size_t bytes, int repeats, const std::function<void()>& reset) {

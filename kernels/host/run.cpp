@@ -2,10 +2,10 @@
 //
 // On the host if a C++ compiler made it, on the device if nvcc did (-x cu, with the options of the kernels); there
 // SEGFUSE_REPEAT=n launches it n times, the same case each time, and tells the median time on standard error.
-// Numbers are little-endian. Case: length (u32) and name of the kernel; grid and block (3 u32 each); then each argument:
-// a pointer as 0 (u8, null) or 1, length in bytes (u64) and bytes; anything else as its bytes. Answer: the bytes behind
-// each pointer that the kernel may write to, in order. Every buffer is an allocation of its own and no longer than stated,
-// so the address sanitizer sees what is read or written beside it.
+// Numbers are little-endian. Case: length (u32) and name of the kernel; grid and block (3 u32 each); then each
+// argument: a pointer as 0 (u8, null) or 1, length in bytes (u64) and bytes; anything else as its bytes. Answer: the
+// bytes behind each pointer that the kernel may write to, in order. Every buffer is an allocation of its own and no
+// longer than stated, so the address sanitizer sees what is read or written beside it.
 
 #include <cstdio>
 #include <cstdlib>
