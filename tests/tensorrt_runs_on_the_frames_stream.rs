@@ -25,7 +25,8 @@ impl Drive {
     fn new(test: &str, family: u32, fault: &str) -> Option<Self> {
         let (driver, tensorrt) = (host_driver::driver_on_host(test)?, standin::tensorrt(test, family, fault)?);
         let drive = Self { folder: tempfile::tempdir().expect("a temporary folder"), driver, tensorrt };
-        segfuse_ok(&["render", "--size", "64x48", "--fps", "10", "--seconds", "0.9", "--out", &drive.path("drive.mcap")]);
+        let like = ["--size", "64x48", "--fps", "10", "--seconds", "0.9"];
+        segfuse_ok(&[&["render", "--out", &drive.path("drive.mcap")], &like[..]].concat());
         Some(drive)
     }
 
