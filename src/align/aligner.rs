@@ -1,6 +1,5 @@
 //! The aligner: one frame waits, histories answer for its stamp.
 
-use super::clock_mapping::CONSENSUS;
 use super::history::{History, Insertion, Limits};
 use super::{ClockMapping, ClockQuality, Config, Observation};
 use crate::data::{AlignedFrame, Clock, Event, Frame, Quantity, Reading, Stamp, StateSample, VehicleState};
@@ -8,6 +7,8 @@ use heapless::Deque;
 
 /// One pushed event releases at most two frames: the one that waited and, if nothing is to be waited for, the new one.
 const READY: usize = 2;
+/// Samples that are kept while it is not clear whether their clock has stepped: the 20 ms that takes, of 3000 a second.
+const MAX_UNSETTLED: usize = 64;
 /// A stamp this far after its own arrival is none (drivers stamp up to some 30 ms ahead); it would block all later frames.
 const MAX_AHEAD_NS: i64 = 1_000_000_000;
 /// A mapped stamp may lie after its own arrival by what the line still has to be corrected by.
@@ -63,7 +64,7 @@ pub struct Aligner {
     max_wait_ns: i64,
     limits: Limits,
     clock: ClockMapping,
-    unsettled: Deque<StateSample, CONSENSUS>,
+    unsettled: Deque<StateSample, MAX_UNSETTLED>,
     histories: [History; Quantity::ALL.len()],
     now: Stamp,
     newest: Option<Stamp>,

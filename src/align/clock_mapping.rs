@@ -6,7 +6,8 @@
 //! a pair within `step_ms` of the line:  offset := least lateness of the last 2 s,
 //!                                       drift := slope of the line below the last 16 s;
 //!                                       the line applied runs after that one, never backwards
-//! eight pairs off it that agree:        the clock has stepped: a new line through them
+//! eight pairs off it that agree over    the clock has stepped: a new line through them
+//! more than `step_ms` of arrivals:
 //! ```
 //! A constant part of the jitter cannot be told from offset: stamps are late by it (docs/timing.md).
 
@@ -16,7 +17,7 @@ use heapless::Deque;
 use serde::{Deserialize, Serialize};
 
 /// Pairs that must agree before a line is put through them: with jitter to 2 ms the least of eight is 0.2 ms late on average.
-pub(super) const CONSENSUS: usize = 8;
+const CONSENSUS: usize = 8;
 /// After this long off the line a new one is taken even from pairs that do not agree.
 const MAX_DISPUTE_NS: i64 = 1_000_000_000;
 /// One point is kept for each such stretch of source time.
@@ -133,6 +134,9 @@ impl ClockMapping {
         if self.disputed.is_empty() {
             self.disputed_since = pair.arrival;
         }
+        if self.is_crowded(pair) {
+            return Observation::Unsettled;
+        }
         if self.disputed.is_full() {
             self.disputed.pop_front();
         }
@@ -146,8 +150,16 @@ impl ClockMapping {
         }
     }
 
-    /// Whether the disputed pairs lie on one line but for jitter. A stall of this program, after which
-    /// many old messages arrive at once, looks like a step, but its pairs get less late one by one.
+    /// Whether the pair came too soon after the last disputed one to say more than that did. A stall of this program,
+    /// after which many old messages come at once, looks like a step to any eight of them on a busy bus: so the eight
+    /// have to come over more than a step's time, in which what was stalled gets less late by more than jitter.
+    fn is_crowded(&self, pair: Pair) -> bool {
+        let apart_ns = self.step_ns * 2.0 / CONSENSUS as f64;
+        let since = |last: &Pair| pair.arrival.signed_ns_since(last.arrival).unsigned_abs() as f64;
+        self.line.is_some() && self.disputed.back().is_some_and(|last| since(last) < apart_ns)
+    }
+
+    /// Whether the disputed pairs lie on one line but for jitter.
     fn agree(&self) -> bool {
         let offsets = || self.disputed.iter().map(|pair| pair.offset());
         let spread = offsets().max().unwrap_or(0) - offsets().min().unwrap_or(0);
@@ -369,7 +381,56 @@ mod tests {
         assert_eq!(last, Stamp::from_ns(499 * MS as u64 / 5));
     }
 
+    /// The mapping of a clock read `per_second` times, whose pairs arrive as `arrives` says, after a second without lateness.
+    fn after_a_second(
+        per_second: i64,
+        ticks: i64,
+        source: impl Fn(i64) -> i64,
+        arrives: impl Fn(i64) -> i64,
+    ) -> ClockMapping {
+        let mut mapping = ClockMapping::new(ClockConfig::default());
+        let period = 1000 * MS / per_second;
+        for tick in 0..per_second + ticks {
+            let at = tick * period;
+            mapping.observe(source(at), Stamp::from_ns(arrives(at).max(at) as u64));
+        }
+        mapping
+    }
+
     proptest! {
+        #[test]
+        fn a_stall_is_no_step_however_busy_the_bus_and_however_slowly_it_is_caught_up(
+            per_second in 50..5000_i64, stall in 11..900_i64, each_us in 0..150_i64,
+        ) {
+            let period = 1000 * MS / per_second;
+            // From one second on nothing is read for `stall` ms, then one message after the other.
+            let read = |at: i64| {
+                let end = 1000 * MS + stall * MS;
+                if at < 1000 * MS { at } else { end + (at - 1000 * MS) / period * each_us * 1000 }
+            };
+            let each = each_us * 1000;
+            prop_assume!(each < period * 2 / 3);
+            // After a second a new line is taken in any case.
+            prop_assume!(stall * each < 900 * (period - each));
+            let mapping = after_a_second(per_second, 3 * per_second, |at| at, read);
+            prop_assert_eq!(mapping.quality().steps, 0);
+            let at = 3900 * MS;
+            let error = mapping.map(at).unwrap().signed_ns_since(Stamp::from_ns(at as u64));
+            prop_assert!(error.abs() < MS / 10, "{} ns", error);
+        }
+
+        #[test]
+        fn a_step_is_followed_within_a_fifth_of_a_second_however_busy_the_bus(
+            per_second in 50..5000_i64, step in prop_oneof![-3_600_000..-20_i64, 20..3_600_000_i64],
+        ) {
+            let stepped = |at: i64| if at < 1000 * MS { at } else { at + step * MS };
+            let mapping = after_a_second(per_second, per_second / 5, stepped, |at| at);
+            prop_assert_eq!(mapping.quality().steps, 1);
+            let at = 1150 * MS;
+            let error = mapping.map(stepped(at)).unwrap().signed_ns_since(Stamp::from_ns(at as u64));
+            prop_assert!(error.abs() < MS / 10, "{} ns", error);
+        }
+
         #[test]
         fn the_drift_is_found_within_20_seconds(drift_ppm in -300..300_i64, late in prop::collection::vec(0..2 * MS, 2000)) {
             let mut mapping = ClockMapping::new(ClockConfig::default());

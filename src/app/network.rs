@@ -92,9 +92,9 @@ impl Embedded {
 }
 
 /// Tells the engine how the trip's camera sees. Without a calibration flow is looked for in the pictures alone.
-pub(super) fn tell_camera(engine: &mut ChosenEngine, metadata: &TripMetadata) {
+pub(super) fn tell_camera(engine: &mut ChosenEngine, whose: &str, metadata: &TripMetadata) {
     if let Err(reason) = engine.set_camera(metadata.calibration.as_ref()) {
-        tracing::warn!("the trip's {reason}: going on without the vehicle's motion");
+        tracing::warn!("{whose} {reason}: going on without the vehicle's motion");
     }
 }
 

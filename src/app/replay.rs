@@ -227,7 +227,7 @@ pub(super) fn replay(
     session: &Session,
 ) -> anyhow::Result<Summary> {
     let mut engine = network::engine(network, &arguments.network, config)?;
-    network::tell_camera(&mut engine, source.metadata());
+    network::tell_camera(&mut engine, "the trip's", source.metadata());
     let mut sinks = Sinks::start(arguments, config, network, engine.info(), &source, session)?;
     let (classes, perceive, align) = (network.classes().clone(), config.perceive, config.align);
     let lateness = lateness(arguments, config.perceive.schedule, &source)?;

@@ -91,7 +91,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let named = network_arguments(arguments, &config);
     let network = network::open(&named)?;
     let mut engine = network::engine(&network, &named, &config)?;
-    network::tell_camera(&mut engine, &plan.metadata);
+    network::tell_camera(&mut engine, "the configured", &plan.metadata);
     plan.metadata = answered(plan.metadata, &network, engine.info(), config.perceive.schedule);
     let board = HealthBoard::new();
     let mut outputs = Outputs::start(&config, &plan.metadata, &board, session)?;

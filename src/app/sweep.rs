@@ -116,7 +116,7 @@ pub(super) fn run(
     let network = network::open(&options)?;
     let judge = Judge::open(trip, classes, &network)?;
     let mut engine = network::engine(&network, &options, &Config::default())?;
-    network::tell_camera(&mut engine, &judge.trip);
+    network::tell_camera(&mut engine, "the trip's", &judge.trip);
     let mut sweep = Sweep {
         trip: trip.display().to_string(),
         class_table: judge.scored.name.clone(),

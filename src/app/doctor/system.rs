@@ -18,8 +18,6 @@ use std::path::{Path, PathBuf};
 const SET_SINCE_NS: i64 = 1_767_225_600_000_000_000;
 /// What is written to see how fast a disk is.
 const PROBE_BYTES: usize = 16 << 20;
-/// What a 720p camera at 30 frames a second writes in YUYV.
-const NEEDED_MB_S: f64 = 55.0;
 /// Less memory than this cannot all be kept in.
 const LOCKED_BYTES: u64 = 256 << 20;
 /// Where NVIDIA's drivers show themselves, on a desktop card and on a Jetson.
@@ -76,6 +74,45 @@ fn priority(wanted: Option<u8>) -> Vec<Finding> {
     }
 }
 
+/// What the camera is asked for; where it is asked for nothing, what most of them give.
+struct Pictures {
+    format: PixelFormat,
+    size: Size,
+    rate_hz: f64,
+}
+
+impl Pictures {
+    #[cfg(feature = "camera")]
+    fn of(config: &Config) -> Self {
+        let (camera, usual) = (&config.camera, Self::usual());
+        Self {
+            format: camera.format.unwrap_or(usual.format),
+            size: camera.size.unwrap_or(usual.size),
+            rate_hz: camera.rate_hz.unwrap_or(usual.rate_hz),
+        }
+    }
+
+    #[cfg(not(feature = "camera"))]
+    fn of(_config: &Config) -> Self {
+        Self::usual()
+    }
+
+    fn usual() -> Self {
+        Self { format: PixelFormat::Yuyv, size: Size::new(1280, 720), rate_hz: 30.0 }
+    }
+
+    /// What it writes, a JPEG being a tenth of its pixels' 24 bits.
+    fn mb_s(&self) -> f64 {
+        let pixels = self.size.pixels() as f64;
+        let bytes = match self.format {
+            PixelFormat::Jpeg => pixels * 0.3,
+            PixelFormat::Nv12 => pixels * 1.5,
+            format => self.size.height as f64 * format.row_bytes(self.size.width) as f64,
+        };
+        bytes * self.rate_hz / 1e6
+    }
+}
+
 /// Whether the network loads, on which runtime, and how long one frame takes.
 pub(super) fn network(config: &Config) -> Vec<Finding> {
     let name = config.network.as_deref().unwrap_or(DEFAULT);
@@ -89,8 +126,9 @@ pub(super) fn network(config: &Config) -> Vec<Finding> {
         Err(error) => return vec![Finding::fault("network", format!("{name}: {error:#}"), "name another as network")],
     };
     let runtime = engine.info().runtime.clone();
-    let seen = match on!(&mut engine, engine => one_frame_ms(&mut **engine)) {
-        Ok(ms) => format!("{} on {runtime}: {ms:.1} ms for a key frame of 1280x720", network.name()),
+    let size = Pictures::of(config).size;
+    let seen = match on!(&mut engine, engine => one_frame_ms(&mut **engine, size)) {
+        Ok(ms) => format!("{} on {runtime}: {ms:.1} ms for a key frame of {size}", network.name()),
         Err(error) => return vec![Finding::fault("network", format!("{name}: {error}"), "segfuse network check")],
     };
     if runtime.starts_with("rten") && config.engine.onnxruntime_library.is_none() {
@@ -101,9 +139,8 @@ pub(super) fn network(config: &Config) -> Vec<Finding> {
 }
 
 /// The second of two grey frames.
-fn one_frame_ms(engine: &mut impl Engine) -> anyhow::Result<f64> {
-    let size = Size::new(1280, 720);
-    let image = Image::packed(PixelFormat::Yuyv, size, vec![128; size.pixels() * 2].into())?;
+fn one_frame_ms(engine: &mut impl Engine, size: Size) -> anyhow::Result<f64> {
+    let image = Image::packed(PixelFormat::Rgb8, size, vec![128; size.pixels() * 3].into())?;
     let mut frame = || -> anyhow::Result<()> {
         let view = engine.observe(&image)?;
         let features = engine.extract(&view)?;
@@ -182,8 +219,10 @@ pub(super) fn disk(config: &Config) -> Vec<Finding> {
         let seen = format!("{seen}, and record.keep_free_bytes are to stay: nothing will be recorded");
         return vec![Finding::warning("disk", seen, "make room, or lower record.keep_free_bytes")];
     }
-    if speed < NEEDED_MB_S {
-        let seen = format!("{seen}; YUYV of 1280x720 at 30/s needs {NEEDED_MB_S:.0}");
+    let pictures = Pictures::of(config);
+    if speed < pictures.mb_s() {
+        let Pictures { format, size, rate_hz } = pictures;
+        let seen = format!("{seen}; {} of {size} at {rate_hz}/s needs {:.0}", format.name(), pictures.mb_s());
         return vec![Finding::warning("disk", seen, "take a faster disk, or a camera format that is smaller (jpeg)")];
     }
     vec![Finding::ok("disk", seen)]
