@@ -128,8 +128,8 @@ impl GreyPyramid {
 
     /// Pixels of a picture of this size to one of level 0, both ways.
     pub(crate) fn reduction_of(size: Size) -> usize {
-        let side = size.width.max(size.height) as usize;
-        side.div_ceil(FINEST_SIDE).max(if side > WHOLE_SIDE { 2 } else { 1 })
+        let longer = size.width.max(size.height) as usize;
+        longer.div_ceil(FINEST_SIDE).max(if longer > WHOLE_SIDE { 2 } else { 1 })
     }
 
     /// [`GreyPyramid::fill`] with so many pixels of the image to one of level 0, both ways.

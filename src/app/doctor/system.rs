@@ -107,7 +107,7 @@ impl Pictures {
         let bytes = match self.format {
             PixelFormat::Jpeg => pixels * 0.3,
             PixelFormat::Nv12 => pixels * 1.5,
-            format => self.size.height as f64 * format.row_bytes(self.size.width) as f64,
+            format => f64::from(self.size.height) * format.row_bytes(self.size.width) as f64,
         };
         bytes * self.rate_hz / 1e6
     }
