@@ -84,9 +84,10 @@ pub struct Pending {
 impl From<CudaError> for EngineError {
     fn from(error: CudaError) -> Self {
         let reason = error.to_string();
-        match error.is_absence() {
-            true => Self::Unavailable { runtime: "cuda", reason },
-            false => Self::Failed { runtime: "cuda", reason },
+        if error.is_absence() {
+            Self::Unavailable { runtime: "cuda", reason }
+        } else {
+            Self::Failed { runtime: "cuda", reason }
         }
     }
 }

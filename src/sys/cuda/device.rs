@@ -56,7 +56,7 @@ impl Device {
         unsafe { context.disable_event_tracking() };
         let mut info = describe(&context, driver)?;
         let kernels = Kernels::load(&context, &info)?;
-        info.kernels = kernels.image().to_owned();
+        kernels.image().clone_into(&mut info.kernels);
         Ok(Self { context, kernels: Arc::new(kernels), info: Arc::new(info) })
     }
 

@@ -78,6 +78,7 @@ impl CudaError {
     }
 
     /// A size that does not fit.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers, and texts made for it")]
     pub(super) fn shape(kernel: &'static str, what: &'static str, expected: impl ToString, got: impl ToString) -> Self {
         Self::Shape { kernel, what, expected: expected.to_string(), got: got.to_string() }
     }

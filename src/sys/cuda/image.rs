@@ -43,7 +43,7 @@ fn fitting(images: &Images, capability: (u32, u32)) -> Vec<(String, &'static [u8
 /// Images loaded onto a device.
 #[derive(Debug)]
 pub(super) struct Module {
-    module: sys::CUmodule,
+    handle: sys::CUmodule,
     context: Arc<CudaContext>,
     /// Which of the images it is.
     pub(super) image: String,
@@ -62,7 +62,7 @@ impl Module {
         let mut refused = None;
         for (image, bytes) in fitting(images, info.capability) {
             match load_data(context, bytes) {
-                Ok(module) => return Ok(Self { module, context: Arc::clone(context), image }),
+                Ok(handle) => return Ok(Self { handle, context: Arc::clone(context), image }),
                 Err(error) if is_unknown_image(error) => refused = refused.or(Some((image, error))),
                 Err(error) => return Err(CudaError::driver(format!("loading {name}.cu ({image})"), error)),
             }
@@ -87,7 +87,7 @@ impl Module {
         self.context.bind_to_thread().map_err(refused)?;
         let name = CString::new(name).expect("a kernel's name has no zero byte");
         // SAFETY: the module is loaded, for it is unloaded only when this value is dropped.
-        unsafe { result::module::get_function(self.module, name) }.map_err(refused)
+        unsafe { result::module::get_function(self.handle, name) }.map_err(refused)
     }
 }
 
@@ -96,7 +96,7 @@ impl Drop for Module {
         if self.context.bind_to_thread().is_ok() {
             // SAFETY: loaded in `load` and unloaded only here. No kernel of it runs any more: streams wait for their
             // work before they let go of the device.
-            let _ = unsafe { result::module::unload(self.module) };
+            let _ = unsafe { result::module::unload(self.handle) };
         }
     }
 }

@@ -133,7 +133,7 @@ impl Grid {
     /// CUDA's bounds; within them every count is a `u32`.
     fn fits(&self) -> bool {
         let (x, y, z) = self.blocks;
-        x <= i32::MAX as usize && y <= 65_535 && z <= 65_535
+        i32::try_from(x).is_ok() && y <= 65_535 && z <= 65_535
     }
 }
 

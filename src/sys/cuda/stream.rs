@@ -60,7 +60,7 @@ impl Stream {
         let uses = self.captured.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
         asked?;
         let graph = ended?.ok_or_else(|| CudaError::shape("capture", "work", "some", "none"))?;
-        Ok(Graph { graph, uses, device: self.device.clone() })
+        Ok(Graph { captured: graph, uses, device: self.device.clone() })
     }
 
     /// The stream as TensorRT and other libraries take it: a `CUstream`.
@@ -118,7 +118,7 @@ impl Event {
 
 /// Work that was captured.
 pub struct Graph {
-    graph: CudaGraph,
+    captured: CudaGraph,
     /// Kept from being freed or used for anything else.
     uses: Vec<Arc<Memory>>,
     /// Whose kernels are in it.
@@ -128,7 +128,7 @@ pub struct Graph {
 impl Graph {
     /// Asks for all of it once more, on the stream that it was captured from.
     pub fn launch(&self) -> Result<(), CudaError> {
-        self.graph.launch().at("launching a graph")
+        self.captured.launch().at("launching a graph")
     }
 }
 
