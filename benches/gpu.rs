@@ -136,8 +136,8 @@ impl Bench {
         });
         let alone = alone.map_err(told)?;
         let graph = stream.capture(|stream| (0..launches).try_for_each(|turn| work(stream, &mut sets[turn % count])));
-        let launched = graph.and_then(|graph| least_us(stream, 1, || graph.launch()));
-        let (us, note) = match launched {
+        let in_a_graph = graph.and_then(|graph| least_us(stream, 1, || graph.launch()));
+        let (us, note) = match in_a_graph {
             Ok(us) => (us / launches as f64, String::new()),
             Err(error) => (alone, format!("  (no graph: {error})")),
         };

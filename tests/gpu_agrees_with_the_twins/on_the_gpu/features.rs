@@ -160,9 +160,10 @@ fn labels_and_margins_equal_the_cpus() {
 fn decode_case(stream: &Stream, verdict: &mut Verdict, logits: &FeatureMap, size: Size) {
     let twin = |map: &FeatureMap, nearest: bool| {
         let (mut labels, mut margins) = (vec![0; size.pixels()], vec![0; size.pixels()]);
-        match nearest {
-            true => NearestDecoder::default().run(map, size, &mut labels, &mut margins),
-            false => Decoder::new().run(map, size, &mut labels, &mut margins),
+        if nearest {
+            NearestDecoder::default().run(map, size, &mut labels, &mut margins);
+        } else {
+            Decoder::new().run(map, size, &mut labels, &mut margins);
         }
         (labels, margins)
     };
@@ -175,14 +176,16 @@ fn decode_case(stream: &Stream, verdict: &mut Verdict, logits: &FeatureMap, size
             verdict.equal_bytes(&format!("{what}: labels"), &download_bytes(stream, labels), &expected);
             verdict.equal_bytes(&format!("{what}: margins"), &download_bytes(stream, margins), &sure);
         };
-        match nearest {
-            true => stream.decode_nearest(&single, &mut labels, &mut margins).expect("launched"),
-            false => stream.decode_mask(&single, &mut labels, &mut margins).expect("launched"),
+        if nearest {
+            stream.decode_nearest(&single, &mut labels, &mut margins).expect("launched");
+        } else {
+            stream.decode_mask(&single, &mut labels, &mut margins).expect("launched");
         }
         compare(&labels, &margins, twin(logits, nearest));
-        match nearest {
-            true => stream.decode_nearest(&half, &mut labels, &mut margins).expect("launched"),
-            false => stream.decode_mask(&half, &mut labels, &mut margins).expect("launched"),
+        if nearest {
+            stream.decode_nearest(&half, &mut labels, &mut margins).expect("launched");
+        } else {
+            stream.decode_mask(&half, &mut labels, &mut margins).expect("launched");
         }
         compare(&labels, &margins, twin(&halved(logits), nearest));
     }
