@@ -9,8 +9,12 @@
 //! where the case is large. *Share* is of the bytes a second that copying within the device's memory moves, reading and
 //! writing both counted, measured in the same run. Answers are held against the twins in Rust first.
 
+#[path = "../tests/support/conformance.rs"]
+mod conformance;
 #[path = "../tests/support/device.rs"]
 mod device;
+#[path = "gpu/engine.rs"]
+mod engine;
 #[path = "gpu/frame.rs"]
 mod frame;
 #[path = "gpu/kernels.rs"]
@@ -55,6 +59,7 @@ fn main() {
     let mut bench = Bench { stream, filter, quick, copy, failed: 0 };
     kernels::run(&mut bench);
     frame::run(&mut bench);
+    engine::run(&mut bench);
     // A wrong answer or a failed launch is told where it happened; the others are still measured.
     std::process::exit(i32::from(bench.failed > 0));
 }
