@@ -27,6 +27,15 @@ fn every_shipped_graph_becomes_a_plan_for_the_gpus_that_it_builds_for() {
 }
 
 #[test]
+fn scales_around_an_operator_make_it_one_of_8_bit_integers() {
+    let Some(library) = library("int8") else { return };
+    let onnx = fs::read("tests/data/networks/int8.onnx").expect("a test network");
+    for capability in ["8.6", "8.9", "12.0"] {
+        build_for(&library, &onnx, capability).unwrap_or_else(|error| panic!("{capability}: {error}"));
+    }
+}
+
+#[test]
 fn a_gpu_that_it_does_not_build_for_is_told() {
     let Some(library) = library("other GPUs") else { return };
     for capability in ["8.7", "9.0", "11.0", "3.5"] {

@@ -4,6 +4,9 @@ use crate::engine::network::Graph;
 use crate::sys::tensorrt::{Context, DeviceSpan, Element, Engine, Stream, Tensor, TensorRtError};
 use std::sync::Arc;
 
+/// Features, image, residual and the output: no graph has more.
+const MOST_TENSORS: usize = 4;
+
 /// A plan at work.
 #[derive(Debug)]
 pub(super) struct PlannedGraph {
@@ -20,7 +23,7 @@ impl PlannedGraph {
         let ([output], Some(stated)) = (&outs[..], graph.output) else {
             return Err(format!("expected one output, got {}", listed(&outs)));
         };
-        if ins.len() != graph.inputs.len() {
+        if ins.len() != graph.inputs.len() || ins.len() >= MOST_TENSORS {
             return Err(format!("expected {} inputs, got {}", graph.inputs.len(), listed(&ins)));
         }
         let inputs = graph.inputs.iter().map(|input| {
@@ -35,9 +38,9 @@ impl PlannedGraph {
         Ok(Self { context, inputs, output })
     }
 
-    /// Shapes, in the order in which they are fed.
-    pub(super) fn inputs(&self) -> Vec<[usize; 4]> {
-        self.inputs.iter().map(|(_, shape)| *shape).collect()
+    /// The shape of an input, in the order in which they are fed.
+    pub(super) fn input(&self, index: usize) -> Option<[usize; 4]> {
+        self.inputs.get(index).map(|(_, shape)| *shape)
     }
 
     pub(super) fn output(&self) -> [usize; 4] {
@@ -51,9 +54,14 @@ impl PlannedGraph {
         inputs: &[DeviceSpan<'_>],
         output: DeviceSpan<'_>,
     ) -> Result<(), TensorRtError> {
-        // One left out or too many is told by the context, which knows every name.
+        if inputs.len() > self.inputs.len() {
+            let known = self.inputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(TensorRtError::NoTensor { name: format!("input {}", inputs.len()), known });
+        }
+        // One that is left out is told by the context, which knows every name.
         let named = self.inputs.iter().map(|(name, _)| name.as_str()).zip(inputs.iter().copied());
-        let memory: Vec<(&str, DeviceSpan<'_>)> = named.chain([(self.output.0.as_str(), output)]).collect();
+        let memory = named.chain([(self.output.0.as_str(), output)]);
+        let memory: heapless::Vec<(&str, DeviceSpan<'_>), MOST_TENSORS> = memory.collect();
         self.context.enqueue(stream, &memory)
     }
 }

@@ -76,7 +76,7 @@ impl TensorRtGraphs {
 
     /// Shape of the backbone's input.
     pub fn image(&self) -> [usize; 4] {
-        self.backbone.inputs()[0]
+        self.backbone.input(0).expect("a graph has an input: they are compared as it is loaded")
     }
 
     /// Shape of the backbone's output, which is the head's input.
@@ -91,7 +91,7 @@ impl TensorRtGraphs {
 
     /// Shape of the residual; nothing where there is no correction, or one that does not want it.
     pub fn residual(&self) -> Option<[usize; 4]> {
-        self.correction.as_ref().and_then(|graph| graph.inputs().get(2).copied())
+        self.correction.as_ref().and_then(|graph| graph.input(2))
     }
 
     /// Whether carried features are mended.
@@ -131,8 +131,9 @@ impl TensorRtGraphs {
             runtime: NAME,
             reason: "the network has no correction: ask `has_correction` first".into(),
         })?;
-        let inputs: Vec<DeviceSpan<'_>> = [features, image].into_iter().chain(residual).collect();
-        graph.run(stream, &inputs, corrected).map_err(|error| failed(&error))
+        let inputs = [features, image, residual.unwrap_or(image)];
+        let given = if residual.is_some() { 3 } else { 2 };
+        graph.run(stream, &inputs[..given], corrected).map_err(|error| failed(&error))
     }
 }
 

@@ -81,6 +81,7 @@ pub fn build(
     options: &BuildOptions,
     progress: &(dyn Fn(Step<'_>) -> bool + Sync),
 ) -> Result<Built, TensorRtError> {
+    library.check_parser()?;
     let parser = library.parser()?;
     let builder = Builder(library, library.make_builder()?);
     let building = Building { went_on: Mutex::default(), progress };

@@ -6,7 +6,7 @@ use std::ffi::CString;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-/// An execution context.
+/// An execution context. Wait for what it was to run before it goes: its intermediate results go with it.
 #[derive(Debug)]
 pub struct Context {
     engine: Arc<Engine>,

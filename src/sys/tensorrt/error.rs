@@ -44,6 +44,12 @@ pub enum TensorRtError {
         /// What the loader said.
         reason: String,
     },
+    /// Plans that are there can be loaded.
+    #[error("{library}: has no builder, as the lean runtime has none: it loads plans alone; install libnvinfer")]
+    NoBuilder {
+        /// The file.
+        library: PathBuf,
+    },
     /// The library gave no usable object: usually there is no driver or no GPU.
     #[error(
         "{library}: {factory} gave {pointer:#x} instead of an object: {told}; TensorRT needs a driver and a GPU for this \

@@ -68,7 +68,8 @@ pub struct Library {
     pub(super) journal: &'static Journal,
     pub(super) logger: Object,
     make_runtime: Factory,
-    make_builder: Factory,
+    /// The lean runtime has none.
+    make_builder: Option<Factory>,
     is_on_host: bool,
 }
 
@@ -126,7 +127,7 @@ impl Library {
         let no_shim = || TensorRtError::NoShim { library: path.to_owned(), version: version.to_string() };
         let shim = shim.ok_or_else(no_shim)?;
         let make_runtime = symbol(loaded, path, c"createInferRuntime_INTERNAL", "createInferRuntime_INTERNAL")?;
-        let make_builder = symbol(loaded, path, c"createInferBuilder_INTERNAL", "createInferBuilder_INTERNAL")?;
+        let make_builder = symbol(loaded, path, c"createInferBuilder_INTERNAL", "createInferBuilder_INTERNAL").ok();
         // TensorRT may log to it until the process ends.
         let journal: &'static Journal = Box::leak(Box::default());
         // SAFETY: `log` and the pointer belong together, and the journal lives for ever.
@@ -161,9 +162,12 @@ impl Library {
         if self.version.major() == 1 { Flavour::Rtx } else { Flavour::TensorRt }
     }
 
-    /// Why plans cannot be built with it, if they cannot for want of a parser.
+    /// Why plans cannot be built with it, if they cannot for want of a parser or of a builder.
     pub fn check_parser(&self) -> Result<(), TensorRtError> {
-        self.parser().map(drop)
+        match self.make_builder {
+            Some(_) => self.parser().map(drop),
+            None => Err(TensorRtError::NoBuilder { library: self.path.clone() }),
+        }
     }
 
     pub(super) fn parser(&self) -> Result<&Parser, TensorRtError> {
@@ -181,7 +185,8 @@ impl Library {
     }
 
     pub(super) fn make_builder(&self) -> Result<Object, TensorRtError> {
-        self.make(self.make_builder, "createInferBuilder")
+        let factory = self.make_builder.ok_or_else(|| TensorRtError::NoBuilder { library: self.path.clone() })?;
+        self.make(factory, "createInferBuilder")
     }
 
     fn make(&self, factory: Factory, name: &'static str) -> Result<Object, TensorRtError> {
