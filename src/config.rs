@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 pub struct Config {
     /// Pairing frames with vehicle state.
     pub align: align::Config,
-    /// The runtime of the network.
-    pub engine: engine::cpu::Config,
+    /// The device, and the runtime of the network.
+    pub engine: engine::Config,
     /// Key frames and propagation.
     pub perceive: perceive::Config,
     /// Trip files.

@@ -6,7 +6,7 @@ use support::{segfuse, segfuse_ok};
 
 #[test]
 fn every_command_shows_an_example() {
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 13] = [
         &["demo"],
         &["replay"],
         &["evaluate"],
@@ -14,6 +14,8 @@ fn every_command_shows_an_example() {
         &["render"],
         &["network", "import"],
         &["network", "check"],
+        &["engine", "build"],
+        &["engine", "info"],
         &["trip", "import"],
         &["trip", "info"],
         &["trip", "export"],
@@ -33,6 +35,21 @@ fn the_version_names_the_embedded_networks() {
     let networks: Vec<&str> = version.lines().filter_map(|line| line.strip_prefix("network    ")).collect();
     let starts: Vec<&str> = networks.iter().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(starts, ["small", "tiny"], "{version}");
+}
+
+/// Where the feature is there, tests/tensorrt_plans_are_kept.rs says what these commands do.
+#[cfg(not(feature = "tensorrt"))]
+#[test]
+fn without_tensorrt_its_commands_say_how_to_get_it() {
+    for command in [&["engine", "info"][..], &["engine", "build", "small"]] {
+        let output = segfuse(command);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(
+            told.contains("cargo build --release --features tensorrt") && told.contains("docs/engines.md"),
+            "{told}"
+        );
+    }
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use super::Misuse;
 use crate::data::{ClassTable, PixelFormat, Size};
-use crate::engine::cpu::{self, MAX_THREADS, RuntimeChoice};
+use crate::engine::cpu::{MAX_THREADS, RuntimeChoice};
 use crate::engine::network::{Chain, Channels, PlainOptions};
+use crate::engine::{self, DeviceChoice};
 use crate::perceive::Schedule;
 use crate::source::synthetic;
 use crate::wire;
@@ -26,6 +27,10 @@ pub struct NetworkArguments {
     /// from its own; or overlapped:5:1: beside the frames that follow [default: every:5, or what --config says].
     #[arg(long, value_name = "every:K|adaptive:P%|overlapped:K:D")]
     pub schedule: Option<Schedule>,
+    /// The device: auto takes a GPU if this build can use one and one is there, else the processor [default: auto, or what
+    /// --config says].
+    #[arg(long, value_name = "auto|cpu|cuda")]
+    pub device: Option<DeviceChoice>,
     /// Its runtime.
     #[command(flatten)]
     pub runtime: RuntimeArguments,
@@ -57,8 +62,8 @@ fn library() -> impl TypedValueParser<Value = PathBuf> {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Network")]
 pub struct RuntimeArguments {
-    /// The runtime: auto takes onnxruntime where its library is found, else rten.
-    #[arg(long, value_name = "auto|rten|onnxruntime")]
+    /// The runtime: auto takes onnxruntime where its library is found, else rten; on a GPU first TensorRT.
+    #[arg(long, value_name = "auto|rten|onnxruntime|tensorrt")]
     pub engine: Option<RuntimeChoice>,
     /// libonnxruntime.so, if it is not on the library path.
     #[arg(long, value_name = "FILE", env = LIBRARY_VARIABLE, value_parser = library())]
@@ -66,6 +71,10 @@ pub struct RuntimeArguments {
     /// Threads of the runtime, 1 to 256; masks are the same for any number [default: every core].
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<NonZeroUsize>,
+    /// Where TensorRT is and where plans are kept.
+    #[cfg(feature = "tensorrt")]
+    #[command(flatten)]
+    pub places: super::engine_command::PlaceArguments,
 }
 
 impl RuntimeArguments {
@@ -81,11 +90,20 @@ impl RuntimeArguments {
     }
 
     /// What was given, and what was `configured` for the rest.
-    pub(super) fn over(&self, configured: &cpu::Config) -> cpu::Config {
-        cpu::Config {
+    pub(super) fn over(&self, configured: &engine::Config) -> engine::Config {
+        engine::Config {
+            device: configured.device,
             runtime: self.engine.unwrap_or(configured.runtime),
             onnxruntime_library: self.library().or(configured.onnxruntime_library.as_deref()).map(Path::to_owned),
             threads: self.threads.or(configured.threads),
+            #[cfg(not(feature = "tensorrt"))]
+            tensorrt_libraries: configured.tensorrt_libraries.clone(),
+            #[cfg(not(feature = "tensorrt"))]
+            plans: configured.plans.clone(),
+            #[cfg(feature = "tensorrt")]
+            tensorrt_libraries: self.places.tensorrt_libraries.clone().or(configured.tensorrt_libraries.clone()),
+            #[cfg(feature = "tensorrt")]
+            plans: self.places.plans.clone().or(configured.plans.clone()),
         }
     }
 }

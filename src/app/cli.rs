@@ -4,7 +4,7 @@ use super::logging::LogFormat;
 use super::output::print;
 #[cfg(feature = "zenoh")]
 use super::subscribe;
-use super::{demo, evaluate, flow_command, network_command, render, replay, trip};
+use super::{demo, engine_command, evaluate, flow_command, network_command, render, replay, trip};
 #[cfg(all(feature = "camera", feature = "can"))]
 use super::{doctor, record, run};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -65,6 +65,9 @@ pub enum Command {
     /// Bring in other networks, and see what a network is and how fast.
     #[command(subcommand)]
     Network(network_command::Command),
+    /// Networks on NVIDIA GPUs by TensorRT: what there is to run them, and plans made ready.
+    #[command(subcommand)]
+    Engine(engine_command::Command),
     /// Estimate optical flow between two pictures, and measure flow against the truth.
     #[command(subcommand)]
     Flow(flow_command::Command),

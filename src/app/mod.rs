@@ -6,11 +6,17 @@
 
 mod ahead;
 mod arguments;
+mod chosen;
 pub mod cli;
 mod demo;
 #[cfg(all(feature = "camera", feature = "can"))]
 mod doctor;
 mod drive;
+#[cfg(feature = "tensorrt")]
+mod engine_build;
+mod engine_command;
+#[cfg(feature = "tensorrt")]
+mod engine_info;
 mod evaluate;
 mod export;
 mod flow_command;
@@ -96,6 +102,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Subscribe(arguments) => subscribe::run(&arguments, &session),
         Command::Trip(command) => trip::run(&command, &session),
         Command::Network(command) => network_command::run(&command, &session),
+        Command::Engine(command) => engine_command::run(&command, &session),
         Command::Flow(command) => flow_command::run(&command),
         Command::Render(arguments) => render::run(&arguments, &session),
         Command::Version => version::run(),

@@ -2,10 +2,10 @@
 
 use super::Misuse;
 use super::arguments::NetworkArguments;
+use super::chosen::ChosenEngine;
 use crate::config::Config;
-use crate::engine::EngineError;
-use crate::engine::cpu::CpuEngine;
 use crate::engine::network::{Network, PlainOptions};
+use crate::engine::{self, EngineError};
 use crate::trip::TripMetadata;
 use std::path::Path;
 
@@ -13,19 +13,32 @@ use std::path::Path;
 struct Embedded {
     name: &'static str,
     manifest: &'static str,
-    files: [(&'static str, &'static [u8]); 3],
+    files: &'static [(&'static str, &'static [u8])],
 }
 
-/// The folder of `models/` with this name. Its half-precision files stay outside: no CPU runtime reads them.
+/// A file of the folder of `models/` with this name.
+macro_rules! file {
+    ($name:literal, $file:literal) => {
+        ($file, include_bytes!(concat!("../../models/", $name, "/", $file)).as_slice())
+    };
+}
+
+/// The folder of `models/` with this name. Its half-precision files are inside only where something reads them.
 macro_rules! embed {
     ($name:literal) => {
         Embedded {
             name: $name,
             manifest: include_str!(concat!("../../models/", $name, "/model.toml")),
-            files: [
-                ("backbone.onnx", include_bytes!(concat!("../../models/", $name, "/backbone.onnx"))),
-                ("head.onnx", include_bytes!(concat!("../../models/", $name, "/head.onnx"))),
-                ("correction.onnx", include_bytes!(concat!("../../models/", $name, "/correction.onnx"))),
+            files: &[
+                file!($name, "backbone.onnx"),
+                file!($name, "head.onnx"),
+                file!($name, "correction.onnx"),
+                #[cfg(feature = "tensorrt")]
+                file!($name, "backbone.fp16.onnx"),
+                #[cfg(feature = "tensorrt")]
+                file!($name, "head.fp16.onnx"),
+                #[cfg(feature = "tensorrt")]
+                file!($name, "correction.fp16.onnx"),
             ],
         }
     };
@@ -74,12 +87,12 @@ pub(super) fn embedded() -> impl Iterator<Item = Result<Network, EngineError>> {
 
 impl Embedded {
     fn open(&self) -> Result<Network, EngineError> {
-        Network::from_embedded(self.manifest, &self.files)
+        Network::from_embedded(self.manifest, self.files)
     }
 }
 
 /// Tells the engine how the trip's camera sees. Without a calibration flow is looked for in the pictures alone.
-pub(super) fn tell_camera(engine: &mut CpuEngine, whose: &str, metadata: &TripMetadata) {
+pub(super) fn tell_camera(engine: &mut ChosenEngine, whose: &str, metadata: &TripMetadata) {
     if let Err(reason) = engine.set_camera(metadata.calibration.as_ref()) {
         tracing::warn!("{whose} {reason}: going on without the vehicle's motion");
     }
@@ -90,10 +103,12 @@ pub(super) fn engine(
     network: &Network,
     arguments: &NetworkArguments,
     config: &Config,
-) -> Result<CpuEngine, EngineError> {
+) -> Result<ChosenEngine, EngineError> {
     let runtime = &arguments.runtime;
-    CpuEngine::new(network, &runtime.over(&config.engine)).map_err(|error| match (error, runtime.library_origin()) {
-        (EngineError::Unavailable { runtime, reason }, Some(origin)) => {
+    let device = arguments.device.unwrap_or(config.engine.device);
+    let opened = ChosenEngine::open(network, &engine::Config { device, ..runtime.over(&config.engine) });
+    opened.map_err(|error| match (error, runtime.library_origin()) {
+        (EngineError::Unavailable { runtime, reason }, Some(origin)) if runtime != "cuda" => {
             EngineError::Unavailable { runtime, reason: format!("{reason} ({origin})") }
         }
         (error, _) => error,

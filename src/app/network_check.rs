@@ -8,9 +8,10 @@ use super::output::print;
 use super::progress::Progress;
 use super::session::Session;
 use crate::data::Size;
+use crate::engine;
 use crate::engine::EngineError;
+use crate::engine::cpu::FeatureMap;
 use crate::engine::cpu::trial::{Cost, LoadedGraphs, Trial, equal_share, labels, prepare};
-use crate::engine::cpu::{self, FeatureMap};
 use crate::engine::network::Network;
 use anyhow::bail;
 use clap::Args;
@@ -49,7 +50,7 @@ pub struct Arguments {
 /// Tries the network everywhere; prints what came out.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     let network = network::named(&arguments.network, arguments.plain.given(), || arguments.plain.options())?;
-    let trials = Trial::all(&arguments.runtime.over(&cpu::Config::default()));
+    let trials = Trial::all(&arguments.runtime.over(&engine::Config::default()).cpu());
     let mut report = Report::new(&network, &costs(&network, &trials));
     let progress = Progress::new("measure", Some(trials.len() as u64), session.quiet);
     let tried = trials.into_iter().map(|trial| (try_one(&network, trial, session), progress.advance()).0);

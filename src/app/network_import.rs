@@ -5,7 +5,7 @@ use super::arguments::{PlainArguments, RuntimeArguments};
 use super::network_command::street;
 use super::output::print;
 use super::session::Session;
-use crate::engine::cpu;
+use crate::engine;
 use crate::engine::cpu::trial::{Agreement, Trial, compare, prepare};
 use crate::engine::network::import::{ImportError, ImportOptions, Imported, import};
 use crate::engine::network::{Graph, Network};
@@ -71,7 +71,7 @@ pub struct Arguments {
 /// Splits, verifies, writes; says what was done.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     check_target(&arguments.onnx, &arguments.out, arguments.force)?;
-    let trial = Trial::new(&arguments.runtime.over(&cpu::Config::default()))?;
+    let trial = Trial::new(&arguments.runtime.over(&engine::Config::default()).cpu())?;
     let options = options(arguments)?;
     let imported = split(&arguments.onnx, &options, &trial)?;
     let agreement = verify(&arguments.onnx, &options, &imported, &trial)?;

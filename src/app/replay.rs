@@ -12,7 +12,6 @@ use super::sinks::Sinks;
 use super::summary::Summary;
 use crate::config::Config;
 use crate::data::Event;
-use crate::engine::Engine;
 use crate::engine::network::Network;
 use crate::perceive::{Lateness, Schedule};
 use crate::source::{Source, SourceError};

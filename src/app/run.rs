@@ -18,7 +18,7 @@ use super::vitals::{MaskWatch, Thermometer, signs};
 use crate::clock::wall_mapping;
 use crate::config::Config;
 use crate::data::{HealthBoard, VitalSigns};
-use crate::engine::Engine;
+use crate::engine::DeviceChoice;
 use crate::perceive::{Lateness, Schedule};
 use crate::process;
 use crate::sink::Sink;
@@ -54,6 +54,10 @@ pub struct Arguments {
     /// Which frames run the network, such as every:5 or overlapped:5 [default: every:5, or what --config says].
     #[arg(long, value_name = "every:K|adaptive:P%|overlapped:K:D", help_heading = "Network")]
     pub schedule: Option<Schedule>,
+    /// The device: auto takes a GPU if this build can use one and one is there, else the processor [default: auto, or what
+    /// --config says].
+    #[arg(long, value_name = "auto|cpu|cuda", help_heading = "Network")]
+    pub device: Option<DeviceChoice>,
     /// Its runtime.
     #[command(flatten)]
     pub runtime: RuntimeArguments,
@@ -130,6 +134,7 @@ fn network_arguments(arguments: &Arguments, config: &Config) -> NetworkArguments
     NetworkArguments {
         network: arguments.network.clone().or(configured.network),
         schedule: arguments.schedule,
+        device: arguments.device,
         runtime: arguments.runtime.clone(),
         plain: arguments.plain.clone(),
         ..configured
@@ -141,6 +146,7 @@ pub(super) fn network_of(config: &Config) -> NetworkArguments {
     NetworkArguments {
         network: config.network.clone(),
         schedule: None,
+        device: None,
         runtime: RuntimeArguments::default(),
         plain: PlainArguments::default(),
         chain: None,

@@ -2,6 +2,7 @@
 
 use super::Misuse;
 use super::arguments::{NetworkArguments, PlainArguments, RuntimeArguments, word};
+use super::chosen::ChosenEngine;
 use super::drive::{Stages, drive};
 use super::evaluate::{class_table, truth_table};
 use super::network;
@@ -11,8 +12,7 @@ use super::session::Session;
 use super::summary::Percentiles;
 use crate::config::Config;
 use crate::data::{AlignedFrame, ClassTable, Event, GroundTruth, Perception, Stamp};
-use crate::engine::Engine;
-use crate::engine::cpu::CpuEngine;
+use crate::engine::DeviceChoice;
 use crate::engine::network::{Chain, Network};
 use crate::evaluate::{self, Evaluation, EvaluationItem, Evaluator, RunCost, Sweep, report};
 use crate::perceive::{self, Lateness, Schedule};
@@ -41,6 +41,9 @@ pub struct SweepArguments {
     /// The network: a folder, a plain ONNX file, or the name of an embedded one [default: small].
     #[arg(long, value_name = "PATH|NAME", requires = "sweep")]
     pub network: Option<String>,
+    /// The device: auto takes a GPU if this build can use one and one is there, else the processor [default: auto].
+    #[arg(long, value_name = "auto|cpu|cuda", requires = "sweep")]
+    pub device: Option<DeviceChoice>,
     /// Its runtime.
     #[command(flatten)]
     pub runtime: RuntimeArguments,
@@ -88,6 +91,7 @@ impl SweepArguments {
         NetworkArguments {
             network: self.network.clone(),
             schedule: None,
+            device: self.device,
             runtime: self.runtime.clone(),
             plain: self.plain.clone(),
             chain: self.chain,
@@ -151,7 +155,7 @@ fn tell(sweep: &Sweep, wanted: usize, outputs: &Outputs<'_>) -> anyhow::Result<(
 fn one_run(
     schedule: Schedule,
     trip: &Path,
-    engine: &mut CpuEngine,
+    engine: &mut ChosenEngine,
     judge: &Judge,
     session: &Session,
 ) -> anyhow::Result<Option<(RunCost, Evaluation)>> {

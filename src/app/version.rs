@@ -10,11 +10,18 @@ pub(super) fn run() -> anyhow::Result<()> {
     print(&format_args!(
         "segfuse {}\nfeatures   {}\n{}trip       MCAP, format {}\nlicence    {}",
         env!("CARGO_PKG_VERSION"),
-        if cfg!(feature = "zenoh") { "zenoh" } else { "none" },
+        features(),
         networks.collect::<Result<String, _>>()?,
         crate::trip::FORMAT_VERSION,
         env!("CARGO_PKG_LICENSE"),
     ))
+}
+
+/// What was compiled in beyond the least.
+fn features() -> String {
+    let features = [("zenoh", cfg!(feature = "zenoh")), ("tensorrt", cfg!(feature = "tensorrt"))];
+    let features: Vec<&str> = features.into_iter().filter_map(|(name, is_in)| is_in.then_some(name)).collect();
+    if features.is_empty() { "none".into() } else { features.join(", ") }
 }
 
 fn line(network: &Network) -> String {

@@ -14,9 +14,16 @@
 //! memory) the caller cannot tell. All are returned to the engine's pools when dropped.
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+mod device;
 pub mod fake;
 pub mod network;
 mod onnx;
+#[cfg(feature = "tensorrt")]
+pub mod tensorrt;
+
+pub use device::{Config, DeviceChoice};
 
 use crate::data::{Image, LabelMask, Plane, Size};
 use crate::flow::EgoMotion;

@@ -75,6 +75,18 @@ pub struct Network {
     graphs: Graphs,
     /// Files that are there for other runtimes than the CPU's.
     half: Vec<NetworkFile>,
+    /// What is in them, in the same order; of an embedded network whatever is embedded.
+    #[cfg(feature = "tensorrt")]
+    half_bytes: Vec<Vec<u8>>,
+}
+
+/// The graphs of a network in half precision: inputs, outputs and weights are 16-bit floats.
+#[cfg(feature = "tensorrt")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HalfGraphs<'a> {
+    pub(crate) backbone: &'a [u8],
+    pub(crate) head: &'a [u8],
+    pub(crate) correction: Option<&'a [u8]>,
 }
 
 /// A file of a network.
@@ -108,20 +120,37 @@ impl Network {
         let manifest = read_file(&folder.join("model.toml"))?;
         let text = String::from_utf8(manifest).map_err(|_| refuse(&shown, "model.toml is not UTF-8 text"))?;
         let mut network = Self::assemble(&shown, &text, |name| read_file(&folder.join(name)))?;
-        for file in &mut network.half {
-            let bytes = read_file(&folder.join(&file.name))?;
-            let checked = manifest::check_hash(&file.name, &file.sha256, &bytes);
-            checked.map_err(|reason| refuse(&shown, &reason))?;
-            (file.bytes, file.verified) = (Some(bytes.len() as u64), true);
+        for index in 0..network.half.len() {
+            let bytes = read_file(&folder.join(&network.half[index].name))?;
+            network.add_half(index, bytes)?;
         }
         Ok(network)
+    }
+
+    /// Takes what is in a half-precision file, if it is what `model.toml` states.
+    fn add_half(&mut self, index: usize, bytes: Vec<u8>) -> Result<(), EngineError> {
+        let file = &mut self.half[index];
+        let checked = manifest::check_hash(&file.name, &file.sha256, &bytes);
+        checked.map_err(|reason| refuse(&self.path, &reason))?;
+        (file.bytes, file.verified) = (Some(bytes.len() as u64), true);
+        #[cfg(feature = "tensorrt")]
+        self.half_bytes.push(bytes);
+        #[cfg(not(feature = "tensorrt"))]
+        drop(bytes);
+        Ok(())
     }
 
     /// A network whose files are in memory: `(file name, bytes)` pairs beside its `model.toml`.
     pub fn from_embedded(model_toml: &str, files: &[(&str, &[u8])]) -> Result<Self, EngineError> {
         let find = |name: &str| files.iter().find(|(known, _)| *known == name).map(|(_, bytes)| bytes.to_vec());
         let missing = |name: &str| refuse("(built in)", &format!("file '{name}' is missing"));
-        Self::assemble("(built in)", model_toml, |name| find(name).ok_or_else(|| missing(name)))
+        let mut network = Self::assemble("(built in)", model_toml, |name| find(name).ok_or_else(|| missing(name)))?;
+        for index in 0..network.half.len() {
+            if let Some(bytes) = find(&network.half[index].name) {
+                network.add_half(index, bytes)?;
+            }
+        }
+        Ok(network)
     }
 
     /// Opens one ONNX file that maps `[1, 3, rows, cols]` to `[1, classes, rows/n, cols/n]` logits.
@@ -137,7 +166,17 @@ impl Network {
         let [_, _, rows, cols] = graph.input();
         let input = options.input_spec(rows, cols).map_err(|reason| refuse(&shown, &reason))?;
         let name = path.file_stem().map_or_else(|| "network".into(), |stem| stem.to_string_lossy().into_owned());
-        Ok(Self { name, path: shown, hash: hash.digest(), classes, input, graphs: Graphs::Plain(graph), half: vec![] })
+        Ok(Self {
+            name,
+            path: shown,
+            hash: hash.digest(),
+            classes,
+            input,
+            graphs: Graphs::Plain(graph),
+            half: vec![],
+            #[cfg(feature = "tensorrt")]
+            half_bytes: vec![],
+        })
     }
 
     fn assemble(
@@ -180,6 +219,8 @@ impl Network {
             input: manifest.input_spec(),
             graphs: Graphs::Split { backbone, head, correction },
             half: manifest.half_files().map(stated).collect(),
+            #[cfg(feature = "tensorrt")]
+            half_bytes: vec![],
         })
     }
 
@@ -232,6 +273,21 @@ impl Network {
 
     pub(crate) fn graphs(&self) -> &Graphs {
         &self.graphs
+    }
+
+    /// What TensorRT makes plans of.
+    #[cfg(feature = "tensorrt")]
+    pub(crate) fn half_graphs(&self) -> Result<HalfGraphs<'_>, EngineError> {
+        let bytes: Vec<&[u8]> = self.half_bytes.iter().map(Vec::as_slice).collect();
+        match bytes[..] {
+            [backbone, head] => Ok(HalfGraphs { backbone, head, correction: None }),
+            [backbone, head, correction] => Ok(HalfGraphs { backbone, head, correction: Some(correction) }),
+            _ => Err(refuse(
+                &self.path,
+                "it has no graphs in half precision (backbone.fp16.onnx and so on), which TensorRT needs: export them with \
+                 `python -m segfuse_train export`, or run it on the CPU",
+            )),
+        }
     }
 }
 

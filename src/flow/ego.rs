@@ -30,7 +30,7 @@ pub struct EgoMotion {
 
 impl EgoMotion {
     /// Where the later vehicle is, in the earlier one's axes (ISO 8855), and how it is turned.
-    fn pose(self) -> (Vector3<f64>, Rotation3<f64>) {
+    pub(crate) fn pose(self) -> (Vector3<f64>, Rotation3<f64>) {
         let Self { forward_m, turned_rad } = self;
         // sin(t) / t and (1 - cos(t)) / t, whose limits at 0 are 1 and 0.
         let (ahead, left) = if turned_rad.abs() < 1e-6 {
@@ -72,6 +72,18 @@ impl EgoFlow {
     pub fn new(camera: &Calibration) -> Result<Self, String> {
         camera.check()?;
         Ok(Self { axes: axes(camera), camera: camera.clone(), grid: (0, 0), seen: Vec::new() })
+    }
+
+    /// What it was made for.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn camera(&self) -> &Calibration {
+        &self.camera
+    }
+
+    /// The camera's right, down and forward in the vehicle's axes.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn axes(&self) -> [[f64; 3]; 3] {
+        self.axes.map(Into::into)
     }
 
     /// Writes where each cell of `field`'s grid over the current frame was in the frame before, in cells.

@@ -7,7 +7,7 @@
 #![allow(clippy::inline_always, reason = "only what is inlined into dispatch! is compiled for its instructions")]
 
 use super::patch::SIDE;
-use crate::data::{Image, ImageError, PixelFormat, luma, to_grey8};
+use crate::data::{Image, ImageError, PixelFormat, Size, luma, to_grey8};
 use fearless_simd::{Simd, dispatch};
 
 /// The longer side of the finest level: cells of usual feature grids are 2 to 8 of its pixels.
@@ -123,8 +123,13 @@ impl GreyPyramid {
     /// # Errors
     /// If a JPEG cannot be decoded: skip the frame and count it. The pyramid is then as before.
     pub fn fill(&mut self, image: &Image) -> Result<(), ImageError> {
-        let side = image.size().width.max(image.size().height) as usize;
-        self.fill_reduced(image, side.div_ceil(FINEST_SIDE).max(if side > WHOLE_SIDE { 2 } else { 1 }))
+        self.fill_reduced(image, Self::reduction_of(image.size()))
+    }
+
+    /// Pixels of a picture of this size to one of level 0, both ways.
+    pub(crate) fn reduction_of(size: Size) -> usize {
+        let longer = size.width.max(size.height) as usize;
+        longer.div_ceil(FINEST_SIDE).max(if longer > WHOLE_SIDE { 2 } else { 1 })
     }
 
     /// [`GreyPyramid::fill`] with so many pixels of the image to one of level 0, both ways.
@@ -147,6 +152,20 @@ impl GreyPyramid {
     /// Number of levels, at least 1 once filled.
     pub fn levels(&self) -> usize {
         self.used
+    }
+
+    /// Pixels of the image to one of level 0, both ways.
+    pub fn reduction(&self) -> usize {
+        self.reduction
+    }
+
+    /// Width and height of a level without its frame, and `[height + 32, width + 32] f32` in `[0, 255]` with it.
+    ///
+    /// # Panics
+    /// If there is no such level.
+    pub fn framed(&self, level: usize) -> ((usize, usize), &[f32]) {
+        let level = self.level(level);
+        ((level.width, level.height), &level.values[..level.stride() * (level.height + 2 * FRAME)])
     }
 
     /// Level 0 is the finest.
@@ -260,7 +279,6 @@ fn luma_row(format: PixelFormat, row: &[u8], out: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Size;
     use proptest::prelude::*;
 
     proptest! {

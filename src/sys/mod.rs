@@ -8,6 +8,10 @@
 #[cfg(feature = "can")]
 pub mod can;
 pub mod clock;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod process;
+#[cfg(feature = "tensorrt")]
+pub mod tensorrt;
 #[cfg(feature = "camera")]
 pub mod v4l2;

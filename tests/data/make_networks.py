@@ -46,10 +46,10 @@ class Builder:
         return self.node(
             "Resize", [source, "", scales], output, mode=mode, coordinate_transformation_mode="half_pixel")
 
-    def write(self, name, inputs, outputs):
+    def write(self, name, inputs, outputs, opset=13):
         info = lambda tensor: helper.make_tensor_value_info(tensor[0], tensor[2] if len(tensor) > 2 else F32, tensor[1])
         graph = helper.make_graph(self.nodes, name, list(map(info, inputs)), list(map(info, outputs)), self.weights)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
         checker.check_model(model)
         save(model, FOLDER / f"{name}.onnx")
 
@@ -97,6 +97,24 @@ def one_node(name, kind, inputs, outputs, weights=(), **attributes):
     names = [tensor[0] for tensor in inputs] + [graph.constant(weight) for weight in weights]
     graph.nodes.append(helper.make_node(kind, names, [tensor[0] for tensor in outputs], name="n0", **attributes))
     graph.write(name, inputs, outputs)
+
+
+def int8(name):
+    """A convolution in 8-bit integers between 16-bit floats: scales stand around the operator (QDQ)."""
+    graph = Builder()
+
+    def scaled(source, scale, shape=()):
+        scale, zero = graph.constant(np.full(shape, scale, dtype=np.float16)), graph.constant(np.zeros(shape, dtype=np.int8))
+        axis = {"axis": 0} if shape else {}
+        if source == "image":
+            source = graph.node("QuantizeLinear", [source, scale, zero])
+        return graph.node("DequantizeLinear", [source, scale, zero], **axis)
+
+    weight = graph.constant(graph.random.integers(-127, 128, (CLASSES, 3, 3, 3)).astype(np.int8))
+    inputs = [scaled("image", 0.02), scaled(weight, 0.01, (CLASSES,)), graph.constant(np.zeros(CLASSES, dtype=np.float16))]
+    graph.node("Conv", inputs, "logits", kernel_shape=[3, 3], strides=[1, 1], dilations=[1, 1], pads=[1] * 4, group=1)
+    half = lambda tensor, shape: (tensor, shape, TensorProto.FLOAT16)
+    graph.write(name, [half("image", IMAGE[1])], [half("logits", [1, CLASSES, ROWS, COLS])], opset=19)
 
 
 def main():
@@ -147,6 +165,8 @@ def main():
                       kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1], dilations=[1, 1], group=1)
     graph.node("Cast", [sums], "logits", to=F32)
     graph.write("conv_integer", [("image", small)], [("logits", logits)])
+
+    int8("int8")
 
 
 if __name__ == "__main__":

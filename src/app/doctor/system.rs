@@ -1,5 +1,6 @@
 //! Clocks, rights, the network and its runtime, the GPU, Zenoh, the disk.
 
+use super::super::chosen::on;
 use super::super::network::{self as networks, DEFAULT};
 use super::super::run::network_of;
 use super::Finding;
@@ -106,7 +107,7 @@ impl Pictures {
         let bytes = match self.format {
             PixelFormat::Jpeg => pixels * 0.3,
             PixelFormat::Nv12 => pixels * 1.5,
-            format => self.size.height as f64 * format.row_bytes(self.size.width) as f64,
+            format => f64::from(self.size.height) * format.row_bytes(self.size.width) as f64,
         };
         bytes * self.rate_hz / 1e6
     }
@@ -126,7 +127,7 @@ pub(super) fn network(config: &Config) -> Vec<Finding> {
     };
     let runtime = engine.info().runtime.clone();
     let size = Pictures::of(config).size;
-    let seen = match one_frame_ms(&mut engine, size) {
+    let seen = match on!(&mut engine, engine => one_frame_ms(&mut **engine, size)) {
         Ok(ms) => format!("{} on {runtime}: {ms:.1} ms for a key frame of {size}", network.name()),
         Err(error) => return vec![Finding::fault("network", format!("{name}: {error}"), "segfuse network check")],
     };
@@ -152,12 +153,26 @@ fn one_frame_ms(engine: &mut impl Engine, size: Size) -> anyhow::Result<f64> {
     Ok(MonotonicClock.now().signed_ns_since(before) as f64 / 1e6)
 }
 
+/// Whether there is a GPU that this program can use, and which.
+#[cfg(feature = "cuda")]
+pub(super) fn gpu() -> Finding {
+    match (sys::cuda::Device::open(0), GPU_NODES.iter().find(|node| Path::new(node).exists())) {
+        (Ok(device), _) => Finding::ok("gpu", device.info().to_string()),
+        (Err(_), None) => Finding::ok("gpu", "none: frames are worked on by the processor"),
+        (Err(error), Some(node)) => {
+            let remedy = "mend it, or set engine.device = \"cpu\"";
+            Finding::warning("gpu", format!("{node} is there and cannot be used: {error}"), remedy)
+        }
+    }
+}
+
 /// Whether there is a GPU that this program does not use.
+#[cfg(not(feature = "cuda"))]
 pub(super) fn gpu() -> Finding {
     match GPU_NODES.iter().find(|node| Path::new(node).exists()) {
         None => Finding::ok("gpu", "none: networks run on the processor"),
         Some(node) => {
-            let remedy = "this version runs networks on the processor alone";
+            let remedy = "this program was built without the feature cuda (docs/engines.md)";
             Finding::warning("gpu", format!("{node} is there and is not used"), remedy)
         }
     }

@@ -15,7 +15,7 @@ use crate::engine::EngineError;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A graph that turns a picture into features.
-pub(super) struct Backbone {
+pub(in crate::engine) struct Backbone {
     graph: Arc<Mutex<LoadedGraph>>,
     beside: Option<Worker<Job, Answer>>,
     begun: u64,
@@ -35,17 +35,17 @@ struct Answer {
 }
 
 impl Backbone {
-    pub(super) fn new(graph: LoadedGraph) -> Self {
+    pub(in crate::engine) fn new(graph: LoadedGraph) -> Self {
         Self { graph: Arc::new(Mutex::new(graph)), beside: None, begun: 0, held: None }
     }
 
     /// Runs the graph on `picture`; waits first for whatever is being worked on beside.
-    pub(super) fn run(&mut self, picture: &[f32], features: &mut FeatureMap) -> Result<(), EngineError> {
+    pub(in crate::engine) fn run(&mut self, picture: &[f32], features: &mut FeatureMap) -> Result<(), EngineError> {
         run(&self.graph, picture, features)
     }
 
     /// Begins to run the graph on `picture`; the number to [`finish`](Self::finish) it by.
-    pub(super) fn begin(
+    pub(in crate::engine) fn begin(
         &mut self,
         picture: Pooled<FeatureMap>,
         features: Pooled<FeatureMap>,
@@ -63,7 +63,7 @@ impl Backbone {
     }
 
     /// Whether nothing has to be waited for by [`finish`](Self::finish): a thread that has stopped gives nothing more.
-    pub(super) fn is_through(&mut self, number: u64) -> bool {
+    pub(in crate::engine) fn is_through(&mut self, number: u64) -> bool {
         let Some(beside) = &self.beside else { return true };
         loop {
             if self.held.as_ref().is_some_and(|held| held.number == number) {
@@ -78,7 +78,7 @@ impl Backbone {
     }
 
     /// Waits for the features of the run `number`; those of runs before it are thrown away.
-    pub(super) fn finish(&mut self, number: u64) -> Result<Pooled<FeatureMap>, EngineError> {
+    pub(in crate::engine) fn finish(&mut self, number: u64) -> Result<Pooled<FeatureMap>, EngineError> {
         let beside = self.beside.as_ref().ok_or(Stopped)?;
         let mut answer = self.held.take().map_or_else(|| beside.answer(), Ok)?;
         while answer.number != number {

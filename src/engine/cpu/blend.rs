@@ -17,8 +17,8 @@ const SHARE: f32 = 0.7;
 const AGREES: f32 = 0.034;
 
 /// Blends, in a buffer of its own.
-#[derive(Default)]
-pub(super) struct Blender {
+#[derive(Debug, Default)]
+pub struct Blender {
     /// The share of what was carried, `[rows, cols]`.
     shares: Vec<f32>,
 }
@@ -31,7 +31,7 @@ impl Blender {
     ///
     /// # Panics
     /// If the shapes differ.
-    pub(super) fn blend(&mut self, fresh: &mut FeatureMap, carried: &FeatureMap, residual: &FeatureMap, unit: f32) {
+    pub fn blend(&mut self, fresh: &mut FeatureMap, carried: &FeatureMap, residual: &FeatureMap, unit: f32) {
         let FeatureMap { channels, rows, cols, .. } = *fresh;
         assert_eq!((carried.channels, carried.rows, carried.cols), (channels, rows, cols), "features of two shapes");
         let cells = rows * cols;

@@ -1,5 +1,7 @@
 //! A network's graphs in a runtime.
 
+#[cfg(feature = "cuda")]
+use super::Config;
 use super::runtime::{LoadedGraph, Runtime};
 use crate::engine::EngineError;
 use crate::engine::network::{Graphs, Network, class_count};
@@ -16,6 +18,13 @@ pub(crate) struct LoadedGraphs {
 }
 
 impl LoadedGraphs {
+    /// Loads every graph into the runtime that `config` asks for; which it is, with its version.
+    #[cfg(feature = "cuda")]
+    pub(in crate::engine) fn choose(network: &Network, config: &Config) -> Result<(String, Self), EngineError> {
+        let runtime = Runtime::choose(config)?;
+        Ok((runtime.describe(), Self::load(&runtime, network)?))
+    }
+
     /// Loads every graph and runs it once on zeros.
     pub(super) fn load(runtime: &Runtime, network: &Network) -> Result<Self, EngineError> {
         match network.graphs() {

@@ -65,7 +65,7 @@ pub(super) fn normalization(input: &InputSpec) -> Normalization {
 }
 
 /// Rounds prepared colours `[3, rows, cols]` to what they would be had the resized picture been one of bytes.
-fn round_to_bytes(tensor: &mut [f32], input: &InputSpec) {
+pub fn round_to_bytes(tensor: &mut [f32], input: &InputSpec) {
     /// 1.5 * 2^23: adding it leaves no bits below 1, so that the sum is rounded to a whole number.
     const WHOLE: f32 = 12_582_912.0;
     let cells = input.rows * input.cols;

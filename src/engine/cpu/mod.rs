@@ -8,19 +8,19 @@
 //! Its own buffers are pooled: after the first frames only the ONNX runtimes allocate. Masks are
 //! the same, bit for bit, at any number of threads (`docs/engines.md` says how far that holds).
 
-mod backbone;
-mod blend;
+pub(in crate::engine) mod backbone;
+pub mod blend;
 pub mod decode;
-mod features;
-mod graphs;
+pub(in crate::engine) mod features;
+pub(in crate::engine) mod graphs;
 mod input;
 pub mod jpeg;
-mod nearest;
+pub mod nearest;
 mod onnxruntime;
-mod pictures;
+pub(in crate::engine) mod pictures;
 pub mod preprocess;
 pub mod reference;
-mod residual;
+pub mod residual;
 mod rten;
 mod runtime;
 mod shuffle;
@@ -30,6 +30,7 @@ pub mod warp;
 mod worker;
 
 pub use features::{FeatureMap, Pooled};
+pub use input::round_to_bytes;
 
 use super::network::{Chain, Network};
 use super::{Decoded, Engine, EngineError, EngineInfo};
@@ -44,14 +45,15 @@ use input::NetworkInput;
 use nearest::NearestDecoder;
 use pictures::Pictures;
 use residual::Residual;
-use runtime::{LoadedGraph, Runtime};
+pub(in crate::engine) use runtime::LoadedGraph;
+use runtime::Runtime;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use warp::Warper;
 
 /// Masks that may be in use at a time without a new allocation: the queues of all sinks and one being made.
-const MASKS_IN_USE: usize = 16;
+pub(in crate::engine) const MASKS_IN_USE: usize = 16;
 
 /// A plain network's logits are carried at this fraction of its input's grid, or coarser.
 ///
@@ -62,24 +64,28 @@ const CARRIED_STRIDE: usize = 4;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RuntimeChoice {
-    /// onnxruntime where its library is found, else rten; which it is shows in the summary and the log.
+    /// On a GPU TensorRT where its library is found; else onnxruntime where that is; else rten. Which it is shows in the
+    /// summary and the log.
     #[default]
     Auto,
     /// The runtime built in.
     Rten,
     /// The library, or an error.
     Onnxruntime,
+    /// TensorRT on the GPU, or an error: no runtime of the CPU.
+    Tensorrt,
 }
 
 impl std::str::FromStr for RuntimeChoice {
     type Err = String;
-    /// Reads `auto`, `rten` or `onnxruntime`.
+    /// Reads `auto`, `rten`, `onnxruntime` or `tensorrt`.
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "auto" => Ok(Self::Auto),
             "rten" => Ok(Self::Rten),
             "onnxruntime" => Ok(Self::Onnxruntime),
-            _ => Err(format!("'{text}' is no runtime: write auto, rten or onnxruntime")),
+            "tensorrt" => Ok(Self::Tensorrt),
+            _ => Err(format!("'{text}' is no runtime: write auto, rten, onnxruntime or tensorrt")),
         }
     }
 }
@@ -134,11 +140,11 @@ pub struct CpuEngine {
 
 /// The grid on which features are carried from frame to frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Carried {
-    rows: usize,
-    cols: usize,
+pub(in crate::engine) struct Carried {
+    pub(in crate::engine) rows: usize,
+    pub(in crate::engine) cols: usize,
     /// Cells of the backbone's output in one carried cell, along each axis.
-    reduction: usize,
+    pub(in crate::engine) reduction: usize,
 }
 
 /// A decoded frame and its brightness at several scales.
@@ -198,7 +204,7 @@ impl CpuEngine {
         tracing::info!(runtime = info.runtime, network = info.network, "engine ready");
         Ok(Self {
             info,
-            carried: Carried::choose(&backbone, head.is_some()),
+            carried: Carried::choose(backbone.input, backbone.output, head.is_some()),
             backbone: Backbone::new(backbone),
             head,
             correction,
@@ -258,7 +264,9 @@ impl CpuEngine {
 
     /// The prepared picture, small.
     fn glance(&self) -> Pooled<FeatureMap> {
-        residual::glance(self.input.prepared(), self.input.shape(), &self.glances)
+        let mut glance = self.glances.take();
+        residual::glance(self.input.prepared(), self.input.shape(), &mut glance);
+        glance
     }
 
     /// What is left of `current` when the picture of `key`, carried along `flow`, is taken away.
@@ -466,10 +474,11 @@ impl Engine for CpuEngine {
 }
 
 impl Carried {
-    /// A split network's features as they are; plain logits averaged down to the carried stride.
-    fn choose(backbone: &LoadedGraph, split: bool) -> Self {
-        let [_, _, rows, cols] = backbone.output;
-        let wanted = if split { 1 } else { CARRIED_STRIDE * rows / backbone.input[2] };
+    /// A split network's features as they are; plain logits averaged down to the carried stride. Of a backbone's `input`
+    /// and `output` `[1, channels, rows, cols]`.
+    pub(in crate::engine) fn choose(input: [usize; 4], output: [usize; 4], split: bool) -> Self {
+        let [_, _, rows, cols] = output;
+        let wanted = if split { 1 } else { CARRIED_STRIDE * rows / input[2] };
         let fits = |factor: &usize| rows.is_multiple_of(*factor) && cols.is_multiple_of(*factor);
         let reduction = (1..=wanted).rev().find(fits).unwrap_or(1);
         Self { rows: rows / reduction, cols: cols / reduction, reduction }
@@ -477,7 +486,7 @@ impl Carried {
 }
 
 /// Averages blocks of `side` by `side` cells: `[C, rows, cols]` to `[C, rows / side, cols / side]`.
-fn average_blocks(map: &FeatureMap, side: usize, out: &mut FeatureMap) {
+pub fn average_blocks(map: &FeatureMap, side: usize, out: &mut FeatureMap) {
     let (rows, cols) = (map.rows / side, map.cols / side);
     out.reshape(map.channels, rows, cols);
     let share = 1.0 / (side * side) as f32;

@@ -12,7 +12,7 @@ const STEPS: f32 = 16.0;
 
 /// The decoder and its buffers for one row of cells.
 #[derive(Debug, Default)]
-pub(super) struct NearestDecoder {
+pub struct NearestDecoder {
     best: Vec<f32>,
     second: Vec<f32>,
     winner: Vec<u32>,
@@ -20,7 +20,7 @@ pub(super) struct NearestDecoder {
 
 impl NearestDecoder {
     /// Labels and margins `[size.height, size.width]` of `logits`; a NaN never wins.
-    pub(super) fn run(&mut self, logits: &FeatureMap, size: Size, labels: &mut [u8], confidence: &mut [u8]) {
+    pub fn run(&mut self, logits: &FeatureMap, size: Size, labels: &mut [u8], confidence: &mut [u8]) {
         let (width, height) = (size.width as usize, size.height as usize);
         let mut judged = None;
         for (y, (labels, confidence)) in

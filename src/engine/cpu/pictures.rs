@@ -19,7 +19,7 @@ const FORESEEN: usize = 2;
 
 /// Decodes pictures in time.
 #[derive(Default)]
-pub(super) struct Pictures {
+pub(in crate::engine) struct Pictures {
     decoder: JpegDecoder,
     beside: Option<Worker<Image, Result<Image, EngineError>>>,
     /// The files that the thread works on or has worked on, in the order of its answers.
@@ -30,7 +30,7 @@ pub(super) struct Pictures {
 
 impl Pictures {
     /// Begins to decode `image`, which will be asked for soon, unless too much is under way.
-    pub(super) fn foresee(&mut self, image: &Image) {
+    pub(in crate::engine) fn foresee(&mut self, image: &Image) {
         if self.given_up {
             return;
         }
@@ -61,7 +61,7 @@ impl Pictures {
     }
 
     /// As [`JpegDecoder::decode`].
-    pub(super) fn decode(&mut self, image: &Image) -> Result<Image, EngineError> {
+    pub(in crate::engine) fn decode(&mut self, image: &Image) -> Result<Image, EngineError> {
         match self.take(image) {
             Some(decoded) => decoded,
             None => tracing::debug_span!("jpeg").in_scope(|| self.decoder.decode(image)),

@@ -8,22 +8,21 @@
 //! A correction that asks for it sees at once what hid, came into view or was followed wrongly; and a key frame takes
 //! over what is known from before only where little is left.
 
-use super::features::Pool;
-use super::{FeatureMap, Pooled};
+use super::FeatureMap;
 use crate::engine::network::RESIDUAL_STRIDE;
 use crate::flow::{FlowField, mix, split};
 
 /// A prepared picture `[3, rows, cols]`, its shape, averaged over blocks of [`RESIDUAL_STRIDE`].
-pub(super) fn glance(prepared: &[f32], shape: [usize; 3], pool: &Pool<FeatureMap>) -> Pooled<FeatureMap> {
+pub fn glance(prepared: &[f32], shape: [usize; 3], glance: &mut FeatureMap) {
     let [channels, rows, cols] = shape;
-    let mut glance = pool.take();
     glance.reshape(channels, rows / RESIDUAL_STRIDE, cols / RESIDUAL_STRIDE);
     // An input narrower than a block has none.
     let lines = glance.values.chunks_exact_mut((cols / RESIDUAL_STRIDE).max(1));
-    for (line, four_rows) in lines.zip(prepared.chunks_exact(cols * RESIDUAL_STRIDE)) {
+    let planes = prepared.chunks_exact((rows * cols).max(1));
+    let four_rows = planes.flat_map(|plane| plane.chunks_exact((cols * RESIDUAL_STRIDE).max(1)));
+    for (line, four_rows) in lines.zip(four_rows) {
         average(line, four_rows, cols);
     }
-    glance
 }
 
 /// Averages blocks of four rows, columns side by side, so that the compiler adds four at a time.
@@ -45,8 +44,8 @@ fn average(line: &mut [f32], four_rows: &[f32], cols: usize) {
 }
 
 /// Works out residuals, in buffers of its own.
-#[derive(Default)]
-pub(super) struct Residual {
+#[derive(Debug, Default)]
+pub struct Residual {
     /// The flow along a row of pixels, at the flow's own columns.
     line: Vec<[f32; 2]>,
     /// Where the pixels of a row come from.
@@ -61,13 +60,7 @@ impl Residual {
     ///
     /// # Panics
     /// If the glances are of two sizes.
-    pub(super) fn between(
-        &mut self,
-        earlier: &FeatureMap,
-        current: &FeatureMap,
-        flow: &FlowField,
-        map: &mut FeatureMap,
-    ) {
+    pub fn between(&mut self, earlier: &FeatureMap, current: &FeatureMap, flow: &FlowField, map: &mut FeatureMap) {
         let FeatureMap { channels, rows, cols, .. } = *current;
         assert_eq!((earlier.channels, earlier.rows, earlier.cols), (channels, rows, cols), "glances of two sizes");
         map.reshape(1, rows, cols);
@@ -96,6 +89,7 @@ impl Residual {
 }
 
 /// A point between the centres of four pixels.
+#[derive(Debug)]
 struct Place {
     /// Above left, above right, below left, below right.
     corners: [u32; 4],
@@ -139,6 +133,12 @@ mod tests {
         FlowField { rows: 2, cols: 4, values: [[x; 8], [y; 8]].concat() }
     }
 
+    fn glance_of(prepared: &[f32], shape: [usize; 3]) -> FeatureMap {
+        let mut map = FeatureMap::zeros(7, 1, 1);
+        glance(prepared, shape, &mut map);
+        map
+    }
+
     fn residual_of(earlier: &FeatureMap, current: &FeatureMap, flow: &FlowField) -> FeatureMap {
         let mut map = FeatureMap::zeros(2, 1, 1);
         Residual::default().between(earlier, current, flow, &mut map);
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn a_glance_is_the_mean_of_each_block_of_each_colour() {
         let prepared: Vec<f32> = (0..3 * 8 * 12).map(|value| value as f32).collect();
-        let glance = glance(&prepared, [3, 8, 12], &Pool::new());
+        let glance = glance_of(&prepared, [3, 8, 12]);
         assert_eq!((glance.channels, glance.rows, glance.cols), (3, 2, 3));
         for (index, mean) in glance.values.iter().enumerate() {
             let (channel, row, col) = (index / 6, index / 3 % 2, index % 3);
@@ -158,9 +158,15 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_fill_no_block_are_left_out_of_every_colour() {
+        let prepared: Vec<f32> = (0..3 * 6 * 4).map(|value| (value / 24) as f32).collect();
+        assert_eq!(glance_of(&prepared, [3, 6, 4]).values, [0.0, 1.0, 2.0]);
+    }
+
+    #[test]
     fn inputs_smaller_than_a_block_have_an_empty_glance_and_residual() {
         for (rows, cols) in [(8, 3), (3, 8), (1, 1)] {
-            let glance = glance(&vec![1.0; 3 * rows * cols], [3, rows, cols], &Pool::new());
+            let glance = glance_of(&vec![1.0; 3 * rows * cols], [3, rows, cols]);
             assert_eq!(glance.values.len(), 0);
             assert_eq!(residual_of(&glance, &glance, &flow(0.5, 0.5)).values.len(), 0, "{rows}x{cols}");
         }

@@ -37,6 +37,7 @@ impl Runtime {
             // A library named in the configuration is asked for: without it there is no going on.
             RuntimeChoice::Auto if library.is_some() => OnnxRuntime::load(library, threads).map(Self::OnnxRuntime),
             RuntimeChoice::Auto => Ok(Self::prefer_onnxruntime(threads)),
+            RuntimeChoice::Tensorrt => Err(no_tensorrt()),
         }
     }
 
@@ -99,6 +100,13 @@ impl Runtime {
     }
 }
 
+/// What the CPU says when it is asked for TensorRT.
+pub(super) fn no_tensorrt() -> EngineError {
+    let reason = "it runs on an NVIDIA GPU: set the device to cuda, in a build with the feature tensorrt \
+                  (docs/engines.md), or choose auto, rten or onnxruntime";
+    EngineError::Unavailable { runtime: "tensorrt", reason: reason.to_owned() }
+}
+
 /// A tensor of zeros for each of `inputs`.
 pub(super) fn zeros(inputs: &[GraphInput]) -> Vec<Vec<f32>> {
     inputs.iter().map(|input| vec![0.0; input.shape.iter().product()]).collect()
@@ -114,7 +122,7 @@ pub(super) fn threads(config: &Config) -> usize {
 pub(crate) struct LoadedGraph {
     session: Box<dyn Session>,
     /// `[1, channels, rows, cols]` of the first input.
-    pub(super) input: [usize; 4],
+    pub(crate) input: [usize; 4],
     /// `[1, channels, rows, cols]`.
     pub(crate) output: [usize; 4],
 }

@@ -14,7 +14,7 @@ use super::input::normalization;
 use super::onnxruntime::OnnxRuntime;
 use super::preprocess::Preprocessor;
 use super::rten::Rten;
-use super::runtime::{Runtime, guard, threads};
+use super::runtime::{Runtime, guard, no_tensorrt, threads};
 use super::{Config, FeatureMap, RuntimeChoice};
 use crate::data::{Image, Size};
 use crate::engine::EngineError;
@@ -57,6 +57,7 @@ impl Trial {
         let onnxruntime = || OnnxRuntime::load(library, threads(config)).map(|found| Self(Runtime::OnnxRuntime(found)));
         match config.runtime {
             RuntimeChoice::Rten => vec![("rten", rten())],
+            RuntimeChoice::Tensorrt => vec![("tensorrt", Err(no_tensorrt()))],
             RuntimeChoice::Onnxruntime => vec![("onnxruntime", onnxruntime())],
             RuntimeChoice::Auto => vec![("rten", rten()), ("onnxruntime", onnxruntime())],
         }

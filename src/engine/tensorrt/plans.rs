@@ -1,0 +1,169 @@
+//! Plans at hand: kept ones taken, missing ones built, unfit ones told, removed and built again.
+
+use super::key::{Gpu, PlanKey};
+use super::store::{Found, PlanStore, StoreError};
+use super::{NAME, unavailable};
+use crate::engine::EngineError;
+use crate::engine::network::Network;
+use crate::sys::tensorrt::{self, BuildOptions, Built, Capability, Engine, Library, Runtime, Step, TensorRtError};
+use std::sync::Arc;
+
+/// How plans are built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The most device memory that a layer may take for itself: bytes; all there is if absent.
+    pub workspace_bytes: Option<u64>,
+    /// The deep-learning accelerator that runs what it can (Jetson, TensorRT 10).
+    pub dla_core: Option<u8>,
+    /// A kind of GPU to build for that need not be there (TensorRT-RTX).
+    pub capability: Option<Capability>,
+}
+
+/// What a build is at.
+#[derive(Clone, Copy, Debug)]
+pub struct BuildStep<'a> {
+    /// The graph: `backbone`, `head` or `correction`.
+    pub graph: &'a str,
+    /// TensorRT's own step.
+    pub step: Step<'a>,
+}
+
+/// What was done for a graph's plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was there.
+    Kept,
+    /// It was built.
+    Built,
+}
+
+/// A library, a GPU, and the plans that are kept for them.
+#[derive(Debug)]
+pub struct Plans {
+    library: Arc<Library>,
+    gpu: Gpu,
+    store: PlanStore,
+    options: Options,
+}
+
+impl Plans {
+    /// Plans of `library` for `gpu`.
+    pub fn new(library: Arc<Library>, gpu: Gpu, store: PlanStore, options: Options) -> Self {
+        Self { library, gpu, store, options }
+    }
+
+    /// What builds and runs them.
+    pub fn library(&self) -> &Arc<Library> {
+        &self.library
+    }
+
+    /// Builds a network's plans that are missing, or all of them anew; what was done for each graph, in order.
+    pub fn build(
+        &self,
+        network: &Network,
+        anew: bool,
+        progress: &(dyn Fn(BuildStep<'_>) -> bool + Sync),
+    ) -> Result<Vec<(PlanKey, Outcome)>, EngineError> {
+        let halves = network.half_graphs()?;
+        let graphs =
+            [("backbone", Some(halves.backbone)), ("head", Some(halves.head)), ("correction", halves.correction)];
+        let graphs = graphs.into_iter().filter_map(|(graph, onnx)| Some((graph, onnx?)));
+        let built = graphs.map(|(graph, onnx)| {
+            let key = self.key(network, graph, onnx);
+            if anew {
+                self.store.remove(&key).map_err(unkept)?;
+            }
+            self.plan(&key, onnx, progress).map(|(_, outcome)| (key, outcome))
+        });
+        built.collect()
+    }
+
+    /// Loads a graph's plan. One that TensorRT refuses is built again, once; where the device is at fault it is kept.
+    pub(super) fn engine(
+        &self,
+        runtime: &Arc<Runtime>,
+        network: &Network,
+        graph: &str,
+        onnx: &[u8],
+        progress: &(dyn Fn(BuildStep<'_>) -> bool + Sync),
+    ) -> Result<Arc<Engine>, EngineError> {
+        let key = self.key(network, graph, onnx);
+        let load = |plan: &[u8]| runtime.deserialize(plan, self.options.dla_core);
+        let (plan, outcome) = self.plan(&key, onnx, progress)?;
+        match load(&plan) {
+            Err(error) if error.is_about_the_plan() && outcome == Outcome::Kept => {
+                self.discard(&key, &error.to_string())?;
+                load(&self.plan(&key, onnx, progress)?.0)
+            }
+            other => other,
+        }
+        .map_err(|error| unavailable(&error))
+    }
+
+    fn key(&self, network: &Network, graph: &str, onnx: &[u8]) -> PlanKey {
+        PlanKey::new((network.name(), graph, onnx), &self.library, &self.gpu, self.options.dla_core)
+    }
+
+    fn plan(
+        &self,
+        key: &PlanKey,
+        onnx: &[u8],
+        progress: &(dyn Fn(BuildStep<'_>) -> bool + Sync),
+    ) -> Result<(Vec<u8>, Outcome), EngineError> {
+        match self.store.find(key).map_err(unkept)? {
+            Found::Plan(plan) => return Ok((plan, Outcome::Kept)),
+            Found::Nothing => (),
+            Found::Unfit(reason) => self.discard(key, &reason)?,
+        }
+        let built = self.build_one(key, onnx, progress)?;
+        self.store.keep(key, &built.plan).map_err(unkept)?;
+        if let Some(timings) = &built.timing_cache {
+            self.store.keep_timings(key, timings).map_err(unkept)?;
+        }
+        Ok((built.plan, Outcome::Built))
+    }
+
+    fn build_one(
+        &self,
+        key: &PlanKey,
+        onnx: &[u8],
+        progress: &(dyn Fn(BuildStep<'_>) -> bool + Sync),
+    ) -> Result<Built, EngineError> {
+        let options = BuildOptions {
+            workspace_bytes: self.options.workspace_bytes,
+            dla_core: self.options.dla_core,
+            capabilities: self.options.capability.into_iter().collect(),
+        };
+        tracing::info!(graph = key.graph, gpu = %self.gpu, "building a plan: this may take minutes");
+        let told = |step: Step<'_>| progress(BuildStep { graph: &key.graph, step });
+        let attempt = |timings: &[u8]| tensorrt::build(&self.library, onnx, timings, &options, &told);
+        let built = match attempt(&self.store.timings(key).map_err(unkept)?) {
+            Err(error @ TensorRtError::TimingCacheRefused { .. }) => {
+                tracing::warn!("{error}: going on without what earlier builds have measured");
+                self.store.remove_timings(key).map_err(unkept)?;
+                attempt(&[])
+            }
+            other => other,
+        };
+        built.map_err(|error| refused(key, &error))
+    }
+
+    fn discard(&self, key: &PlanKey, reason: &str) -> Result<(), EngineError> {
+        tracing::warn!("{}: {reason}: removing it and building it again", self.store.path(key).display());
+        self.store.remove(key).map_err(unkept)
+    }
+}
+
+/// Whose fault it is that there is no plan: the network's, or what is installed.
+fn refused(key: &PlanKey, error: &TensorRtError) -> EngineError {
+    let reason = format!("{}: {error}", key.graph);
+    match error {
+        TensorRtError::OnnxRefused { .. } => EngineError::Network { path: key.network.clone(), reason },
+        _ => EngineError::Unavailable { runtime: NAME, reason },
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "given to map_err")]
+fn unkept(error: StoreError) -> EngineError {
+    EngineError::Unavailable { runtime: NAME, reason: error.to_string() }
+}

@@ -1,0 +1,57 @@
+//! Whole trips, by the engine on the GPU and by the CPU's.
+
+use crate::conformance::{AGREEMENT, Trip, agreement, shipped, trips};
+use crate::device::stream;
+use segfuse::engine::cpu::{CpuEngine, RuntimeChoice};
+use segfuse::engine::cuda::CudaEngine;
+use segfuse::engine::network::Network;
+use segfuse::engine::{Config, Engine};
+
+fn rten() -> Config {
+    Config { runtime: RuntimeChoice::Rten, ..Config::default() }
+}
+
+/// Answers `trips` with `network` on both; what did not agree.
+fn compare(network: &Network, trips: &[Trip]) -> Vec<String> {
+    let rten = rten();
+    let mut cpu = CpuEngine::new(network, &rten.cpu()).expect("rten is built in");
+    let mut gpu = CudaEngine::new(network, &rten).expect("there is a GPU");
+    println!("{} on {}", network.name(), gpu.info().runtime);
+    let compared = trips.iter().map(|trip| {
+        cpu.set_camera(trip.calibration().as_ref()).expect("a camera");
+        gpu.set_camera(trip.calibration().as_ref()).expect("a camera");
+        let (mean, least) = agreement(&trip.masks(&mut gpu), &trip.masks(&mut cpu));
+        let [mean_percent, least_percent] = [mean, least].map(|share| share * 100.0);
+        let told =
+            format!("{}: {mean_percent:.3} % of labels equal, of a mask {least_percent:.3} % at least", trip.what);
+        println!("{}, {told}", network.name());
+        (mean < AGREEMENT).then_some(told)
+    });
+    compared.flatten().collect()
+}
+
+#[test]
+fn of_every_kind_have_the_labels_of_the_cpu() {
+    if stream("whole_trips::of_every_kind").is_some() {
+        let [tiny, _] = shipped();
+        assert_eq!(compare(&tiny, &trips()), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn with_the_default_network_have_the_labels_of_the_cpu() {
+    if stream("whole_trips::with_the_default_network").is_some() {
+        let [_, small] = shipped();
+        assert_eq!(compare(&small, &trips()[..1]), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn give_the_same_masks_each_time() {
+    if stream("whole_trips::give_the_same_masks").is_none() {
+        return;
+    }
+    let ([tiny, _], trip) = (shipped(), &trips()[1]);
+    let masks = || trip.masks(CudaEngine::new(&tiny, &rten()).expect("there is a GPU"));
+    assert!(masks() == masks(), "two runs of a trip differ");
+}

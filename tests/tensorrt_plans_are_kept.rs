@@ -1,0 +1,297 @@
+//! Plans of a network are built once and kept; one that does not fit any more is told, removed and built again. With a
+//! stand-in for TensorRT's libraries and NVIDIA's driver.
+#![cfg(feature = "tensorrt")]
+
+#[path = "support/standin.rs"]
+mod standin;
+mod support;
+
+use segfuse::engine::network::{Network, PlainOptions};
+use segfuse::engine::tensorrt::{Gpu, Options, PlanStore, Plans, TensorRtGraphs};
+use segfuse::sys::tensorrt::{HostMemory, Library, Stream};
+use standin::{FAMILIES, driver, tensorrt};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use support::names;
+
+#[test]
+fn the_three_graphs_of_a_network_run() {
+    for family in FAMILIES {
+        let Some(library) = opened("three graphs", family, "") else { return };
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut graphs, steps) = load(&library, folder.path());
+        assert!(steps > 0, "plans are built");
+        assert_eq!(graphs.image(), [1, 3, 384, 640]);
+        assert_eq!((graphs.features(), graphs.residual()), ([1, 48, 48, 80], Some([1, 1, 96, 160])));
+        assert_eq!(graphs.logits()[..2], [1, 19]);
+        assert_eq!(graphs.runtime(), format!("TensorRT {}", library.version()));
+        let memory = |shape: [usize; 4], first: u8| {
+            let bytes = shape.iter().product::<usize>() * 2;
+            let mut memory = HostMemory::new(&library, bytes).expect("a stand-in");
+            memory.write(&[first, 0, first, 0]);
+            memory
+        };
+        let [image, features, corrected] = [(graphs.image(), 1), (graphs.features(), 0), (graphs.features(), 0)]
+            .map(|(shape, first)| memory(shape, first));
+        let (residual, logits) = (memory(graphs.residual().expect("one"), 4), memory(graphs.logits(), 0));
+        graphs.run_backbone(Stream::DEFAULT, image.span(), features.span()).expect("the backbone runs");
+        assert_eq!(features.read()[..4], [1, 0x80, 1, 0x80]);
+        graphs
+            .run_correction(Stream::DEFAULT, (features.span(), image.span(), Some(residual.span())), corrected.span())
+            .expect("the correction runs");
+        assert_eq!(corrected.read()[..4], [4, 0, 4, 0]);
+        graphs.run_head(Stream::DEFAULT, corrected.span(), logits.span()).expect("the head runs");
+        assert_eq!(logits.read()[..4], [4, 0x80, 4, 0x80]);
+        let told = graphs.run_correction(Stream::DEFAULT, (features.span(), image.span(), None), corrected.span());
+        let told = told.expect_err("the residual is wanted").to_string();
+        assert!(told.contains("'residual'"), "{told}");
+        let told =
+            graphs.run_head(Stream::DEFAULT, logits.span(), features.span()).expect_err("turned about").to_string();
+        assert!(told.contains("tensorrt failed") && told.contains("bytes"), "{told}");
+    }
+}
+
+#[test]
+fn a_plan_is_built_once() {
+    let Some(library) = opened("kept plans", 10, "") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    assert!(load(&library, folder.path()).1 > 0);
+    let kept = names(folder.path());
+    let starts: Vec<&str> = kept
+        .iter()
+        .filter_map(|name| {
+            name.split_once('.').map(|(network, rest)| {
+                if network == "tiny" { rest.split('.').next().unwrap_or_default() } else { network }
+            })
+        })
+        .collect();
+    assert_eq!(starts, ["tensorrt", "backbone", "correction", "head"], "{kept:?}");
+    assert!(kept[1].ends_with(".tensorrt.orin--nvgpu.sm87.plan") && kept[0].ends_with(".timing"), "{kept:?}");
+    assert_eq!(load(&library, folder.path()).1, 0, "nothing is built again");
+}
+
+#[test]
+fn a_plan_of_another_version_or_a_damaged_one_is_told_removed_and_built_again() {
+    let Some(library) = opened("unfit plans", 10, "") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    load(&library, folder.path());
+    let head = || {
+        folder.path().join(names(folder.path()).into_iter().find(|name| name.starts_with("tiny.head")).expect("kept"))
+    };
+    let sound = fs::read(head()).expect("a plan");
+    let spoil = |spoilt: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = sound.clone();
+        spoilt(&mut bytes);
+        bytes
+    };
+    let refused_by_the_library = {
+        let text = String::from_utf8(sound.clone()).expect("the stand-in's plans are text");
+        let old = text.split_once("}\n").expect("a heading").1;
+        let new = old.replace("PLAN 100300", "PLAN 100299");
+        let hash = |plan: &str| format!("{:016x}", xxhash_rust::xxh3::xxh3_64(plan.as_bytes()));
+        text.replace(&hash(old), &hash(&new)).replace(old, &new)
+    };
+    for (what, bytes, told) in [
+        ("a changed byte", spoil(&|bytes| *bytes.last_mut().expect("bytes") ^= 1), "damaged"),
+        ("a cut one", spoil(&|bytes| bytes.truncate(bytes.len() - 1)), "cut"),
+        ("nothing", vec![], "does not begin"),
+        ("something else", b"ELF".to_vec(), "does not begin"),
+        ("half a heading", spoil(&|bytes| bytes.truncate(40)), "no end"),
+        (
+            "another version's",
+            String::from_utf8_lossy(&sound).replace("\"10.3.0\"", "\"10.2.0\"").into_bytes(),
+            "it is for version 10.2.0, here is 10.3.0",
+        ),
+        ("one that TensorRT refuses", refused_by_the_library.into_bytes(), "not compatible with this version"),
+    ] {
+        fs::write(head(), bytes).expect("written");
+        let log = logged(|| assert!(load(&library, folder.path()).1 > 0, "{what}: it is built again"));
+        assert!(log.contains(told) && log.contains("tiny.head") && log.contains("building it again"), "{what}: {log}");
+        assert_eq!(fs::read(head()).expect("a plan"), sound, "{what}");
+    }
+}
+
+#[test]
+fn a_plan_is_kept_where_the_device_is_at_fault() {
+    let (Some(sound), Some(full)) = (opened("devices", 10, ""), opened("devices", 10, "FAULT=NO_ROOM")) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    load(&sound, folder.path());
+    let network = Network::from_folder("models/tiny".as_ref()).expect("a shipped network");
+    let error = TensorRtGraphs::load(&network, &plans(&full, folder.path()), &|_| panic!("nothing is built"));
+    let told = error.expect_err("no room").to_string();
+    assert!(told.contains("OutOfMemory") && told.contains("segfuse engine info"), "{told}");
+    assert_eq!(load(&sound, folder.path()).1, 0, "the plans are still there");
+}
+
+#[test]
+fn another_version_of_the_library_builds_its_own_plans_in_their_place() {
+    let (Some(older), Some(newer)) = (opened("versions", 10, ""), opened("versions", 10, "VERSION=101300")) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    load(&older, folder.path());
+    let files = names(folder.path());
+    let log = logged(|| assert!(load(&newer, folder.path()).1 > 0));
+    for words in ["it is for version 10.3.0, here is 10.13.0", "timing cache refused"] {
+        assert!(log.contains(words), "{words}: {log}");
+    }
+    assert_eq!(names(folder.path()), files);
+    assert_eq!(load(&newer, folder.path()).1, 0);
+}
+
+#[test]
+fn a_network_without_half_precision_is_told_what_to_do() {
+    let Some(library) = opened("no halves", 10, "") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let plain = Network::from_onnx("tests/data/networks/plain_of_7_classes.onnx".as_ref(), &PlainOptions::default());
+    let plain =
+        plain.or_else(|_| Network::from_onnx("tests/data/networks/plain.onnx".as_ref(), &PlainOptions::default()));
+    let told = plans(&library, folder.path()).build(&plain.expect("a plain network"), false, &|_| true);
+    let told = told.expect_err("no half-precision graphs").to_string();
+    assert!(told.contains("backbone.fp16.onnx") && told.contains("segfuse_train export"), "{told}");
+}
+
+#[test]
+fn the_command_builds_once_and_tells_what_it_did() {
+    for family in FAMILIES {
+        let (Some(library), Some(driver)) = (tensorrt("the command", family, ""), driver("the command", 1)) else {
+            return;
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let build = |more: &[&str]| {
+            segfuse(&[&["engine", "build", "tiny"], more].concat(), folder.path(), &library, Some(&driver))
+        };
+        let first = told(&build(&[]), 0);
+        for graph in ["backbone", "head", "correction"] {
+            assert!(
+                first.contains(&format!("tiny {graph}: TensorRT {family}."))
+                    && first.contains("Orin (nvgpu), compute capability 8.7: built"),
+                "{first}"
+            );
+        }
+        assert_eq!(told(&build(&[]), 0).matches("was there").count(), 3);
+        assert_eq!(told(&build(&["--force"]), 0).matches(": built").count(), 3);
+        let small = told(&build(&["--workspace-mib", "1", "--force"]), 0);
+        assert_eq!(small.matches(": built").count(), 3);
+        let info = told(&segfuse(&["engine", "info"], folder.path(), &library, Some(&driver)), 0);
+        for words in [
+            "GPU        Orin (nvgpu), compute capability 8.7, 8.0 GiB; driver for CUDA 12.6",
+            "parser     builds plans",
+            "runtime    loads plans",
+            "plans      3 in",
+            &format!("libnvinfer.so.{family}"),
+        ] {
+            assert!(info.contains(words), "{words}: {info}");
+        }
+        assert!(!info.contains("not for here"), "{info}");
+        let json = told(&segfuse(&["engine", "info", "--json"], folder.path(), &library, Some(&driver)), 0);
+        let json: serde_json::Value = serde_json::from_str(&json).expect("JSON alone");
+        assert_eq!((json["plans"].as_array().map(Vec::len), &json["plans"][0]["fits"]), (Some(3), &true.into()));
+        assert_eq!(json["device"]["found"]["compute_capability"], "8.7");
+        let Some(newer) = tensorrt("the command", family, &format!("VERSION={family}9900")) else { return };
+        let info = told(&segfuse(&["engine", "info"], folder.path(), &newer, Some(&driver)), 0);
+        assert_eq!(info.matches("not for here").count(), 3, "{info}");
+    }
+}
+
+#[test]
+fn the_command_tells_what_is_missing() {
+    let (Some(library), Some(one), Some(none)) = (tensorrt("faults", 10, ""), driver("faults", 1), driver("faults", 0))
+    else {
+        return;
+    };
+    let Some(no_runtime) = tensorrt("faults", 10, "FAULT=NO_RUNTIME") else { return };
+    let Some(odd_runtime) = tensorrt("faults", 11, "FAULT=ODD_RUNTIME") else { return };
+    let empty = tempfile::tempdir().expect("a folder");
+    let plans = empty.path().join("plans");
+    for (what, library, driver, words) in [
+        ("no driver", &library, None, &["no NVIDIA driver: libcuda.so.1", "JetPack", "library    TensorRT 10.3.0"][..]),
+        ("no device", &library, Some(&none), &["the NVIDIA driver (for CUDA 12.6) finds no GPU", "nvidia-smi"]),
+        ("no library", &empty.path().to_owned(), Some(&one), &["no TensorRT library", "libnvinfer.so.10", "JetPack"]),
+        ("no runtime", &no_runtime, Some(&one), &["createInferRuntime gave 0x0", "error: 35"]),
+        ("an odd runtime", &odd_runtime, Some(&one), &["createInferRuntime gave 0x228"]),
+    ] {
+        let info = told(&segfuse(&["engine", "info"], &plans, library, driver.map(PathBuf::as_path)), 1);
+        for words in words.iter().chain(&["MISSING", "networks cannot run by TensorRT here"]) {
+            assert!(info.contains(words), "{what}: {words}: {info}");
+        }
+    }
+    for (what, library, driver, words) in [
+        ("no driver", &library, None, "no NVIDIA driver"),
+        ("no device", &library, Some(&none), "finds no GPU"),
+        ("no library", &empty.path().to_owned(), Some(&one), "no TensorRT library"),
+    ] {
+        let told = told(&segfuse(&["engine", "build", "tiny"], &plans, library, driver.map(PathBuf::as_path)), 1);
+        assert!(told.contains(words), "{what}: {told}");
+    }
+    let build = |more: &[&str], status| {
+        told(&segfuse(&[&["engine", "build", "tiny"], more].concat(), &plans, &library, Some(&one)), status)
+    };
+    assert!(build(&["--compute-capability", "big"], 2).contains("'big' is no compute capability"));
+    let told = build(&["--compute-capability", "8.9"], 1);
+    assert!(told.contains("TensorRT 10.3.0 (TensorRT) does not build for compute capability 8.9"), "{told}");
+}
+
+#[test]
+fn plans_that_cannot_be_kept_are_told_with_the_folder() {
+    let (Some(library), Some(driver)) = (tensorrt("folders", 10, ""), driver("folders", 1)) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    fs::write(&file, "text").expect("a file");
+    let told = told(&segfuse(&["engine", "build", "tiny"], &file, &library, Some(&driver)), 1);
+    assert!(told.contains(&*file.to_string_lossy()) && told.contains("SEGFUSE_PLANS"), "{told}");
+}
+
+/// Objects that are left end the process with 70: so every command above that ended with 0 or 1 left none.
+#[test]
+fn an_object_that_is_not_freed_is_found_out() {
+    let (Some(library), Some(driver)) = (tensorrt("leaks", 10, "FAULT=LEAK"), driver("leaks", 1)) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let told = told(&segfuse(&["engine", "info"], folder.path(), &library, Some(&driver)), 70);
+    assert!(told.contains("1 objects are left"), "{told}");
+}
+
+fn opened(test: &str, family: u32, define: &str) -> Option<Arc<Library>> {
+    Some(Library::open(Some(&tensorrt(test, family, define)?)).expect("a stand-in"))
+}
+
+fn plans(library: &Arc<Library>, folder: &Path) -> Plans {
+    let gpu = Gpu { name: "Orin (nvgpu)".into(), capability: "8.7".parse().expect("one") };
+    Plans::new(Arc::clone(library), gpu, PlanStore::new(Some(folder)).expect("a folder"), Options::default())
+}
+
+/// The shipped `tiny`, and how many steps of building were told.
+fn load(library: &Arc<Library>, folder: &Path) -> (TensorRtGraphs, usize) {
+    let network = Network::from_folder("models/tiny".as_ref()).expect("a shipped network");
+    let steps = AtomicUsize::new(0);
+    let told = |_: segfuse::engine::tensorrt::BuildStep<'_>| {
+        steps.fetch_add(1, Ordering::Relaxed);
+        true
+    };
+    let graphs = TensorRtGraphs::load(&network, &plans(library, folder), &told).expect("plans");
+    (graphs, steps.into_inner())
+}
+
+fn logged(work: impl FnOnce()) -> String {
+    let lines = tempfile::NamedTempFile::new().expect("a file");
+    let writer = std::sync::Mutex::new(lines.reopen().expect("the same file"));
+    tracing::subscriber::with_default(tracing_subscriber::fmt().with_writer(writer).finish(), work);
+    fs::read_to_string(lines.path()).expect("text")
+}
+
+fn segfuse(arguments: &[&str], plans: &Path, library: &Path, driver: Option<&Path>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_segfuse"));
+    command.args(arguments).arg("--quiet").env("SEGFUSE_PLANS", plans).env("SEGFUSE_TENSORRT_LIBRARIES", library);
+    // An empty folder hides a driver that this computer may have no better than the loader allows: it is asked first.
+    command.env("LD_LIBRARY_PATH", driver.map_or_else(|| PathBuf::from("/nowhere"), Path::to_path_buf));
+    command.output().expect("the program starts")
+}
+
+fn told(output: &Output, status: i32) -> String {
+    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(status), "{told}");
+    if status == 0 { String::from_utf8_lossy(&output.stdout).into_owned() } else { told }
+}
