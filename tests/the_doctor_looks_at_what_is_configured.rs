@@ -8,7 +8,7 @@ use std::process::Command;
 fn seen(subject: &str, config: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("vehicle.toml");
-    let record = format!("[record]\nfolder = {:?}\n", folder.path());
+    let record = format!("[record]\nfolder = \"{}\"\n", folder.path().display());
     std::fs::write(&path, format!("network = \"tiny\"\n{config}\n{record}")).expect("room");
     let mut doctor = Command::new(env!("CARGO_BIN_EXE_segfuse"));
     let output = doctor.args(["doctor", "--json", "--config"]).arg(&path).output().expect("it starts");

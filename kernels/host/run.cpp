@@ -1,7 +1,5 @@
-// Runs one kernel: the case on standard input, what it wrote on standard output.
+// Runs one kernel on the host: the case on standard input, what it wrote on standard output.
 //
-// On the host if a C++ compiler made it, on the device if nvcc did (-x cu, with the options of the kernels); there
-// SEGFUSE_REPEAT=n launches it n times, the same case each time, and tells the median time on standard error.
 // Numbers are little-endian. Case: length (u32) and name of the kernel; grid and block (3 u32 each); then each
 // argument: a pointer as 0 (u8, null) or 1, length in bytes (u64) and bytes; anything else as its bytes. Answer: the
 // bytes behind each pointer that the kernel may write to, in order. Every buffer is an allocation of its own and no
@@ -24,9 +22,6 @@
 #include "../warp_features.cu"
 
 #include "threads.h"
-#ifdef __CUDACC__
-#include "on_device.h"
-#endif
 
 /// Conversions by themselves, for the test of half precision.
 extern "C" __global__ void widen(const __half* halves, float* floats, int count) {
@@ -59,10 +54,8 @@ static T read_value() {
 }
 
 struct Buffer {
-    /// As the case has it; on the host the kernel itself works on it.
     void* bytes;
     size_t count;
-    void* on_device;
 };
 static std::vector<Buffer> written, read_only;
 
@@ -71,13 +64,10 @@ static T read_argument() {
     if constexpr (std::is_pointer_v<T>) {
         if (read_value<uint8_t>() == 0) return nullptr;
         size_t count = read_value<uint64_t>();
-        Buffer buffer{std::malloc(count), count, nullptr};
+        Buffer buffer{std::malloc(count), count};
         read_bytes(buffer.bytes, count);
-#ifdef __CUDACC__
-        buffer.on_device = device::copy_of(buffer.bytes, count);
-#endif
         (std::is_const_v<std::remove_pointer_t<T>> ? read_only : written).push_back(buffer);
-        return static_cast<T>(buffer.on_device ? buffer.on_device : buffer.bytes);
+        return static_cast<T>(buffer.bytes);
     } else {
         return read_value<T>();
     }
@@ -93,27 +83,7 @@ static Kernel kernel(const char* name, void (*function)(Arguments...), Threads w
     return {name, [=](dim3 grid, dim3 block) {
                 // Braces: from left to right.
                 std::tuple<Arguments...> arguments{read_argument<Arguments>()...};
-#ifdef __CUDACC__
-                const char* repeats = std::getenv("SEGFUSE_REPEAT");
-                auto reset = [] {
-                    for (const Buffer& buffer : written) {
-                        device::check(cudaMemcpy(buffer.on_device, buffer.bytes, buffer.count, cudaMemcpyHostToDevice),
-                                      "copying to the device");
-                    }
-                };
-                size_t bytes = 0;
-                for (const auto* buffers : {&written, &read_only}) {
-                    for (const Buffer& buffer : *buffers) bytes += buffer.count;
-                }
-                device::launch(which == Threads::of_the_grid, name, function, grid, block, arguments, bytes,
-                               repeats ? std::atoi(repeats) : 1, reset);
-                for (const Buffer& buffer : written) {
-                    device::check(cudaMemcpy(buffer.bytes, buffer.on_device, buffer.count, cudaMemcpyDeviceToHost),
-                                  "copying from the device");
-                }
-#else
                 host::launch(which, grid, block, [&] { std::apply(function, arguments); });
-#endif
             }};
 }
 #define KERNEL(name, ...) kernel(#name, name, ##__VA_ARGS__)
@@ -154,10 +124,6 @@ int main() {
         for (const Buffer& buffer : written) std::fwrite(buffer.bytes, 1, buffer.count, stdout);
         for (const Buffer& buffer : read_only) std::free(buffer.bytes);
         for (const Buffer& buffer : written) std::free(buffer.bytes);
-#ifdef __CUDACC__
-        for (const Buffer& buffer : read_only) cudaFree(buffer.on_device);
-        for (const Buffer& buffer : written) cudaFree(buffer.on_device);
-#endif
         return 0;
     }
     std::fprintf(stderr, "run: no kernel '%s'\n", name.c_str());

@@ -35,10 +35,8 @@ fn all_65536_halves_are_widened_as_ieee_says_and_values_are_rounded_to_nearest_e
 fn samples_lie_where_the_twin_puts_them() {
     let Some(driver) = driver("places of samples") else { return };
     let sides = [1, 2, 3, 5, 8, 45, 48, 80, 96, 180, 384, 640, 719, 720, 1080, 1279, 1280, 1920, 3840, 16_384];
-    // A program that uses a device is slow to start.
-    let sides = if driver.is_of_the_host { &sides[..] } else { &[5, 80, 720, 1280] };
-    for &input in sides {
-        for &output in sides {
+    for input in sides {
+        for output in sides {
             let case = Case::new("taps", [1; 3], [1; 3]).int(input).int(output).output(4 * output).output(4 * output);
             let mut answer = driver.run(&case);
             let (first, share) = (answer.bytes(), answer.floats());
@@ -59,10 +57,6 @@ fn samples_lie_where_the_twin_puts_them() {
 #[test]
 fn a_kernel_that_reads_or_writes_beside_a_buffer_is_found_out() {
     let Some(driver) = driver("buffers that are too short") else { return };
-    if !driver.is_of_the_host {
-        eprintln!("SKIPPED: buffers that are too short: on the device compute-sanitizer finds them");
-        return;
-    }
     let average = |map: usize, out: usize| {
         let case = Case::new("average_blocks_f32", [1, 1, 1], [128, 1, 1]);
         case.input(&vec![0; 4 * map]).int(1).int(4).int(4).int(2).output(4 * out)

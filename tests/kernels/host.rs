@@ -1,6 +1,4 @@
 //! The driver `kernels/host/run.cpp`: compiled once into `target/`, given a case, asked for what the kernel wrote.
-//!
-//! `SEGFUSE_KERNEL_DRIVER` names another one: that of the device, which `scripts/kernels-to-carry` compiles.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -23,9 +21,6 @@ const OPTIONS: [&str; 9] = [
 
 /// The compiled driver. Says loudly that `test` is skipped without a C++ compiler.
 pub(super) fn driver(test: &str) -> Option<Driver> {
-    if let Some(program) = std::env::var_os("SEGFUSE_KERNEL_DRIVER") {
-        return Some(Driver { program: program.into(), is_of_the_host: false });
-    }
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
     if Command::new(&compiler).arg("--version").output().is_err() {
         eprintln!("SKIPPED: {test}: no C++ compiler ({})", Path::new(&compiler).display());
@@ -47,7 +42,7 @@ pub(super) fn driver(test: &str) -> Option<Driver> {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         fs::rename(fresh, &program).expect("one folder");
     }
-    Some(Driver { program, is_of_the_host: true })
+    Some(Driver { program })
 }
 
 fn hash_of(sources: &Path) -> u64 {
@@ -64,8 +59,6 @@ fn hash_of(sources: &Path) -> u64 {
 
 pub(super) struct Driver {
     program: PathBuf,
-    /// Whether it is the one whose sanitizers watch every buffer.
-    pub(super) is_of_the_host: bool,
 }
 
 /// A launch: the kernel, its grid and block, its arguments in order.
@@ -83,8 +76,6 @@ impl Driver {
         let output = self.output(case);
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{told}");
-        // A driver of the device that repeats tells the time that a launch took.
-        eprint!("{told}");
         let mut rest = &output.stdout[..];
         let buffers = case.written.iter().map(|&length| {
             let (buffer, others) = rest.split_at(length);
