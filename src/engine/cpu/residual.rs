@@ -12,7 +12,7 @@ use super::FeatureMap;
 use crate::engine::network::RESIDUAL_STRIDE;
 use crate::flow::{FlowField, mix, split};
 
-/// A prepared picture `[3, rows, cols]`, its shape, averaged over blocks of [`RESIDUAL_STRIDE`].
+/// A prepared picture `[3, rows, cols]`, its shape, averaged over blocks of `RESIDUAL_STRIDE` pixels a side.
 pub fn glance(prepared: &[f32], shape: [usize; 3], glance: &mut FeatureMap) {
     let [channels, rows, cols] = shape;
     glance.reshape(channels, rows / RESIDUAL_STRIDE, cols / RESIDUAL_STRIDE);
