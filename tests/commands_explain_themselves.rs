@@ -37,6 +37,21 @@ fn the_version_names_the_embedded_networks() {
     assert_eq!(starts, ["small", "tiny"], "{version}");
 }
 
+#[test]
+fn the_version_names_what_this_program_was_built_with() {
+    let version = segfuse_ok(&["version"]);
+    let told = version.lines().find_map(|line| line.strip_prefix("features   ")).expect("it says so");
+    let all = [
+        ("camera", cfg!(feature = "camera")),
+        ("can", cfg!(feature = "can")),
+        ("zenoh", cfg!(feature = "zenoh")),
+        ("cuda", cfg!(feature = "cuda")),
+        ("tensorrt", cfg!(feature = "tensorrt")),
+    ];
+    let expected: Vec<&str> = all.iter().filter_map(|(name, is_in)| is_in.then_some(*name)).collect();
+    assert_eq!(told.split(", ").collect::<Vec<_>>(), expected);
+}
+
 /// Where the feature is there, tests/tensorrt_plans_are_kept.rs says what these commands do.
 #[cfg(not(feature = "tensorrt"))]
 #[test]

@@ -19,7 +19,13 @@ pub(super) fn run() -> anyhow::Result<()> {
 
 /// What was compiled in beyond the least.
 fn features() -> String {
-    let features = [("zenoh", cfg!(feature = "zenoh")), ("tensorrt", cfg!(feature = "tensorrt"))];
+    let features = [
+        ("camera", cfg!(feature = "camera")),
+        ("can", cfg!(feature = "can")),
+        ("zenoh", cfg!(feature = "zenoh")),
+        ("cuda", cfg!(feature = "cuda")),
+        ("tensorrt", cfg!(feature = "tensorrt")),
+    ];
     let features: Vec<&str> = features.into_iter().filter_map(|(name, is_in)| is_in.then_some(name)).collect();
     if features.is_empty() { "none".into() } else { features.join(", ") }
 }
