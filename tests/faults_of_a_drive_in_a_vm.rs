@@ -338,16 +338,23 @@ fn a_drive_publishes_through_the_faults_of_its_camera_and_its_bus() {
     driven.end();
 }
 
-/// What the drive left: every frame accounted for, and the same masks again from its recording.
-fn check_the_drive(outputs: &Path) {
+/// What a drive has told, with every frame accounted for. `None` where there is no machine to drive in.
+fn accounted(outputs: &Path) -> Option<serde_json::Value> {
     if !vm::is_possible() {
-        return;
+        return None;
     }
     println!("{}", std::fs::read_to_string(outputs.join("faults.md")).expect("it was written"));
     let told = json(&outputs.join("run.json"));
     let [frames, published, dropped] = ["frames", "published", "dropped"].map(|key| told[key].as_u64().expect(key));
     assert_eq!(frames, published + dropped, "{told:#}");
-    replays_to(&trip_of(outputs), &told);
+    Some(told)
+}
+
+/// The recording of the drive gives the same masks again.
+fn check_the_drive(outputs: &Path) {
+    if let Some(told) = accounted(outputs) {
+        replays_to(&trip_of(outputs), &told);
+    }
 }
 
 /// A small disk of its own.
@@ -415,13 +422,8 @@ fn a_drive_publishes_while_its_disk_is_full_and_records_again_when_it_is_not() {
 }
 
 fn check_the_full_disk(outputs: &Path) {
-    if !vm::is_possible() {
-        return;
+    if let Some(told) = accounted(outputs) {
+        println!("recorded: {}", told["rotation"]);
+        assert!(told["rotation"]["dropped"]["/camera/image"].as_u64() > Some(0), "it is told: {told:#}");
     }
-    println!("{}", std::fs::read_to_string(outputs.join("faults.md")).expect("it was written"));
-    let told = json(&outputs.join("run.json"));
-    let [frames, published, dropped] = ["frames", "published", "dropped"].map(|key| told[key].as_u64().expect(key));
-    assert_eq!(frames, published + dropped, "{told:#}");
-    println!("recorded: {}", told["rotation"]);
-    assert!(told["rotation"]["dropped"]["/camera/image"].as_u64() > Some(0), "what was not recorded is told: {told:#}");
 }

@@ -81,7 +81,7 @@ mod without_the_feature {
 
 #[cfg(feature = "cuda")]
 mod with_the_feature {
-    use super::{Drive, errors, host_driver};
+    use super::{Command, Drive, errors, host_driver};
     use segfuse::sys::cuda::{CudaError, Device};
 
     #[test]
@@ -111,6 +111,59 @@ mod with_the_feature {
             }
         }
         assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+
+    /// A library of the driver's name with this source, in a folder of its own. `None`, said loudly, without a compiler.
+    fn library(test: &str, source: &str) -> Option<tempfile::TempDir> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("driver.c");
+        std::fs::write(&file, source).expect("room");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]).arg(folder.path().join("libcuda.so.1")).arg(&file);
+        match compiler.status() {
+            Ok(status) => assert!(status.success()),
+            Err(error) => {
+                eprintln!("SKIPPED: {test}: no C compiler: {error}");
+                return None;
+            }
+        }
+        Some(folder)
+    }
+
+    #[test]
+    fn a_library_that_is_no_driver_is_told_and_auto_goes_on_with_the_cpu() {
+        let drive = Drive::new();
+        for (source, told) in [
+            ("int other(void) { return 0; }", "it has no cuDriverGetVersion"),
+            ("int cuDriverGetVersion(int *v) { *v = 12060; return 0; }", "it has no cuCtxGetCurrent"),
+            ("int cuDriverGetVersion(int *v) { return 34; }", "the stub of the CUDA toolkit"),
+            ("int cuDriverGetVersion(int *v) { *v = 11040; return 0; }", "it knows CUDA 11.4"),
+        ] {
+            let Some(folder) = library("a_library_that_is_no_driver", source) else { return };
+            let folder = folder.path().to_string_lossy().into_owned();
+            let refused = drive.replay("cuda", &[("LD_LIBRARY_PATH", &folder)]);
+            assert_eq!(refused.status.code(), Some(1), "{}", errors(&refused));
+            assert!(errors(&refused).contains(told), "does not say '{told}': {}", errors(&refused));
+            let auto = drive.replay("auto", &[("LD_LIBRARY_PATH", &folder)]);
+            assert!(auto.status.success() && drive.engine().starts_with("rten"), "{}", errors(&auto));
+        }
+    }
+
+    /// What the stand-in has is what this program calls: else its tests would not run.
+    #[test]
+    fn every_call_to_the_driver_is_looked_for_before_the_first_one() {
+        let source = include_str!("cuda/driver_on_host.cpp");
+        let names = source.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let is_call = |name: &&str| {
+            name.strip_prefix("cu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
+                && source.contains(&format!("{name}("))
+        };
+        // The newer form of one that older drivers lack.
+        let mut called: Vec<&str> = names.filter(is_call).filter(|name| *name != "cuEventElapsedTime_v2").collect();
+        called.sort_unstable();
+        called.dedup();
+        called.retain(|name| *name != "cuDriverGetVersion");
+        assert_eq!(called, segfuse::sys::cuda::DRIVER_CALLS);
     }
 
     #[test]

@@ -236,6 +236,45 @@ fn the_command_tells_what_is_missing() {
 }
 
 #[test]
+fn a_plan_stays_until_the_new_one_is_whole() {
+    let (Some(library), Some(driver)) = (tensorrt("forced", 10, ""), driver("forced", 1)) else { return };
+    let Some(broken) = tensorrt("forced", 10, "FAULT=NO_PLAN") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    told(&segfuse(&["engine", "build", "tiny"], folder.path(), &library, Some(&driver)), 0);
+    let kept = names(folder.path());
+    told(&segfuse(&["engine", "build", "tiny", "--force"], folder.path(), &broken, Some(&driver)), 1);
+    assert_eq!(names(folder.path()), kept);
+    let again = told(&segfuse(&["engine", "build", "tiny"], folder.path(), &library, Some(&driver)), 0);
+    assert_eq!(again.matches("was there").count(), 3, "{again}");
+}
+
+#[test]
+fn what_is_no_plain_file_is_told_and_nobody_waits_for_it() {
+    let (Some(library), Some(driver)) = (tensorrt("pipes", 10, ""), driver("pipes", 1)) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    told(&segfuse(&["engine", "build", "tiny"], folder.path(), &library, Some(&driver)), 0);
+    let is_head = |path: &PathBuf| path.to_string_lossy().contains(".head.");
+    let paths = names(folder.path()).into_iter().map(|name| folder.path().join(name));
+    let head = paths.into_iter().find(is_head).expect("a plan of the head");
+    fs::remove_file(&head).expect("it is there");
+    fs::create_dir(&head).expect("room");
+    let pipe = folder.path().join("pipe.plan");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there").success());
+    let info = told(&segfuse(&["engine", "info"], folder.path(), &library, Some(&driver)), 0);
+    assert_eq!(info.matches("it is no plain file").count(), 2, "{info}");
+    let build = told(&segfuse(&["engine", "build", "tiny"], folder.path(), &library, Some(&driver)), 1);
+    assert!(build.contains("it is no plain file: move it away") && build.contains(".head."), "{build}");
+}
+
+#[test]
+fn an_empty_variable_is_taken_for_one_that_is_not_set() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_segfuse"));
+    command.args(["engine", "info"]).env("SEGFUSE_PLANS", "").env("SEGFUSE_TENSORRT_LIBRARIES", "");
+    let output = command.output().expect("the program starts");
+    assert_ne!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn plans_that_cannot_be_kept_are_told_with_the_folder() {
     let (Some(library), Some(driver)) = (tensorrt("folders", 10, ""), driver("folders", 1)) else { return };
     let folder = tempfile::tempdir().expect("a folder");

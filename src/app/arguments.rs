@@ -101,9 +101,13 @@ impl RuntimeArguments {
             #[cfg(not(feature = "tensorrt"))]
             plans: configured.plans.clone(),
             #[cfg(feature = "tensorrt")]
-            tensorrt_libraries: self.places.tensorrt_libraries.clone().or(configured.tensorrt_libraries.clone()),
+            tensorrt_libraries: self
+                .places
+                .tensorrt_libraries()
+                .map(Path::to_owned)
+                .or(configured.tensorrt_libraries.clone()),
             #[cfg(feature = "tensorrt")]
-            plans: self.places.plans.clone().or(configured.plans.clone()),
+            plans: self.places.plans().map(Path::to_owned).or(configured.plans.clone()),
         }
     }
 }

@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     findings.extend(system::clocks());
     findings.extend(system::process(&config.process));
     findings.extend(system::network(&config));
-    findings.push(system::gpu());
+    findings.push(system::gpu(&config));
     #[cfg(feature = "zenoh")]
     findings.push(system::zenoh(&config.zenoh));
     findings.extend(system::disk(&config));

@@ -5,7 +5,10 @@ use super::session::Session;
 use super::{engine_build, engine_info};
 #[cfg(feature = "tensorrt")]
 use crate::sys::tensorrt::Capability;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
+#[cfg(feature = "tensorrt")]
+use std::path::Path;
 use std::path::PathBuf;
 
 const BUILD_EXAMPLES: &str = "\
@@ -73,11 +76,34 @@ pub struct InfoArguments {
 #[derive(Args, Clone, Debug, Default)]
 pub struct PlaceArguments {
     /// The folder of libnvinfer and libnvonnxparser, or of TensorRT-RTX's [default: the system's].
-    #[arg(long, value_name = "FOLDER", env = "SEGFUSE_TENSORRT_LIBRARIES")]
+    #[arg(long, value_name = "FOLDER", env = "SEGFUSE_TENSORRT_LIBRARIES", value_parser = any_folder())]
     pub tensorrt_libraries: Option<PathBuf>,
     /// The folder that keeps plans [default: plans in the service's or the user's cache].
-    #[arg(long, value_name = "FOLDER", env = "SEGFUSE_PLANS")]
+    #[arg(long, value_name = "FOLDER", env = "SEGFUSE_PLANS", value_parser = any_folder())]
     pub plans: Option<PathBuf>,
+}
+
+/// A folder, or nothing: a variable that is empty is taken for one that is not set.
+fn any_folder() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
+#[cfg(feature = "tensorrt")]
+impl PlaceArguments {
+    /// Where TensorRT is, if that is said.
+    pub(super) fn tensorrt_libraries(&self) -> Option<&Path> {
+        named(self.tensorrt_libraries.as_deref())
+    }
+
+    /// Where plans are kept, if that is said.
+    pub(super) fn plans(&self) -> Option<&Path> {
+        named(self.plans.as_deref())
+    }
+}
+
+#[cfg(feature = "tensorrt")]
+fn named(folder: Option<&Path>) -> Option<&Path> {
+    folder.filter(|folder| !folder.as_os_str().is_empty())
 }
 
 /// Runs one of the engine commands.

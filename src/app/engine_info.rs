@@ -71,8 +71,8 @@ pub(super) fn run(arguments: &InfoArguments) -> anyhow::Result<()> {
 impl Report {
     fn new(places: &PlaceArguments) -> anyhow::Result<Self> {
         let device = device();
-        let library = Library::open(places.tensorrt_libraries.as_deref());
-        let store = PlanStore::new(places.plans.as_deref())?;
+        let library = Library::open(places.tensorrt_libraries());
+        let store = PlanStore::new(places.plans())?;
         let plans = store.entries()?.iter().map(|entry| plan(entry, &device, &library)).collect();
         let with_library = |look: &dyn Fn(&Arc<Library>) -> Result<String, TensorRtError>| match &library {
             Ok(library) => found(look(library), String::clone),

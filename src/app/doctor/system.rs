@@ -7,7 +7,9 @@ use super::Finding;
 use crate::clock::{MeasuringClock, MonotonicClock, wall_mapping};
 use crate::config::Config;
 use crate::data::{Image, PixelFormat, Size};
-use crate::engine::Engine;
+#[cfg(feature = "cuda")]
+use crate::engine::DeviceChoice;
+use crate::engine::{Engine, EngineError};
 use crate::process;
 use crate::sys;
 use crate::trip::rotation::free_bytes;
@@ -123,7 +125,15 @@ pub(super) fn network(config: &Config) -> Vec<Finding> {
     });
     let (network, mut engine) = match opened {
         Ok(opened) => opened,
-        Err(error) => return vec![Finding::fault("network", format!("{name}: {error:#}"), "name another as network")],
+        Err(error) => {
+            let is_missing = matches!(error.downcast_ref(), Some(EngineError::Unavailable { .. }));
+            let remedy = if is_missing {
+                "provide what is missing, or set engine.device and engine.runtime to \"auto\""
+            } else {
+                "name another as network"
+            };
+            return vec![Finding::fault("network", format!("{name}: {error:#}"), remedy)];
+        }
     };
     let runtime = engine.info().runtime.clone();
     let size = Pictures::of(config).size;
@@ -155,9 +165,13 @@ fn one_frame_ms(engine: &mut impl Engine, size: Size) -> anyhow::Result<f64> {
 
 /// Whether there is a GPU that this program can use, and which.
 #[cfg(feature = "cuda")]
-pub(super) fn gpu() -> Finding {
+pub(super) fn gpu(config: &Config) -> Finding {
+    let is_wanted = config.engine.device == DeviceChoice::Cuda;
     match (sys::cuda::Device::open(0), GPU_NODES.iter().find(|node| Path::new(node).exists())) {
         (Ok(device), _) => Finding::ok("gpu", device.info().to_string()),
+        (Err(error), _) if is_wanted => {
+            Finding::fault("gpu", error.to_string(), "mend it, or set engine.device = \"auto\"")
+        }
         (Err(_), None) => Finding::ok("gpu", "none: frames are worked on by the processor"),
         (Err(error), Some(node)) => {
             let remedy = "mend it, or set engine.device = \"cpu\"";
@@ -168,7 +182,7 @@ pub(super) fn gpu() -> Finding {
 
 /// Whether there is a GPU that this program does not use.
 #[cfg(not(feature = "cuda"))]
-pub(super) fn gpu() -> Finding {
+pub(super) fn gpu(_: &Config) -> Finding {
     match GPU_NODES.iter().find(|node| Path::new(node).exists()) {
         None => Finding::ok("gpu", "none: networks run on the processor"),
         Some(node) => {

@@ -207,6 +207,14 @@ impl CudaEngine {
     }
 }
 
+impl Drop for CudaEngine {
+    /// Networks must not be taken away while they run.
+    fn drop(&mut self) {
+        // What failed is of no more interest.
+        let _ = self.stream.synchronize();
+    }
+}
+
 /// What runs the network: TensorRT where it is asked for or found, else the CPU.
 fn nets_for(network: &Network, config: &Config, device: &Device) -> Result<Box<dyn Nets>, EngineError> {
     #[cfg(not(feature = "tensorrt"))]

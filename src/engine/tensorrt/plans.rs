@@ -70,10 +70,9 @@ impl Plans {
         let graphs = graphs.into_iter().filter_map(|(graph, onnx)| Some((graph, onnx?)));
         let built = graphs.map(|(graph, onnx)| {
             let key = self.key(network, graph, onnx);
-            if anew {
-                self.store.remove(&key).map_err(unkept)?;
-            }
-            self.plan(&key, onnx, progress).map(|(_, outcome)| (key, outcome))
+            // What is there stays until the new one is whole.
+            let built = if anew { self.built(&key, onnx, progress) } else { self.plan(&key, onnx, progress) };
+            built.map(|(_, outcome)| (key, outcome))
         });
         built.collect()
     }
@@ -115,6 +114,16 @@ impl Plans {
             Found::Nothing => (),
             Found::Unfit(reason) => self.discard(key, &reason)?,
         }
+        self.built(key, onnx, progress)
+    }
+
+    /// A new plan, kept in the place of an older one.
+    fn built(
+        &self,
+        key: &PlanKey,
+        onnx: &[u8],
+        progress: &(dyn Fn(BuildStep<'_>) -> bool + Sync),
+    ) -> Result<(Vec<u8>, Outcome), EngineError> {
         let built = self.build_one(key, onnx, progress)?;
         self.store.keep(key, &built.plan).map_err(unkept)?;
         if let Some(timings) = &built.timing_cache {

@@ -30,7 +30,9 @@ pub enum StoreError {
     )]
     NoFolder,
     /// Make it readable and writable, or name another.
-    #[error("{path}: {cause}; plans are kept there: make it writable or name another folder (--plans, SEGFUSE_PLANS)")]
+    #[error(
+        "{path}: {cause}; plans are kept there: make room, make it writable, or name another folder (--plans, SEGFUSE_PLANS)"
+    )]
     Failed {
         /// The file or folder.
         path: PathBuf,
@@ -97,7 +99,7 @@ impl PlanStore {
         let mut paths: Vec<_> =
             paths.into_iter().filter(|path| path.extension().is_some_and(|e| e == "plan")).collect();
         paths.sort();
-        paths.into_iter().map(entry).collect()
+        Ok(paths.into_iter().map(entry).collect())
     }
 
     pub(super) fn find(&self, key: &PlanKey) -> Result<Found, StoreError> {
@@ -155,10 +157,15 @@ impl PlanStore {
     }
 }
 
-fn entry(path: PathBuf) -> Result<Entry, StoreError> {
-    let bytes = read(&path)?.unwrap_or_default();
-    let key = open(&bytes).map(|(heading, _)| heading.key);
-    Ok(Entry { path, bytes: bytes.len() as u64, key })
+fn entry(path: PathBuf) -> Entry {
+    match read(&path) {
+        Ok(bytes) => {
+            let bytes = bytes.unwrap_or_default();
+            let key = open(&bytes).map(|(heading, _)| heading.key);
+            Entry { path, bytes: bytes.len() as u64, key }
+        }
+        Err(error) => Entry { path, bytes: 0, key: Err(error.to_string()) },
+    }
 }
 
 /// The service's cache, else the user's.
@@ -171,7 +178,10 @@ fn default_folder() -> Option<PathBuf> {
 
 /// A file's bytes; nothing if it is not there.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    match fs::read(path) {
+    // Nobody knows when a pipe has been read.
+    let is_file = |path: &Path| fs::metadata(path).map(|about| about.is_file());
+    let no_file = || io::Error::other("it is no plain file: move it away");
+    match is_file(path).and_then(|is_file| if is_file { fs::read(path) } else { Err(no_file()) }) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(StoreError::Failed { path: path.to_owned(), cause }),

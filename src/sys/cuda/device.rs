@@ -1,14 +1,12 @@
 //! One GPU, opened.
 
+use super::driver;
 use super::error::{At, CudaError, name, words};
 use super::launch::Kernels;
 use super::stream::Stream;
-use cudarc::driver::sys::{self, CUdevice_attribute, CUresult};
+use cudarc::driver::sys::{CUdevice_attribute, CUresult};
 use cudarc::driver::{CudaContext, result};
 use std::sync::Arc;
-
-/// The oldest driver with all the calls that are made here, in CUDA's counting: 12.0.
-const OLDEST_DRIVER: i32 = 12_000;
 
 /// What a GPU says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +37,9 @@ impl Device {
     /// Opens the GPU with this number, the first being 0, and loads the kernels onto it.
     ///
     /// # Errors
-    /// [`CudaError::NoDriver`], [`CudaError::NoDevice`], [`CudaError::DriverTooOld`], [`CudaError::NoKernels`] by name.
+    /// Each of those that [are absences](CudaError::is_absence), by name.
     pub fn open(number: usize) -> Result<Self, CudaError> {
-        let driver = driver_version()?;
+        let driver = driver::version()?;
         let context = CudaContext::new(number).map_err(|error| match error.0 {
             CUresult::CUDA_ERROR_NO_DEVICE
             | CUresult::CUDA_ERROR_INVALID_DEVICE
@@ -98,22 +96,6 @@ impl std::fmt::Display for DeviceInfo {
     }
 }
 
-/// The newest CUDA that the driver knows, as `1000 major + 10 minor`.
-fn driver_version() -> Result<i32, CudaError> {
-    // SAFETY: loads and unloads libcuda, whose initialisers and finalisers are made for that; nothing is called.
-    if !unsafe { sys::is_culib_present() } {
-        return Err(CudaError::NoDriver);
-    }
-    let mut version = 0;
-    // SAFETY: the pointer is to a live integer, which is all that the call writes to; it needs no initialised driver.
-    unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().at("asking for the driver's version")?;
-    if version < OLDEST_DRIVER {
-        let reason = "its calls are older than those of this program".to_owned();
-        return Err(CudaError::DriverTooOld { driver: spelled(version), needed: spelled(OLDEST_DRIVER), reason });
-    }
-    Ok(version)
-}
-
 fn describe(context: &Arc<CudaContext>, driver: i32) -> Result<DeviceInfo, CudaError> {
     let asking = "asking what the GPU is";
     let (major, minor) = context.compute_capability().at(asking)?;
@@ -129,6 +111,6 @@ fn describe(context: &Arc<CudaContext>, driver: i32) -> Result<DeviceInfo, CudaE
 }
 
 /// `12060` as `12.6`.
-fn spelled(version: i32) -> String {
+pub(super) fn spelled(version: i32) -> String {
     format!("{}.{}", version / 1000, version % 1000 / 10)
 }

@@ -5,13 +5,24 @@ use cudarc::driver::sys::CUresult;
 
 /// The GPU's answer, or what was missing before it could be asked.
 ///
-/// Recovery: the first four are told once when the engine is chosen and the CPU is taken where that is allowed; the
+/// Recovery: the first six are told once when the engine is chosen and the CPU is taken where that is allowed; the
 /// others stop the run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CudaError {
     /// No `libcuda.so.1`.
     #[error("no NVIDIA driver: libcuda.so.1 cannot be loaded: install the driver (on a Jetson it comes with JetPack)")]
     NoDriver,
+    /// A library of that name that is none, or not a whole one.
+    #[error(
+        "the libcuda.so.1 that is loaded is no NVIDIA driver: it has no {0}: install the driver, or take that file away"
+    )]
+    NoCall(&'static str),
+    /// What programs are linked against where there is no driver.
+    #[error(
+        "the libcuda.so.1 that is loaded is the stub of the CUDA toolkit: install the driver, or take the stub's folder out of \
+         LD_LIBRARY_PATH"
+    )]
+    Stub,
     /// A driver, and nothing that it drives.
     #[error("the NVIDIA driver finds no GPU ({0}): look at nvidia-smi, /dev/nvidia* and the rights of this user")]
     NoDevice(String),
@@ -85,7 +96,7 @@ impl CudaError {
 
     /// Whether there is nothing to compute on, so that another device may be taken instead.
     pub fn is_absence(&self) -> bool {
-        matches!(self, Self::NoDriver | Self::NoDevice(_) | Self::DriverTooOld { .. } | Self::NoKernels { .. })
+        !matches!(self, Self::OutOfMemory { .. } | Self::Shape { .. } | Self::Driver { .. })
     }
 }
 

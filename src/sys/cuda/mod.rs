@@ -11,6 +11,7 @@
 
 mod decode_mask;
 mod device;
+mod driver;
 mod ego_flow;
 mod error;
 mod flow;
@@ -27,6 +28,7 @@ mod stream;
 mod warp_features;
 
 pub use device::{Device, DeviceInfo};
+pub use driver::CALLS as DRIVER_CALLS;
 pub use ego_flow::{DeviceCamera, DeviceMotion};
 pub use error::CudaError;
 pub use flow::{DevicePyramid, FlowScratch};

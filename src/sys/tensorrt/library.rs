@@ -108,6 +108,9 @@ impl Library {
     ///
     /// What it runs when it is loaded is trusted as the program is.
     pub fn open(folder: Option<&Path>) -> Result<Arc<Self>, TensorRtError> {
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return Err(TensorRtError::NoLibrary { looked: format!("{}: no such folder", folder.display()) });
+        }
         let mut faults = Vec::new();
         for (name, parser) in LIBRARIES {
             let at = |name: &str| folder.map_or_else(|| PathBuf::from(name), |folder| folder.join(name));
