@@ -7,7 +7,7 @@ mod support;
 
 use segfuse::data::{Image, PixelFormat, Size};
 use segfuse::engine::Engine;
-use segfuse::engine::cpu::{Config, CpuEngine};
+use segfuse::engine::cpu::{Config, CpuEngine, RuntimeChoice};
 use segfuse::engine::network::Network;
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -18,9 +18,12 @@ const SIZE: Size = Size::new(1280, 720);
 
 fn main() {
     let mut bench = Bench::start("propagate");
-    for network in ["small", "tiny"] {
-        for threads in [1, 2] {
-            frames(&mut bench, network, threads);
+    // The runtime built in, and the one that is found, if another is.
+    for runtime in [RuntimeChoice::Rten, RuntimeChoice::Auto] {
+        for network in ["small", "tiny"] {
+            for threads in [1, 2] {
+                frames(&mut bench, network, runtime, threads);
+            }
         }
     }
     bench.finish();
@@ -37,11 +40,14 @@ fn picture(shift: f32) -> Image {
     Image::packed(PixelFormat::Rgb8, SIZE, bytes.into()).expect("three bytes a pixel")
 }
 
-fn frames(bench: &mut Bench, name: &str, threads: usize) {
+fn frames(bench: &mut Bench, name: &str, runtime: RuntimeChoice, threads: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name);
     let network = Network::from_folder(&folder).expect("a shipped network");
-    let config = Config { threads: NonZeroUsize::new(threads), ..Config::default() };
+    let config = Config { runtime, threads: NonZeroUsize::new(threads), ..Config::default() };
     let mut engine = CpuEngine::new(&network, &config).expect("a shipped network runs");
+    if runtime == RuntimeChoice::Auto && engine.info().runtime.starts_with("rten") {
+        return;
+    }
     let runtime = engine.info().runtime.clone();
     let pictures = [0.0, 6.0, 12.0].map(picture);
     let views = [0, 1].map(|index| engine.observe(&pictures[index]).expect("a picture"));

@@ -107,6 +107,26 @@ fn a_run_beside_other_work_gives_what_a_run_at_once_gives_whatever_was_forgotten
 }
 
 #[test]
+fn an_engine_whose_backbone_runs_beside_the_frames_answers_as_before() {
+    let config = Config { runtime: RuntimeChoice::Rten, ..Config::default() };
+    for network in [tiny(), plain()] {
+        let answers = |overlapping: bool| {
+            let mut engine = CpuEngine::new(&network, &config).expect("rten is built in");
+            if overlapping {
+                engine.overlap();
+            }
+            let [first, later] =
+                [0.0, 10.0].map(|shift| engine.observe(&shifted_picture(SIZE, shift)).expect("a picture"));
+            let key = engine.extract(&first).expect("features");
+            let flow = engine.flow(&first, &later, None).expect("a flow");
+            let carried = engine.propagate(&key, &flow, &later).expect("features");
+            [key, carried].map(|features| engine.decode(&features, SIZE).expect("a mask"))
+        };
+        assert_eq!(answers(true), answers(false), "{}", network.name());
+    }
+}
+
+#[test]
 fn the_same_frames_give_the_same_masks_twice() {
     for network in [tiny(), plain()] {
         for schedule in ["every:3", "overlapped:2:1"] {

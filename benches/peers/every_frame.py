@@ -23,18 +23,27 @@ from mcap.reader import make_reader
 from mcap_protobuf.decoder import DecoderFactory
 
 
-class EveryFrame:
-    """Backbone, head, upsampling and arg-max, on each frame by itself."""
+# What segfuse takes a plain ONNX file to want.
+PLAIN = {"channels": "rgb", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
-    def __init__(self, folder, threads):
-        spec = tomllib.loads((folder / "model.toml").read_text())["input"]
+
+class EveryFrame:
+    """The whole network, upsampling and arg-max, on each frame by itself."""
+
+    def __init__(self, network, threads):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        load = lambda file: onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        if network.is_dir():
+            spec = tomllib.loads((network / "model.toml").read_text())["input"]
+            self.graphs = [load(network / name) for name in ("backbone.onnx", "head.onnx")]
+        else:
+            self.graphs = [load(network)]
+            rows, cols = self.graphs[0].get_inputs()[0].shape[2:]
+            spec = PLAIN | {"rows": rows, "cols": cols}
         self.size, self.rgb = (spec["cols"], spec["rows"]), spec["channels"] == "rgb"
         mean, std = (np.array(spec[name], np.float32).reshape(3, 1, 1) for name in ("mean", "std"))
         self.scale, self.offset = 1 / (255 * std), mean / std
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        load = lambda name: onnxruntime.InferenceSession(folder / name, options, providers=["CPUExecutionProvider"])
-        self.graphs = [load(name) for name in ("backbone.onnx", "head.onnx")]
 
     def __call__(self, jpeg):
         image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
@@ -45,15 +54,22 @@ class EveryFrame:
         np.subtract(tensor, self.offset, out=tensor)
         for graph in self.graphs:
             (tensor,) = graph.run(None, {graph.get_inputs()[0].name: tensor})
-        # One class at a time: the full-size logits of all classes would not fit the caches.
-        best, plane = (np.empty((height, width), np.float32) for _ in range(2))
-        labels = np.zeros((height, width), np.uint8)
-        cv2.resize(tensor[0, 0], (width, height), dst=best)
-        for label in range(1, tensor.shape[1]):
-            cv2.resize(tensor[0, label], (width, height), dst=plane)
-            cv2.copyTo(np.full_like(labels, label), cv2.compare(plane, best, cv2.CMP_GT), labels)
-            cv2.max(plane, best, dst=best)
-        return labels
+        if tensor.shape[2:] == self.size[::-1]:
+            # Logits as fine as the input: the nearest one's label serves a pixel.
+            labels = best_class(tensor[0])
+            return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        return best_class(cv2.resize(plane, (width, height)) for plane in tensor[0])
+
+
+def best_class(planes):
+    """The class with the largest logit. One class at a time: the logits of all would not fit the caches."""
+    planes = iter(planes)
+    best = next(planes).copy()
+    labels = np.zeros(best.shape, np.uint8)
+    for label, plane in enumerate(planes, 1):
+        cv2.copyTo(np.full_like(labels, label), cv2.compare(plane, best, cv2.CMP_GT), labels)
+        cv2.max(plane, best, dst=best)
+    return labels
 
 
 def messages(trip, topic):
@@ -98,7 +114,7 @@ def agreement(arguments, frames, every_frame):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trip")
-    parser.add_argument("--network", type=pathlib.Path, default=pathlib.Path("models/small"))
+    parser.add_argument("--network", type=pathlib.Path, default=pathlib.Path("models/small"), help="a folder, or a plain ONNX file")
     parser.add_argument("--schedule", default="every:5")
     parser.add_argument("--segfuse", default="target/release/segfuse")
     parser.add_argument("--threads", type=int, default=os.cpu_count())

@@ -112,6 +112,10 @@ pub trait Engine {
     /// Runs the whole backbone: key frames.
     fn extract(&mut self, view: &Self::View) -> Result<Self::Features, EngineError>;
 
+    /// Says that key frames will be [begun](Self::begin), so that what runs them may be made to give way to the frames
+    /// meanwhile. Changes no result.
+    fn overlap(&mut self) {}
+
     /// Begins what [`extract`](Self::extract) does, beside whatever is asked of the engine next: key frames of an
     /// overlapped schedule. One run at a time: another begins when the one before is through.
     fn begin(&mut self, view: &Self::View) -> Result<Self::Pending, EngineError>;
@@ -183,6 +187,10 @@ impl<E: Engine> Engine for &mut E {
 
     fn extract(&mut self, view: &Self::View) -> Result<Self::Features, EngineError> {
         (**self).extract(view)
+    }
+
+    fn overlap(&mut self) {
+        (**self).overlap();
     }
 
     fn begin(&mut self, view: &Self::View) -> Result<Self::Pending, EngineError> {

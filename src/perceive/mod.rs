@@ -135,8 +135,11 @@ struct Carried<E: Engine> {
 
 impl<E: Engine> Perceiver<E> {
     /// A perceiver that has seen nothing yet.
-    pub fn new(engine: E, config: Config) -> Self {
+    pub fn new(mut engine: E, config: Config) -> Self {
         let Config { schedule, ego_motion, bicycle } = config;
+        if let Schedule::Overlapped { .. } = schedule {
+            engine.overlap();
+        }
         let (relation, driving) = (Relation::default(), Driving::new(bicycle));
         let (lateness, ages) = (Lateness::default(), BufferPool::new(AGES_IN_USE));
         Self { engine, schedule, ego_motion, lateness, relation, driving, previous: None, ages }

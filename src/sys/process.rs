@@ -16,6 +16,20 @@ pub fn run_first(priority: u8) -> io::Result<()> {
     answer(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) })
 }
 
+/// Puts this thread under `SCHED_IDLE`: threads of the same group (a service is one) that are under another policy take
+/// the processor from it the moment they wake. Other groups share with it as with any thread.
+pub fn give_way() -> io::Result<()> {
+    let parameter = libc::sched_param { sched_priority: 0 };
+    // SAFETY: 0 names the calling thread, and the kernel only reads `parameter`, which lives until the call returns.
+    answer(unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameter) })
+}
+
+/// Whether this thread [gives way](give_way).
+pub fn gives_way() -> bool {
+    // SAFETY: it takes a number; 0 names the calling thread, of which the kernel always tells.
+    (unsafe { libc::sched_getscheduler(0) }) == libc::SCHED_IDLE
+}
+
 /// The real-time priority of this thread; `None` where it is under no real-time policy.
 pub fn priority() -> io::Result<Option<u8>> {
     let mut parameter = libc::sched_param { sched_priority: 0 };
@@ -103,6 +117,17 @@ mod tests {
             let error = apart(|| stay_on(cpus)).expect_err("no such processor");
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{cpus:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_thread_that_gives_way_passes_it_on_to_those_that_it_starts_and_to_no_other() {
+        let answers = apart(|| {
+            let before = gives_way();
+            give_way().expect("nobody is refused to be less important");
+            (before, gives_way(), apart(gives_way))
+        });
+        assert_eq!(answers, (false, true, true));
+        assert!(!gives_way(), "other threads are as they were");
     }
 
     #[test]

@@ -15,6 +15,14 @@ pub(crate) struct LoadedGraphs {
     pub(crate) correction: Option<LoadedGraph>,
     /// Values of the residual, if the correction wants one.
     pub(crate) residual: Option<usize>,
+    /// What they are loaded from once more.
+    pub(in crate::engine) again: Again,
+}
+
+/// What a network is loaded from once more, with other threads.
+pub(in crate::engine) struct Again {
+    runtime: Runtime,
+    graphs: Graphs,
 }
 
 impl LoadedGraphs {
@@ -22,24 +30,42 @@ impl LoadedGraphs {
     #[cfg(feature = "cuda")]
     pub(in crate::engine) fn choose(network: &Network, config: &Config) -> Result<(String, Self), EngineError> {
         let runtime = Runtime::choose(config)?;
-        Ok((runtime.describe(), Self::load(&runtime, network)?))
+        Ok((runtime.describe(), Self::load(runtime, network)?))
     }
 
     /// Loads every graph and runs it once on zeros.
-    pub(super) fn load(runtime: &Runtime, network: &Network) -> Result<Self, EngineError> {
+    pub(super) fn load(runtime: Runtime, network: &Network) -> Result<Self, EngineError> {
         match network.graphs() {
             Graphs::Split { backbone, head, correction } => Ok(Self {
                 backbone: runtime.load(backbone)?,
                 head: Some(runtime.load(head)?),
                 correction: correction.as_ref().map(|graph| runtime.load(graph)).transpose()?,
                 residual: correction.as_ref().and_then(|graph| Some(graph.inputs.get(2)?.shape.iter().product())),
+                again: Again { graphs: network.graphs().clone(), runtime },
             }),
             Graphs::Plain(graph) => {
                 let backbone = runtime.load(graph)?;
                 check_logits(&backbone, network)?;
-                Ok(Self { backbone, head: None, correction: None, residual: None })
+                let again = Again { graphs: network.graphs().clone(), runtime };
+                Ok(Self { backbone, head: None, correction: None, residual: None, again })
             }
         }
+    }
+}
+
+impl Again {
+    /// What loads the backbone, for threads that the thread starts which calls it.
+    pub(in crate::engine) fn backbone(&self) -> impl FnOnce() -> Result<LoadedGraph, EngineError> + Send + use<> {
+        let (Graphs::Split { backbone: graph, .. } | Graphs::Plain(graph)) = &self.graphs;
+        let (graph, runtime) = (graph.clone(), self.runtime.clone());
+        move || runtime.anew(None).load(&graph)
+    }
+
+    /// Head and correction, each for the thread alone that runs it.
+    pub(super) fn light_on_one_thread(&self) -> Result<(Option<LoadedGraph>, Option<LoadedGraph>), EngineError> {
+        let Graphs::Split { head, correction, .. } = &self.graphs else { return Ok((None, None)) };
+        let runtime = self.runtime.anew(Some(1));
+        Ok((Some(runtime.load(head)?), correction.as_ref().map(|graph| runtime.load(graph)).transpose()?))
     }
 }
 

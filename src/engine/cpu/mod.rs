@@ -40,7 +40,7 @@ use backbone::Backbone;
 use blend::Blender;
 use decode::Decoder;
 use features::Pool;
-use graphs::LoadedGraphs;
+use graphs::{Again, LoadedGraphs};
 use input::NetworkInput;
 use nearest::NearestDecoder;
 use pictures::Pictures;
@@ -106,6 +106,7 @@ pub struct Config {
 pub struct CpuEngine {
     info: EngineInfo,
     backbone: Backbone,
+    again: Again,
     head: Option<LoadedGraph>,
     correction: Option<LoadedGraph>,
     /// Whether the correction wants the residual.
@@ -195,17 +196,15 @@ impl CpuEngine {
     pub fn new(network: &Network, config: &Config) -> Result<Self, EngineError> {
         config.check().map_err(|reason| EngineError::Unavailable { runtime: "cpu", reason })?;
         let runtime = Runtime::choose(config)?;
-        let LoadedGraphs { backbone, head, correction, residual } = LoadedGraphs::load(&runtime, network)?;
-        let info = EngineInfo {
-            runtime: runtime.describe(),
-            network: network.name().to_owned(),
-            network_hash: network.hash(),
-        };
+        let described = runtime.describe();
+        let LoadedGraphs { backbone, head, correction, residual, again } = LoadedGraphs::load(runtime, network)?;
+        let info = EngineInfo { runtime: described, network: network.name().to_owned(), network_hash: network.hash() };
         tracing::info!(runtime = info.runtime, network = info.network, "engine ready");
         Ok(Self {
             info,
             carried: Carried::choose(backbone.input, backbone.output, head.is_some()),
-            backbone: Backbone::new(backbone),
+            backbone: Backbone::new(backbone, again.backbone()),
+            again,
             head,
             correction,
             wants_residual: residual.is_some(),
@@ -368,6 +367,17 @@ impl Engine for CpuEngine {
         let mut map = self.maps.take();
         self.backbone.run(self.input.prepared(), &mut map)?;
         Ok(self.key_features(map, glance))
+    }
+
+    fn overlap(&mut self) {
+        if let Err(error) = self.backbone.overlap() {
+            tracing::warn!("{error}");
+        }
+        // The other threads belong to what runs beside.
+        match self.again.light_on_one_thread() {
+            Ok((head, correction)) => (self.head, self.correction) = (head, correction),
+            Err(error) => tracing::warn!("head and correction keep all threads beside the backbone: {error}"),
+        }
     }
 
     fn begin(&mut self, view: &View) -> Result<Pending, EngineError> {

@@ -35,7 +35,8 @@ struct Loaded {
 }
 
 /// The loaded library.
-pub(super) struct OnnxRuntime {
+#[derive(Clone)]
+pub(in crate::engine) struct OnnxRuntime {
     environment: Environment,
     version: String,
     threads: usize,
@@ -53,6 +54,12 @@ impl OnnxRuntime {
         let environment =
             guard(|| environment(library)).map_err(|reason| EngineError::Unavailable { runtime: NAME, reason })?;
         Ok(Self { environment, version: version(), threads })
+    }
+
+    /// The same with other threads: every session has its own.
+    pub(super) fn anew(&self, threads: Option<usize>) -> Self {
+        let (environment, version) = (self.environment.clone(), self.version.clone());
+        Self { environment, version, threads: threads.unwrap_or(self.threads) }
     }
 
     pub(super) fn describe(&self) -> String {

@@ -45,9 +45,11 @@ impl Pictures {
         let beside = match &mut self.beside {
             Some(beside) => beside,
             none => {
-                let mut decoder = JpegDecoder::new();
-                let decode = move |image: Image| tracing::debug_span!("jpeg").in_scope(|| decoder.decode(&image));
-                none.insert(Worker::start("jpeg", decode).map_err(|_| Stopped)?)
+                let worker = Worker::start("jpeg", || {
+                    let mut decoder = JpegDecoder::new();
+                    move |image: Image| tracing::debug_span!("jpeg").in_scope(|| decoder.decode(&image))
+                });
+                none.insert(worker.map_err(|_| Stopped)?)
             }
         };
         // What was foreseen and never asked for makes room once it is through.

@@ -10,7 +10,10 @@ use rten_tensor::{NdTensor, NdTensorView};
 use std::sync::Arc;
 
 /// rten as it is linked into this program.
-pub(super) struct Rten {
+#[derive(Clone)]
+pub(in crate::engine) struct Rten {
+    count: usize,
+    /// Shared by all graphs that are loaded into it.
     threads: Arc<ThreadPool>,
 }
 
@@ -24,7 +27,12 @@ struct RtenSession {
 
 impl Rten {
     pub(super) fn new(threads: usize) -> Self {
-        Self { threads: Arc::new(ThreadPool::with_num_threads(threads)) }
+        Self { count: threads, threads: Arc::new(ThreadPool::with_num_threads(threads)) }
+    }
+
+    /// The same with other threads.
+    pub(super) fn anew(&self, threads: Option<usize>) -> Self {
+        Self::new(threads.unwrap_or(self.count))
     }
 
     #[expect(clippy::unused_self, reason = "the same call as for a runtime whose version is found at run time")]
@@ -34,7 +42,7 @@ impl Rten {
 
     pub(super) fn session(&self, graph: &Graph) -> Result<Box<dyn Session>, String> {
         refuse_wrong_operators(&graph.onnx.operators)?;
-        let model = Model::load(graph.bytes.clone()).map_err(|error| format!("{error}; {REMEDY}"))?;
+        let model = Model::load(graph.bytes.to_vec()).map_err(|error| format!("{error}; {REMEDY}"))?;
         let inputs = nodes(&model, &graph.inputs)?;
         let output = *model.output_ids().first().ok_or("it has no output")?;
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.threads)));

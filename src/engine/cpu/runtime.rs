@@ -21,7 +21,8 @@ pub(super) trait Session: Send {
 }
 
 /// A runtime that graphs can be loaded into.
-pub(super) enum Runtime {
+#[derive(Clone)]
+pub(in crate::engine) enum Runtime {
     Rten(Rten),
     OnnxRuntime(OnnxRuntime),
 }
@@ -51,6 +52,15 @@ impl Runtime {
                 tracing::debug!("{error}");
                 Self::Rten(Rten::new(threads))
             }
+        }
+    }
+
+    /// The same runtime; graphs that are loaded into it have threads of their own, which the calling thread starts: so
+    /// many, or as many as before.
+    pub(super) fn anew(&self, threads: Option<usize>) -> Self {
+        match self {
+            Self::Rten(rten) => Self::Rten(rten.anew(threads)),
+            Self::OnnxRuntime(onnxruntime) => Self::OnnxRuntime(onnxruntime.anew(threads)),
         }
     }
 

@@ -70,7 +70,7 @@ impl Trial {
 
     /// Loads every graph of `network` and runs it on zeros.
     pub(crate) fn load(&self, network: &Network) -> Result<LoadedGraphs, EngineError> {
-        LoadedGraphs::load(&self.0, network)
+        LoadedGraphs::load(self.0.clone(), network)
     }
 
     /// Runs an ONNX file whose outputs are lists of whole numbers, on zeros of the shapes of `inputs`.

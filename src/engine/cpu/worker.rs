@@ -16,11 +16,16 @@ pub(super) struct Worker<Job, Answer> {
 }
 
 impl<Job: Send + 'static, Answer: Send + 'static> Worker<Job, Answer> {
-    pub(super) fn start(name: &str, mut work: impl FnMut(Job) -> Answer + Send + 'static) -> Result<Self, EngineError> {
+    /// Starts the thread, which first makes what works on jobs.
+    pub(super) fn start<Work>(name: &str, make: impl FnOnce() -> Work + Send + 'static) -> Result<Self, EngineError>
+    where
+        Work: FnMut(Job) -> Answer,
+    {
         let (jobs, todo) = sync_channel::<Job>(JOBS);
         // Room for every answer that can be under way, so that the thread never waits for somebody to take one.
         let (done, answers) = sync_channel(JOBS + 1);
         let run = move || {
+            let mut work = make();
             for job in todo {
                 if done.send(work(job)).is_err() {
                     return;

@@ -1,6 +1,7 @@
 //! The ONNX graphs of a network, each held against the shapes that are stated for it.
 
 use crate::engine::onnx::{GraphInput, OnnxGraph, TensorInfo};
+use std::sync::Arc;
 
 /// The network's ONNX graphs.
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ pub(crate) enum Graphs {
 pub(crate) struct Graph {
     /// For messages.
     pub(crate) path: String,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Arc<[u8]>,
     pub(crate) onnx: OnnxGraph,
     /// In the order in which they are fed; never none.
     pub(crate) inputs: Vec<GraphInput>,
@@ -57,7 +58,7 @@ impl Graph {
         if !onnx.outputs[0].allows(output) {
             return Err(differs("output", output, &onnx.outputs[0].to_string()));
         }
-        Ok(Self { path: path.to_owned(), bytes, onnx, inputs, output: Some(output) })
+        Ok(Self { path: path.to_owned(), bytes: bytes.into(), onnx, inputs, output: Some(output) })
     }
 
     /// The shape of its first input.

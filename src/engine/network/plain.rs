@@ -76,7 +76,7 @@ pub(super) fn read(path: &str, bytes: Vec<u8>, classes: usize) -> Result<Graph, 
     check_signature(&onnx, &["image"])?;
     let inputs = vec![GraphInput { name: onnx.inputs[0].name.clone(), shape: input_shape(&onnx)? }];
     check_output(&onnx, classes)?;
-    Ok(Graph { path: path.to_owned(), bytes, onnx, inputs, output: None })
+    Ok(Graph { path: path.to_owned(), bytes: bytes.into(), onnx, inputs, output: None })
 }
 
 fn input_shape(onnx: &OnnxGraph) -> Result<[usize; 4], String> {

@@ -30,7 +30,7 @@ impl HostNets {
     /// Loads `network` into the runtime that `config` asks for.
     pub(in super::super) fn load(network: &Network, config: &Config) -> Result<Self, EngineError> {
         let (runtime, graphs) = LoadedGraphs::choose(network, config)?;
-        let LoadedGraphs { backbone, head, correction, residual } = graphs;
+        let LoadedGraphs { backbone, head, correction, residual, again } = graphs;
         let info = NetsInfo {
             runtime,
             input: backbone.input,
@@ -41,7 +41,7 @@ impl HostNets {
         };
         Ok(Self {
             info,
-            backbone: Backbone::new(backbone),
+            backbone: Backbone::new(backbone, again.backbone()),
             head,
             correction,
             picture: FeatureMap::default(),
