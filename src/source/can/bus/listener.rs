@@ -90,9 +90,10 @@ impl Listener {
         }
     }
 
-    /// Waits for frames, but not beyond the next look.
+    /// Waits for frames, but not beyond the next look, nor for longer than a bus may be silent.
     fn wait(&self, now: Stamp) {
-        let left_ns = self.next_look.signed_ns_since(now).clamp(0, LOOK.as_nanos() as i64);
+        let until = self.standing.silent_at().map_or(self.next_look, |silent| silent.min(self.next_look));
+        let left_ns = until.signed_ns_since(now).clamp(0, LOOK.as_nanos() as i64);
         match &self.port {
             Some(port) => {
                 let left = Timespec { tv_sec: 0, tv_nsec: left_ns };

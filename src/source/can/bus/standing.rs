@@ -8,6 +8,7 @@
 
 use crate::data::Stamp;
 use crate::sys::can::Link;
+use std::time::Duration;
 
 /// What keeps frames from coming, the gravest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +119,11 @@ impl Standing {
         self.bus_off = bus_off;
     }
 
+    /// When the bus will have been silent for too long, if nothing comes and nothing else is wrong.
+    pub(super) fn silent_at(&self) -> Option<Stamp> {
+        self.is_well().then(|| self.heard.after(Duration::from_millis(self.silence_ms.into())))
+    }
+
     /// What keeps frames from coming, if that has changed since it was asked last.
     pub(super) fn change(&mut self, now: Stamp) -> Option<Change<'_>> {
         let absence = self.absence(now);
@@ -202,7 +208,9 @@ mod tests {
     fn a_bus_is_silent_after_the_time_allowed_and_a_frame_ends_that() {
         let mut standing = running();
         assert_eq!(standing.change(at(999)), None);
+        assert_eq!(standing.silent_at(), Some(at(1000)), "then it is to be told");
         assert_eq!(standing.change(at(1000)), Some(Change::Absent(&Absence::Silent)));
+        assert_eq!(standing.silent_at(), None, "it is told");
         standing.heard(at(5000));
         assert_eq!(standing.change(at(5001)), Some(Change::Back));
         assert_eq!(standing.change(at(6000)), Some(Change::Absent(&Absence::Silent)));
