@@ -42,7 +42,10 @@ fn who_asks_gets_no_mask_that_has_become_too_old() {
 fn a_live_publisher_tells_how_its_sources_are() {
     let vitals = Vitals { state: HealthState::Degraded, ..Vitals::default() };
     let told = vitals.clone();
-    let run = segfuse::sink::zenoh::Run { vitals: Some(VitalSigns::new(move |_| told.clone())), ..publishing::run() };
+    let run = segfuse::sink::zenoh::Run {
+        vitals: Some(VitalSigns::new(move |_, vitals| vitals.clone_from(&told))),
+        ..publishing::run()
+    };
     let sink = ZenohSink::open(&config(true), run, now).expect("loopback is there");
     let subscriber = subscriber_of(&sink, subscribe::Config::default());
     assert_eq!(subscriber.health(SOON).expect("the publisher lives").vitals, Some(vitals));

@@ -6,7 +6,7 @@
 //! ```
 
 use crate::clock::MeasuringClock;
-use crate::data::{AlignedFrame, Event, HealthBoard, Perception, Reporter, Stamp, VitalSigns, Vitals};
+use crate::data::{AlignedFrame, Event, HealthBoard, Perception, Reporter, Stamp, VitalSigns};
 use crate::sink::{Sink, SinkError};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,11 +25,19 @@ const MAX_SENSORS: usize = 64;
 /// The signs of a run whose sources are on `board`.
 pub(super) fn signs(board: &HealthBoard, thermometer: &Thermometer) -> VitalSigns {
     let (board, newest) = (board.clone(), Arc::clone(&thermometer.newest));
-    VitalSigns::new(move |now| Vitals {
-        state: board.state(now),
-        sources: board.sources(now),
-        temperatures_c: newest.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+    VitalSigns::new(move |now, vitals| {
+        vitals.state = board.state(now);
+        board.read_sources(now, &mut vitals.sources);
+        read_again(&newest.lock().unwrap_or_else(PoisonError::into_inner), &mut vitals.temperatures_c);
     })
+}
+
+/// Copies temperatures; the names of sensors that are known already need no memory.
+fn read_again(newest: &BTreeMap<String, f64>, told: &mut BTreeMap<String, f64>) {
+    if !newest.keys().eq(told.keys()) {
+        told.clone_from(newest);
+    }
+    told.values_mut().zip(newest.values()).for_each(|(told, newest)| *told = *newest);
 }
 
 /// Tells the board whether masks come, and in time. Put it behind the sinks that publish.

@@ -29,7 +29,7 @@ pub enum HealthState {
 }
 
 /// One source as it is at a moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceHealth {
     /// The source's name in the configuration, such as `camera` or `can0`.
     pub name: String,
@@ -54,19 +54,29 @@ pub struct Vitals {
     pub temperatures_c: BTreeMap<String, f64>,
 }
 
+/// Reads the vitals off, as of a moment.
+type Tell = dyn Fn(Stamp, &mut Vitals) + Send + Sync;
+
 /// Tells the vitals as of a moment.
 #[derive(Clone)]
-pub struct VitalSigns(Arc<dyn Fn(Stamp) -> Vitals + Send + Sync>);
+pub struct VitalSigns(Arc<Tell>);
 
 impl VitalSigns {
-    /// Signs that `tell` reads off.
-    pub fn new(tell: impl Fn(Stamp) -> Vitals + Send + Sync + 'static) -> Self {
+    /// Signs that `tell` reads off, into vitals that hold what was read off before, or nothing.
+    pub fn new(tell: impl Fn(Stamp, &mut Vitals) + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
     }
 
     /// The vitals as of `now`.
     pub fn at(&self, now: Stamp) -> Vitals {
-        (self.0)(now)
+        let mut vitals = Vitals::default();
+        self.read(now, &mut vitals);
+        vitals
+    }
+
+    /// The same into `vitals`, whose memory is used again.
+    pub fn read(&self, now: Stamp, vitals: &mut Vitals) {
+        (self.0)(now, vitals);
     }
 }
 
@@ -117,14 +127,21 @@ impl Entry {
         }
     }
 
-    fn health(&self, now: Stamp) -> SourceHealth {
+    /// Writes what is known of it into `told`, whose memory is used again.
+    fn read(&self, now: Stamp, told: &mut SourceHealth) {
         let for_ns = now.signed_ns_since(self.since(now)).max(0);
-        SourceHealth {
-            name: self.name.clone(),
-            state: self.state(now),
-            for_ms: for_ns as u64 / 1_000_000,
-            reason: (!self.reason.is_empty()).then(|| self.reason.clone()),
-            counts: self.counts.iter().map(|&(name, count)| (name.to_owned(), count)).collect(),
+        told.name.clone_from(&self.name);
+        (told.state, told.for_ms) = (self.state(now), for_ns as u64 / 1_000_000);
+        match &mut told.reason {
+            _ if self.reason.is_empty() => told.reason = None,
+            Some(reason) => reason.clone_from(&self.reason),
+            None => told.reason = Some(self.reason.clone()),
+        }
+        told.counts.resize_with(self.counts.len(), Default::default);
+        for ((name, count), (known, counted)) in told.counts.iter_mut().zip(&self.counts) {
+            name.clear();
+            name.push_str(known);
+            *count = *counted;
         }
     }
 
@@ -168,7 +185,16 @@ impl HealthBoard {
 
     /// Every source as it is `now`, in the order of their entering.
     pub fn sources(&self, now: Stamp) -> Vec<SourceHealth> {
-        self.lock().iter().map(|entry| entry.health(now)).collect()
+        let mut told = Vec::new();
+        self.read_sources(now, &mut told);
+        told
+    }
+
+    /// The same into `told`, whose memory is used again.
+    pub fn read_sources(&self, now: Stamp, told: &mut Vec<SourceHealth>) {
+        let entries = self.lock();
+        told.resize_with(entries.len(), SourceHealth::default);
+        entries.iter().zip(told).for_each(|(entry, told)| entry.read(now, told));
     }
 
     /// The whole: lost without a vital source, degraded where any source is not ok.

@@ -101,41 +101,61 @@ const CAMERA: &str = "camera";
 const RAW_IMAGE_DATA: u32 = 6;
 const COMPRESSED_IMAGE_DATA: u32 = 2;
 
-/// Appends `image` as the message of its kind, which is returned.
-pub(super) fn encode_image(stamp: Stamp, image: &Image, out: &mut Vec<u8>) -> Kind {
-    if image.format() == PixelFormat::Jpeg {
-        let head = CompressedImage {
-            timestamp: timestamp(stamp),
-            frame_id: CAMERA.into(),
-            data: Bytes::new(),
-            format: "jpeg".into(),
-        };
-        encode_with_bytes(&head, COMPRESSED_IMAGE_DATA, image.bytes(), out);
-        return Kind::Jpeg;
+/// Messages that are filled in anew for each thing that is written: their texts keep their memory.
+pub(super) struct Scratch {
+    jpeg: CompressedImage,
+    raw: RawImage,
+    can: proto::CanFrame,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        let jpeg = CompressedImage { frame_id: CAMERA.into(), format: "jpeg".into(), ..CompressedImage::default() };
+        let raw = RawImage { frame_id: CAMERA.into(), ..RawImage::default() };
+        Self { jpeg, raw, can: proto::CanFrame::default() }
     }
-    encode_raw(stamp, image, out);
-    Kind::Raw
 }
 
-/// Appends `plane` as a mono8 picture.
-pub(super) fn encode_plane(stamp: Stamp, size: Size, bytes: &[u8], out: &mut Vec<u8>) {
-    encode_with_bytes(&raw_head(stamp, size, size.width as usize, "mono8"), RAW_IMAGE_DATA, bytes, out);
-}
+impl Scratch {
+    /// Appends `image` as the message of its kind, which is returned.
+    pub(super) fn encode_image(&mut self, stamp: Stamp, image: &Image, out: &mut Vec<u8>) -> Kind {
+        if image.format() == PixelFormat::Jpeg {
+            self.jpeg.timestamp = timestamp(stamp);
+            encode_with_bytes(&self.jpeg, COMPRESSED_IMAGE_DATA, image.bytes(), out);
+            return Kind::Jpeg;
+        }
+        let head = self.raw_head(stamp, image.size(), image.stride(), encoding(image.format()));
+        encode_with_bytes(head, RAW_IMAGE_DATA, image.bytes(), out);
+        Kind::Raw
+    }
 
-fn encode_raw(stamp: Stamp, image: &Image, out: &mut Vec<u8>) {
-    let head = raw_head(stamp, image.size(), image.stride(), encoding(image.format()));
-    encode_with_bytes(&head, RAW_IMAGE_DATA, image.bytes(), out);
-}
+    /// Appends `plane` as a mono8 picture.
+    pub(super) fn encode_plane(&mut self, stamp: Stamp, size: Size, bytes: &[u8], out: &mut Vec<u8>) {
+        let head = self.raw_head(stamp, size, size.width as usize, encoding(PixelFormat::Grey));
+        encode_with_bytes(head, RAW_IMAGE_DATA, bytes, out);
+    }
 
-fn raw_head(stamp: Stamp, size: Size, stride: usize, encoding: &str) -> RawImage {
-    RawImage {
-        timestamp: timestamp(stamp),
-        frame_id: CAMERA.into(),
-        width: size.width,
-        height: size.height,
-        encoding: encoding.into(),
-        step: u32::try_from(stride).unwrap_or(u32::MAX),
-        data: Bytes::new(),
+    /// Appends a raw CAN frame.
+    pub(super) fn encode_can(&mut self, frame: &CanFrame, out: &mut Vec<u8>) {
+        let message = &mut self.can;
+        message.bus = u32::from(frame.bus);
+        message.id = frame.id.raw();
+        message.extended = frame.id.is_extended();
+        message.clock = proto_clock(frame.taken.clock) as i32;
+        message.taken_ns = frame.taken.ns;
+        message.payload.clear();
+        message.payload.extend_from_slice(frame.payload());
+        message.encode_raw(out);
+    }
+
+    fn raw_head(&mut self, stamp: Stamp, size: Size, stride: usize, encoding: &str) -> &RawImage {
+        let head = &mut self.raw;
+        head.timestamp = timestamp(stamp);
+        (head.width, head.height) = (size.width, size.height);
+        head.encoding.clear();
+        head.encoding.push_str(encoding);
+        head.step = u32::try_from(stride).unwrap_or(u32::MAX);
+        head
     }
 }
 
@@ -170,18 +190,6 @@ fn pixel_format(encoding: &str) -> Result<PixelFormat, String> {
         "mono8" | "8UC1" => Ok(PixelFormat::Grey),
         other => Err(format!("encoding '{other}' is not read: known are yuyv, uyvy, nv12, rgb8, mono8")),
     }
-}
-
-/// Appends a raw CAN frame, using `scratch`'s allocations again.
-pub(super) fn encode_can(frame: &CanFrame, scratch: &mut proto::CanFrame, out: &mut Vec<u8>) {
-    scratch.bus = u32::from(frame.bus);
-    scratch.id = frame.id.raw();
-    scratch.extended = frame.id.is_extended();
-    scratch.clock = proto_clock(frame.taken.clock) as i32;
-    scratch.taken_ns = frame.taken.ns;
-    scratch.payload.clear();
-    scratch.payload.extend_from_slice(frame.payload());
-    scratch.encode_raw(out);
 }
 
 /// Appends a report of the vehicle's motion.
@@ -435,7 +443,7 @@ mod tests {
             let bytes: Vec<u8> = (0..stride * 3).map(|i| i as u8).collect();
             let image = Image::new(format, size, stride, bytes.into()).expect("three padded rows");
             let mut out = Vec::new();
-            let kind = encode_image(Stamp::from_ns(5), &image, &mut out);
+            let kind = Scratch::default().encode_image(Stamp::from_ns(5), &image, &mut out);
             let event = decode_event(kind, head(9), out.into()).expect("just encoded");
             let Some(Event::Frame(frame)) = event else { panic!("{format:?} gave {event:?}") };
             assert_eq!((frame.image, frame.id, frame.stamp.ns()), (image, FrameId(7), 5), "{format:?}");
@@ -446,7 +454,7 @@ mod tests {
     fn a_foreign_plane_with_padding_is_packed() {
         let image = Image::new(PixelFormat::Grey, Size::new(2, 2), 3, vec![1, 2, 9, 3, 4, 9].into()).expect("padded");
         let mut out = Vec::new();
-        encode_raw(Stamp::ZERO, &image, &mut out);
+        Scratch::default().encode_image(Stamp::ZERO, &image, &mut out);
         assert_eq!(&**decode_plane(out.into()).expect("grey").bytes(), [1, 2, 3, 4]);
     }
 
@@ -457,7 +465,7 @@ mod tests {
             let clock = if realtime { Clock::Realtime } else { Clock::Monotonic };
             let frame = CanFrame::new(bus, id, SourceStamp { clock, ns }, Stamp::from_ns(3), &payload).expect("fits");
             let mut out = Vec::new();
-            encode_can(&frame, &mut proto::CanFrame::default(), &mut out);
+            Scratch::default().encode_can(&frame, &mut out);
             prop_assert_eq!(decode_event(Kind::Can, head(3), out.into()), Ok(Some(Event::Can(frame))));
         }
 

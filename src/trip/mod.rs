@@ -10,6 +10,7 @@
 //! `docs/trip-format.md`; the messages of our own are in `proto/segfuse.proto`.
 
 mod chunk;
+mod container;
 mod contents;
 mod ending;
 mod export;

@@ -6,18 +6,19 @@
 
 use super::SourceCondition;
 use super::TripError;
+use super::container::{Container, MessageHead};
 use super::ending;
-use super::message::{self, DESCRIPTORS, Kind, PerceptionHead, proto};
+use super::message::{self, DESCRIPTORS, Kind, PerceptionHead, Scratch, proto};
 use super::metadata::{END_RECORD, TripMetadata};
 use super::summary::TripSummary;
 use crate::data::{Ending, Event, Frame, FrameId, GroundTruth, Perception, Plane, Stamp};
 use foxglove::Encode as _;
 use foxglove::messages::{CompressedImage, RawImage};
-use mcap::records::{MessageHeader, Metadata};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
@@ -114,15 +115,17 @@ pub struct TripWriter {
     path: PathBuf,
     config: Config,
     metadata: TripMetadata,
-    writer: mcap::Writer<File>,
+    container: Container,
+    schemas: BTreeMap<&'static str, u16>,
     channels: BTreeMap<(Kind, Option<Arc<str>>), u16>,
     counts: BTreeMap<&'static str, u64>,
     dropped: BTreeMap<String, u64>,
     ending: BTreeMap<String, String>,
     chunk_start: Option<Stamp>,
     masks: Option<Xxh3>,
-    scratch: Vec<u8>,
-    can: proto::CanFrame,
+    /// The message that is being written.
+    message: Vec<u8>,
+    scratch: Scratch,
 }
 
 /// The parts of a message's record.
@@ -145,24 +148,25 @@ impl TripWriter {
     pub fn create(path: &Path, metadata: &TripMetadata, config: &Config) -> Result<Self, TripError> {
         config.check().map_err(TripError::Unstorable)?;
         let file = create_file(path)?;
-        let fail = |error| failed(path, error);
-        let mut writer = write_options(config).create(file).map_err(fail)?;
-        for (name, metadata) in metadata.records() {
-            writer.write_metadata(&Metadata { name: name.to_owned(), metadata }).map_err(fail)?;
+        let fail = |error| TripError::io(path, "write", error);
+        let mut container = Container::create(file, config.compression, config.chunk_bytes).map_err(fail)?;
+        for (name, entries) in metadata.records() {
+            container.metadata(name, &entries).map_err(fail)?;
         }
         Ok(Self {
             path: path.to_owned(),
             config: config.clone(),
             metadata: metadata.clone(),
-            writer,
+            container,
+            schemas: BTreeMap::new(),
             channels: BTreeMap::new(),
             counts: BTreeMap::new(),
             dropped: BTreeMap::new(),
             ending: BTreeMap::new(),
             chunk_start: None,
             masks: None,
-            scratch: Vec::new(),
-            can: proto::CanFrame::default(),
+            message: Vec::new(),
+            scratch: Scratch::default(),
         })
     }
 
@@ -171,17 +175,17 @@ impl TripWriter {
         if !self.config.wants(event) {
             return Ok(());
         }
-        self.scratch.clear();
+        self.message.clear();
         let arrival = event.arrival();
         match event {
             Event::Frame(frame) => self.write_frame(frame),
             Event::Truth(truth) => self.write_truth(truth),
             Event::Can(frame) => {
-                message::encode_can(frame, &mut self.can, &mut self.scratch);
+                self.scratch.encode_can(frame, &mut self.message);
                 self.put(Entry::new(Kind::Can, arrival, message::capture(frame.taken, arrival)))
             }
             Event::State(sample) => {
-                message::encode_state(sample, &mut self.scratch);
+                message::encode_state(sample, &mut self.message);
                 self.put(Entry::new(Kind::State, arrival, message::capture(sample.taken, arrival)))
             }
             Event::Lost { stamp, frames } => {
@@ -211,8 +215,8 @@ impl TripWriter {
             has_confidence: confidence.is_some(),
             disagreement: perception.disagreement,
         };
-        self.scratch.clear();
-        head.encode(&mut self.scratch);
+        self.message.clear();
+        head.encode(&mut self.message);
         self.put(Entry { sequence: sequence(head.frame.0)?, ..Entry::new(Kind::Info, arrival, head.stamp) })?;
         self.masks.get_or_insert_with(Xxh3::new).update(&head.mask_hash.to_le_bytes());
         let mask = Plane::new(perception.mask.size(), perception.mask.labels().clone());
@@ -224,8 +228,8 @@ impl TripWriter {
     }
 
     fn write_late(&mut self, arrival: Stamp, perception: &Perception, key: FrameId) -> Result<(), TripError> {
-        self.scratch.clear();
-        message::encode_late(perception.frame, key, &mut self.scratch);
+        self.message.clear();
+        message::encode_late(perception.frame, key, &mut self.message);
         let entry = Entry::new(Kind::Late, arrival, perception.stamp);
         self.put(Entry { sequence: sequence(perception.frame.0)?, ..entry })
     }
@@ -233,7 +237,7 @@ impl TripWriter {
     /// Closes the open chunk: everything written so far survives a crash of this process.
     pub fn flush(&mut self) -> Result<(), TripError> {
         self.chunk_start = None;
-        self.writer.flush().map_err(|error| failed(&self.path, error))
+        self.container.close_chunk().map_err(|error| self.failed(error))
     }
 
     /// Notes what could not be written, by topic, for the end of the file.
@@ -255,14 +259,12 @@ impl TripWriter {
     /// Ends the file: summary, footer, and a request to the system to put it on the disk.
     pub fn finish(mut self) -> Result<TripSummary, TripError> {
         let summary = TripSummary { bytes: 0, mask_hash: self.mask_hash(), messages: self.message_counts() };
-        let fail = |error| failed(&self.path, error);
-        let end = Metadata { name: END_RECORD.to_owned(), metadata: self.end_map(&summary) };
-        self.writer.write_metadata(&end).map_err(fail)?;
-        self.writer.finish().map_err(fail)?;
-        let path = self.path;
-        let file = self.writer.into_inner();
-        file.sync_data().map_err(|error| TripError::io(&path, "put on the disk", error))?;
-        let bytes = file.metadata().map_err(|error| TripError::io(&path, "look at", error))?.len();
+        let end = self.end_map(&summary);
+        let ended = self.container.metadata(END_RECORD, &end).and_then(|()| self.container.finish());
+        ended.map_err(|error| self.failed(error))?;
+        let (path, file) = (&self.path, self.container.file());
+        file.sync_data().map_err(|error| TripError::io(path, "put on the disk", error))?;
+        let bytes = file.metadata().map_err(|error| TripError::io(path, "look at", error))?.len();
         Ok(TripSummary { bytes, ..summary })
     }
 
@@ -283,13 +285,14 @@ impl TripWriter {
     }
 
     fn write_frame(&mut self, frame: &Frame) -> Result<(), TripError> {
-        let kind = message::encode_image(frame.stamp, &frame.image, &mut self.scratch);
+        let kind = self.scratch.encode_image(frame.stamp, &frame.image, &mut self.message);
         let sequence = sequence(frame.id.0)?;
         self.put(Entry { sequence, ..Entry::new(kind, frame.arrival, frame.stamp) })
     }
 
     fn write_truth(&mut self, truth: &GroundTruth) -> Result<(), TripError> {
-        message::encode_plane(truth.stamp, truth.labels.size(), truth.labels.bytes(), &mut self.scratch);
+        let (size, labels) = (truth.labels.size(), truth.labels.bytes());
+        self.scratch.encode_plane(truth.stamp, size, labels, &mut self.message);
         let classes = Some(Arc::clone(&truth.classes));
         self.put(Entry { classes, ..Entry::new(Kind::Truth, truth.stamp, truth.stamp) })
     }
@@ -301,31 +304,30 @@ impl TripWriter {
         arrival: Stamp,
         plane: &Plane,
     ) -> Result<(), TripError> {
-        self.scratch.clear();
-        message::encode_plane(head.stamp, plane.size(), plane.bytes(), &mut self.scratch);
+        self.message.clear();
+        self.scratch.encode_plane(head.stamp, plane.size(), plane.bytes(), &mut self.message);
         self.put(Entry { sequence: sequence(head.frame.0)?, ..Entry::new(kind, arrival, head.stamp) })
     }
 
     fn put_message(&mut self, kind: Kind, arrival: Stamp, message: &impl prost::Message) -> Result<(), TripError> {
-        message.encode_raw(&mut self.scratch);
+        message.encode_raw(&mut self.message);
         self.put(Entry::new(kind, arrival, arrival))
     }
 
-    /// Writes what `scratch` holds.
+    /// Writes what `message` holds.
     fn put(&mut self, entry: Entry) -> Result<(), TripError> {
-        if self.scratch.len() > MAX_MESSAGE_BYTES {
-            let (topic, got) = (entry.kind.topic(), self.scratch.len());
+        if self.message.len() > MAX_MESSAGE_BYTES {
+            let (topic, got) = (entry.kind.topic(), self.message.len());
             return Err(TripError::Unstorable(format!("{topic}: {got} bytes, at most {MAX_MESSAGE_BYTES} fit")));
         }
         self.close_long_chunk(entry.arrival)?;
-        let header = MessageHeader {
-            channel_id: self.channel(entry.kind, entry.classes)?,
+        let head = MessageHead {
+            channel: self.channel(entry.kind, entry.classes)?,
             sequence: entry.sequence,
             log_time: entry.arrival.ns(),
             publish_time: entry.capture.ns(),
         };
-        let written = self.writer.write_to_known_channel(&header, &self.scratch);
-        written.map_err(|error| failed(&self.path, error))?;
+        self.container.message(&head, &self.message).map_err(|error| self.failed(error))?;
         *self.counts.entry(entry.kind.topic()).or_default() += 1;
         Ok(())
     }
@@ -349,24 +351,24 @@ impl TripWriter {
                 "more than {MAX_CHANNELS} channels: truth in too many class tables"
             )));
         }
-        let id = self.add_channel(&key).map_err(|error| failed(&self.path, error))?;
+        let id = self.add_channel(&key).map_err(|error| self.failed(error))?;
         self.channels.insert(key, id);
         Ok(id)
     }
 
-    fn add_channel(&mut self, (kind, classes): &(Kind, Option<Arc<str>>)) -> mcap::McapResult<u16> {
-        let schema = self.writer.add_schema(kind.schema(), "protobuf", &schema_data(*kind))?;
+    fn add_channel(&mut self, (kind, classes): &(Kind, Option<Arc<str>>)) -> io::Result<u16> {
+        let schema = match self.schemas.get(kind.schema()) {
+            Some(&id) => id,
+            None => self.container.add_schema(kind.schema(), "protobuf", &schema_data(*kind))?,
+        };
+        self.schemas.insert(kind.schema(), schema);
         let mut notes = self.metadata.channel_notes(*kind);
         notes.extend(classes.as_ref().map(|name| ("classes".to_owned(), name.to_string())));
-        self.writer.add_channel(schema, kind.topic(), "protobuf", &notes)
+        self.container.add_channel(schema, kind.topic(), "protobuf", &notes)
     }
-}
 
-/// The system's own reason, where it has one: the writer's words hide it.
-fn failed(path: &Path, error: mcap::McapError) -> TripError {
-    match error {
-        mcap::McapError::Io(source) => TripError::io(path, "write", source),
-        source => TripError::Write { path: path.to_owned(), source },
+    fn failed(&self, error: io::Error) -> TripError {
+        TripError::io(&self.path, "write", error)
     }
 }
 
@@ -382,25 +384,6 @@ fn schema_data(kind: Kind) -> Cow<'static, [u8]> {
         Kind::Info | Kind::Late | Kind::Can | Kind::State | Kind::Lost | Kind::Tick => None,
     };
     foxglove.map_or(Cow::Borrowed(DESCRIPTORS), |schema| schema.data)
-}
-
-fn write_options(config: &Config) -> mcap::WriteOptions {
-    let compression = match config.compression {
-        Compression::None => None,
-        Compression::Lz4 => Some(mcap::Compression::Lz4),
-        Compression::Zstd => Some(mcap::Compression::Zstd),
-    };
-    // No seeking: a chunk is gathered in memory and written in one piece with its final header.
-    // No compression threads: the recorder has one thread of its own, and the bytes do not depend on the machine.
-    mcap::WriteOptions::new()
-        .profile("segfuse")
-        .library(concat!("segfuse ", env!("CARGO_PKG_VERSION")))
-        .compression(compression)
-        .compression_level(u32::from(config.compression == Compression::Zstd))
-        .compression_threads(0)
-        .chunk_size(Some(config.chunk_bytes))
-        .disable_seeking(true)
-        .calculate_chunk_crcs(true)
 }
 
 fn create_file(path: &Path) -> Result<File, TripError> {

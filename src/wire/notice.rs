@@ -9,8 +9,14 @@ use serde::{Deserialize, Serialize};
 /// The longest JSON message read: a table of 255 long class names has a third of it.
 const MAX_JSON_BYTES: usize = 128 << 10;
 
-fn write(message: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(message).expect("numbers, strings and lists only: JSON writes them all")
+fn write(message: &impl Serialize, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, message).expect("numbers, strings and lists only: JSON writes them all");
+}
+
+fn written(message: &impl Serialize) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(message, &mut out);
+    out
 }
 
 fn read<'a, T: Deserialize<'a>>(message: &'static str, bytes: &'a [u8]) -> Result<T, WireError> {
@@ -79,13 +85,20 @@ struct ReadingJson {
 }
 
 impl StateNotice {
-    /// The message's JSON. A reading that is not a finite number is left out: JSON has no word for it.
+    /// The message's JSON.
     pub fn to_json(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write_json(&mut out);
+        out
+    }
+
+    /// Appends the message's JSON. A reading that is not a finite number is left out: JSON has no word for it.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
         let reading = |quantity| {
             let Reading { value, validity } = self.state.get(quantity)?;
             value.is_finite().then_some(ReadingJson { value, validity })
         };
-        write(&StateJson {
+        let json = StateJson {
             session: self.session,
             frame: self.frame.0,
             stamp_ns: self.stamp.ns(),
@@ -96,7 +109,8 @@ impl StateNotice {
             lateral_acceleration_mps2: reading(Quantity::LateralAcceleration),
             steering_wheel_angle_rad: reading(Quantity::SteeringWheelAngle),
             yaw_rate_radps: reading(Quantity::YawRate),
-        })
+        };
+        write(&json, out);
     }
 
     /// Reads the message from any bytes.
@@ -166,7 +180,12 @@ pub struct Health {
 impl Health {
     /// The message's JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        write(self)
+        written(self)
+    }
+
+    /// Appends the message's JSON.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        write(self, out);
     }
 
     /// Reads the message from any bytes.
@@ -205,7 +224,7 @@ impl ClassesNotice {
 
     /// The message's JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        write(self)
+        written(self)
     }
 
     /// Reads the message from any bytes and checks that the table has the hash that it says.

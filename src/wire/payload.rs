@@ -3,7 +3,7 @@
 use super::copy::{Pieces, copy_hashed};
 use super::{Header, PlaneBytes, StampClock, WireError};
 use crate::data::{BufferPool, LabelMask, Perception, Plane, SharedBytes, Size, Stamp};
-use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
+use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// The largest plane that is sent or read: 64 Mi pixels, twice an 8K picture.
@@ -53,16 +53,18 @@ pub struct Hashes {
 }
 
 /// Packs perceptions; keeps its buffers, so that the steady state allocates nothing.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Encoder {
     choice: Choice,
     blocks: [Vec<u8>; 3],
+    /// What LZ4 looks back by.
+    table: CompressTable,
 }
 
 impl Encoder {
     /// An encoder that sends `choice`.
     pub fn new(choice: Choice) -> Self {
-        Self { choice, blocks: Default::default() }
+        Self { choice, ..Self::default() }
     }
 
     /// The planes of `perception` as they are to be sent, not yet copied anywhere.
@@ -75,7 +77,7 @@ impl Encoder {
         let age = plane_of("age", chosen(self.choice.age, &perception.age), size)?;
         let confidence = plane_of("confidence", chosen(self.choice.confidence, &perception.confidence), size)?;
         let raw = [&perception.mask.labels()[..], age, confidence];
-        let stored = if self.choice.lz4 { compress(&mut self.blocks, raw) } else { raw };
+        let stored = if self.choice.lz4 { compress(&mut self.blocks, &mut self.table, raw) } else { raw };
         Ok(Packed { perception, lz4: self.choice.lz4, raw, stored })
     }
 }
@@ -88,11 +90,12 @@ fn plane_of<'a>(name: &'static str, plane: Option<&'a Plane>, size: Size) -> Res
     }
 }
 
-fn compress<'a>(blocks: &'a mut [Vec<u8>; 3], raw: [&[u8]; 3]) -> [&'a [u8]; 3] {
+fn compress<'a>(blocks: &'a mut [Vec<u8>; 3], table: &mut CompressTable, raw: [&[u8]; 3]) -> [&'a [u8]; 3] {
     for (block, raw) in blocks.iter_mut().zip(raw) {
         block.resize(if raw.is_empty() { 0 } else { get_maximum_output_size(raw.len()) }, 0);
         if !raw.is_empty() {
-            let length = compress_into(raw, block).expect("the block has the room that LZ4 asks for at worst");
+            let length =
+                compress_into_with_table(raw, block, table).expect("the block has the room that LZ4 asks for at worst");
             block.truncate(length);
         }
     }

@@ -27,7 +27,8 @@ struct NewestMask {
 
 impl Answers {
     pub(super) fn new(who: Publisher, classes: Vec<u8>, now: Now) -> Self {
-        Self { who, classes, counts: Mutex::new(Counts::new()), mask: Mutex::new(None), now }
+        let counts = Mutex::new(Counts::new(&who));
+        Self { who, classes, counts, mask: Mutex::new(None), now }
     }
 
     pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -40,8 +41,10 @@ impl Answers {
         *self.mask.lock().unwrap_or_else(PoisonError::into_inner) = newest;
     }
 
-    pub(super) fn health_json(&self) -> Vec<u8> {
-        self.counts().health(&self.who, (self.now)()).to_json()
+    /// Writes the message of how the publisher is doing, in place of what `out` holds.
+    pub(super) fn write_health(&self, out: &mut Vec<u8>) {
+        out.clear();
+        self.counts().health(&self.who, (self.now)()).write_json(out);
     }
 
     fn newest(&self) -> Option<(ZBytes, ZBytes)> {
@@ -73,7 +76,9 @@ impl Queryables {
             query.reply(key, answers.classes.as_slice()).encoding(Encoding::APPLICATION_JSON).wait()
         });
         let health = queryable(session, &keys.health(), answers, |query, key, answers| {
-            query.reply(key, answers.health_json()).encoding(Encoding::APPLICATION_JSON).wait()
+            let mut health = Vec::new();
+            answers.write_health(&mut health);
+            query.reply(key, health).encoding(Encoding::APPLICATION_JSON).wait()
         });
         Ok(Self { _all: [mask?, classes?, health?] })
     }

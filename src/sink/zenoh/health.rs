@@ -21,6 +21,8 @@ pub(super) struct Counts {
     newest_due: Option<Stamp>,
     latencies_us: Vec<u32>,
     next: usize,
+    sorted_us: Vec<u32>,
+    told: Health,
 }
 
 /// A mask that was handed over.
@@ -33,22 +35,21 @@ pub(super) struct Handed {
 }
 
 impl Counts {
-    pub(super) fn new() -> Self {
-        let latencies_us = Vec::with_capacity(WINDOW);
-        let (captured, published, pending, refused, stale, unshared, next) = (0, 0, 0, 0, 0, 0, 0);
-        let (newest, sequence, newest_due) = (None, None, None);
+    pub(super) fn new(who: &Publisher) -> Self {
         Self {
-            captured,
-            published,
-            pending,
-            refused,
-            stale,
-            unshared,
-            newest,
-            sequence,
-            newest_due,
-            latencies_us,
-            next,
+            captured: 0,
+            published: 0,
+            pending: 0,
+            refused: 0,
+            stale: 0,
+            unshared: 0,
+            newest: None,
+            sequence: None,
+            newest_due: None,
+            latencies_us: Vec::with_capacity(WINDOW),
+            next: 0,
+            sorted_us: Vec::with_capacity(WINDOW),
+            told: who.health(),
         }
     }
 
@@ -101,28 +102,24 @@ impl Counts {
         self.next = (self.next + 1) % WINDOW;
     }
 
-    /// The message, as of `now`.
-    pub(super) fn health(&self, who: &Publisher, now: Stamp) -> Health {
-        Health {
-            session: who.session,
-            engine: who.engine.clone(),
-            network: who.network.clone(),
-            captured: self.captured,
-            published: self.published,
-            dropped: (self.captured - self.pending).saturating_sub(self.published),
-            pending: self.pending,
-            refused: self.refused,
-            stale: self.stale,
-            unshared: self.unshared,
-            sequence: self.sequence,
-            latency_ms: self.latency_ms(),
-            newest_mask_age_ms: self.newest_due.map(|due| now.signed_ns_since(due) as f64 / 1e6),
-            vitals: who.vitals.as_ref().map(|signs| signs.at(now)),
+    /// The message, as of `now`. Its memory is that of the one before.
+    pub(super) fn health(&mut self, who: &Publisher, now: Stamp) -> &Health {
+        let latency_ms = self.latency_ms();
+        let told = &mut self.told;
+        (told.captured, told.published, told.pending) = (self.captured, self.published, self.pending);
+        told.dropped = (self.captured - self.pending).saturating_sub(self.published);
+        (told.refused, told.stale, told.unshared) = (self.refused, self.stale, self.unshared);
+        (told.sequence, told.latency_ms) = (self.sequence, latency_ms);
+        told.newest_mask_age_ms = self.newest_due.map(|due| now.signed_ns_since(due) as f64 / 1e6);
+        if let Some(signs) = &who.vitals {
+            signs.read(now, told.vitals.get_or_insert_default());
         }
+        told
     }
 
-    fn latency_ms(&self) -> Option<LatencyMs> {
-        let mut sorted = self.latencies_us.clone();
+    fn latency_ms(&mut self) -> Option<LatencyMs> {
+        let sorted = &mut self.sorted_us;
+        sorted.clone_from(&self.latencies_us);
         sorted.sort_unstable();
         let at = |share: f64| sorted[((sorted.len() - 1) as f64 * share).round() as usize];
         let ms = |us: u32| f64::from(us) / 1e3;
@@ -141,13 +138,38 @@ pub(super) struct Publisher {
     pub(super) vitals: Option<VitalSigns>,
 }
 
+impl Publisher {
+    /// The message before anything has happened.
+    fn health(&self) -> Health {
+        Health {
+            session: self.session,
+            engine: self.engine.clone(),
+            network: self.network.clone(),
+            captured: 0,
+            published: 0,
+            dropped: 0,
+            pending: 0,
+            refused: 0,
+            stale: 0,
+            unshared: 0,
+            sequence: None,
+            latency_ms: None,
+            newest_mask_age_ms: None,
+            vitals: None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn health(counts: &Counts) -> Health {
-        let who = Publisher { session: 1, engine: "e".into(), network: "n".into(), vitals: None };
-        counts.health(&who, Stamp::from_ns(5_000_000))
+    fn who() -> Publisher {
+        Publisher { session: 1, engine: "e".into(), network: "n".into(), vitals: None }
+    }
+
+    fn health(counts: &mut Counts) -> Health {
+        counts.health(&who(), Stamp::from_ns(5_000_000)).clone()
     }
 
     fn handed(sequence: u64, latency_us: u32) -> Handed {
@@ -156,7 +178,7 @@ mod tests {
 
     #[test]
     fn every_frame_is_published_dropped_or_pending() {
-        let mut counts = Counts::new();
+        let mut counts = Counts::new(&who());
         let mut sequence = 0;
         for step in 0..40 {
             counts.captured(FrameId(step));
@@ -172,23 +194,23 @@ mod tests {
                     counts.refused();
                 }
             }
-            let now = health(&counts);
+            let now = health(&mut counts);
             assert_eq!(now.captured, now.published + now.dropped + now.pending, "step {step}: {now:?}");
         }
-        let end = health(&counts);
+        let end = health(&mut counts);
         assert_eq!((end.captured, end.published, end.pending, end.refused), (40 + 6 * 3, 7, 1, 7));
         assert_eq!((end.sequence, end.newest_mask_age_ms), (Some(6), Some(5.0)));
     }
 
     #[test]
     fn latency_looks_back_on_the_last_masks_only() {
-        let mut counts = Counts::new();
-        assert_eq!(health(&counts).latency_ms, None);
+        let mut counts = Counts::new(&who());
+        assert_eq!(health(&mut counts).latency_ms, None);
         counts.published(handed(0, 1_000_000));
         for sequence in 1..=WINDOW as u64 {
             counts.published(handed(sequence, sequence as u32));
         }
-        let latency = health(&counts).latency_ms.expect("there were masks");
+        let latency = health(&mut counts).latency_ms.expect("there were masks");
         assert_eq!((latency.p50, latency.max, latency.masks), (0.257, 0.512, WINDOW as u32));
     }
 }

@@ -15,14 +15,16 @@ mod answer;
 mod config;
 mod health;
 mod memory;
+mod outgoing;
 
 pub use config::{Config, CongestionControl, Priority, SharedMemory};
 
 use self::answer::{Answers, Queryables};
 use self::health::{Handed, Publisher as Who};
 use self::memory::MaskMemory;
+use self::outgoing::{Lent, Outgoing};
 use super::{Sink, SinkError};
-use crate::data::{AlignedFrame, ClassTable, Event, Perception, SharedBytes, Stamp, VitalSigns, WallMapping};
+use crate::data::{AlignedFrame, ClassTable, Event, Perception, Stamp, VitalSigns, WallMapping};
 use crate::wire::session::{self, SessionError};
 use crate::wire::{ClassesNotice, Encoder, Envelope, Hashes, Keys, KeysError, Packed, StampClock, StateNotice};
 use ::zenoh::bytes::{Encoding, ZBytes};
@@ -129,6 +131,7 @@ pub struct ZenohSink {
     answers: Arc<Answers>,
     encoder: Encoder,
     memory: MaskMemory,
+    buffers: Buffers,
     envelope: Envelope,
     run: Run,
     now: Now,
@@ -137,6 +140,15 @@ pub struct ZenohSink {
     max_age_ns: i64,
     /// Whether there was a connection when it was last looked at; `None` if none is configured.
     connected: Option<bool>,
+}
+
+/// What goes out, used again.
+struct Buffers {
+    headers: Outgoing<Vec<u8>>,
+    payloads: Outgoing<Vec<u8>>,
+    planes: Outgoing<Lent>,
+    states: Outgoing<Vec<u8>>,
+    healths: Outgoing<Vec<u8>>,
 }
 
 /// The declared publishers; `state` and `health` never hold a mask up, so they may always be dropped.
@@ -209,6 +221,7 @@ impl ZenohSink {
             answers,
             encoder: Encoder::new(config.choice()),
             memory: MaskMemory::new(config.shared_memory),
+            buffers: Buffers::new(),
             envelope,
             run,
             now,
@@ -247,14 +260,14 @@ impl ZenohSink {
     fn publish_mask(&mut self, perception: &Perception) -> Result<(), SinkError> {
         let due = self.run.timeline.due(perception.stamp);
         let packed = self.encoder.pack(perception).map_err(|error| dropped(&error))?;
-        let (payload, hashes, shared) = payload_of(&packed, &mut self.memory);
+        let (payload, hashes, shared) = payload_of(&packed, &mut self.memory, &mut self.buffers);
         self.envelope.published = (self.now)();
         self.envelope.unix_ns = self.run.wall.unix_ns(perception.stamp);
         self.envelope.latency_us = due.map(|due| latency_us(due, self.envelope.published));
         let header = packed.header(hashes, &self.envelope).encode();
         let sequence = self.envelope.sequence;
         self.envelope.sequence += 1; // also when it is refused: subscribers see that one is missing
-        let attachment = ZBytes::from(header);
+        let attachment = self.buffers.headers.fill(|out| replace(out, &header));
         let put = self.publishers.mask.put(payload.clone()).attachment(attachment.clone()).wait();
         put.map_err(|error| dropped(&error))?;
         let until = self.run.timeline.is_live().then(|| perception.stamp.offset_ns(self.max_age_ns));
@@ -275,7 +288,7 @@ impl ZenohSink {
         Err(dropped(&format!("the picture is {age} ms old, more than zenoh.max_age_ms = {most}")))
     }
 
-    fn publish_state(&self, frame: &AlignedFrame) -> Result<(), SinkError> {
+    fn publish_state(&mut self, frame: &AlignedFrame) -> Result<(), SinkError> {
         let notice = StateNotice {
             session: self.envelope.session,
             frame: frame.frame.id,
@@ -284,7 +297,11 @@ impl ZenohSink {
             unix_ns: self.run.wall.unix_ns(frame.frame.stamp),
             state: frame.state,
         };
-        self.publishers.state.put(notice.to_json()).wait().map_err(|error| dropped(&error))
+        let json = self.buffers.states.fill(|out| {
+            out.clear();
+            notice.write_json(out);
+        });
+        self.publishers.state.put(json).wait().map_err(|error| dropped(&error))
     }
 
     /// Says when the connection that is configured is lost, and when it is back.
@@ -299,8 +316,9 @@ impl ZenohSink {
         self.connected = Some(now);
     }
 
-    fn publish_health(&self) -> Result<(), SinkError> {
-        self.publishers.health.put(self.answers.health_json()).wait().map_err(|error| dropped(&error))
+    fn publish_health(&mut self) -> Result<(), SinkError> {
+        let json = self.buffers.healths.fill(|out| self.answers.write_health(out));
+        self.publishers.health.put(json).wait().map_err(|error| dropped(&error))
     }
 }
 
@@ -361,27 +379,32 @@ impl Publishers {
     }
 }
 
-/// The payload in shared memory if there is room, else as bytes that Zenoh may send.
-fn payload_of(packed: &Packed<'_>, memory: &mut MaskMemory) -> (ZBytes, Hashes, bool) {
-    if let Some(mut shared) = memory.allocate(packed.len(), packed.raw_len()) {
-        let hashes = packed.write_to(&mut shared);
-        return (shared.into(), hashes, true);
+impl Buffers {
+    fn new() -> Self {
+        let [headers, payloads, states, healths] = std::array::from_fn(|_| Outgoing::new());
+        Self { headers, payloads, planes: Outgoing::new(), states, healths }
     }
-    if let Some(labels) = packed.as_plain_labels() {
-        return (bytes::Bytes::from_owner(Lent(labels.clone())).into(), packed.hashes(), false);
-    }
-    let mut payload = vec![0; packed.len()];
-    let hashes = packed.write_to(&mut payload);
-    (payload.into(), hashes, false)
 }
 
-/// A plane that Zenoh reads where it is.
-struct Lent(SharedBytes);
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
+/// The payload in shared memory if there is room, else as bytes that Zenoh may send.
+fn payload_of(packed: &Packed<'_>, memory: &mut MaskMemory, buffers: &mut Buffers) -> (ZBytes, Hashes, bool) {
+    if let Some((shared, hashes)) = memory.fill(packed.len(), packed.raw_len(), |out| packed.write_to(out)) {
+        return (shared, hashes, true);
     }
+    if let Some(labels) = packed.as_plain_labels() {
+        return (buffers.planes.lend(labels), packed.hashes(), false);
+    }
+    let mut hashes = None;
+    let payload = buffers.payloads.fill(|out| {
+        out.resize(packed.len(), 0);
+        hashes = Some(packed.write_to(out));
+    });
+    (payload, hashes.expect("fill calls its writer once"), false)
+}
+
+fn replace(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.clear();
+    out.extend_from_slice(bytes);
 }
 
 fn first_envelope(session: &Session, run: &Run) -> Envelope {
