@@ -109,6 +109,12 @@ pub trait Engine {
     /// Reads `image`: every frame, once.
     fn observe(&mut self, image: &Image) -> Result<Self::View, EngineError>;
 
+    /// Lets go of the picture of `view`, whose frame is answered, so that a camera gets its buffer back. All that is asked
+    /// of the view from then on is flow from it.
+    fn let_go(&mut self, view: &mut Self::View) {
+        let _ = view;
+    }
+
     /// Runs the whole backbone: key frames.
     fn extract(&mut self, view: &Self::View) -> Result<Self::Features, EngineError>;
 
@@ -183,6 +189,10 @@ impl<E: Engine> Engine for &mut E {
 
     fn observe(&mut self, image: &Image) -> Result<Self::View, EngineError> {
         (**self).observe(image)
+    }
+
+    fn let_go(&mut self, view: &mut Self::View) {
+        (**self).let_go(view);
     }
 
     fn extract(&mut self, view: &Self::View) -> Result<Self::Features, EngineError> {

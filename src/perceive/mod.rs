@@ -264,7 +264,7 @@ impl<E: Engine> Perceive for Perceiver<E> {
         let (size, stamp) = (frame.frame.image.size(), frame.frame.stamp);
         self.driving.note(frame);
         // A frame that cannot be read is as one that was lost.
-        let view = self.engine.observe(&frame.frame.image)?;
+        let mut view = self.engine.observe(&frame.frame.image)?;
         // Taken, not borrowed: if any further step fails, the next frame finds nothing and becomes a key frame.
         let previous = self.previous.take().filter(|previous| previous.size == size && self.schedule.carries());
         let carried = match previous {
@@ -287,6 +287,7 @@ impl<E: Engine> Perceive for Perceiver<E> {
             }
         };
         let (origin, age) = (key.way.origin(), self.age(size, key.way.distance));
+        self.engine.let_go(&mut view);
         self.previous = Some(Previous { view, size, stamp, key, coming });
         let Decoded { mask, confidence } = decoded;
         let (age, confidence) = (Some(age), Some(confidence));

@@ -152,8 +152,16 @@ pub(in crate::engine) struct Carried {
 #[derive(Debug)]
 pub struct View {
     number: u64,
-    image: Image,
+    /// Until its frame is answered.
+    image: Option<Image>,
     grey: Pooled<GreyPyramid>,
+}
+
+impl View {
+    fn image(&self) -> Result<&Image, EngineError> {
+        let gone = || EngineError::Failed { runtime: "cpu", reason: "the picture of a past frame is gone".to_owned() };
+        self.image.as_ref().ok_or_else(gone)
+    }
 }
 
 /// What the network knows of a frame.
@@ -279,7 +287,7 @@ impl CpuEngine {
             let reason = "features that were propagated are no key frame's".to_owned();
             return Err(EngineError::Failed { runtime: "cpu", reason });
         };
-        self.input.prepare(current.number, &current.image)?;
+        self.input.prepare(current.number, current.image()?)?;
         let _span = tracing::debug_span!("residual").entered();
         let (glance, mut residual) = (self.glance(), self.glances.take());
         self.residual.between(earlier, &glance, flow, &mut residual);
@@ -294,7 +302,7 @@ impl CpuEngine {
         current: &View,
     ) -> Result<Pooled<FeatureMap>, EngineError> {
         let Some(correction) = &mut self.correction else { return Ok(carried) };
-        self.input.prepare(current.number, &current.image)?;
+        self.input.prepare(current.number, current.image()?)?;
         let _span = tracing::debug_span!("correct").entered();
         let (mut corrected, image) = (self.maps.take(), self.input.prepared());
         match residual {
@@ -357,11 +365,15 @@ impl Engine for CpuEngine {
         let mut grey = self.pyramids.take();
         grey.fill(&image).map_err(|error| EngineError::Frame(error.to_string()))?;
         self.views += 1;
-        Ok(View { number: self.views, image, grey })
+        Ok(View { number: self.views, image: Some(image), grey })
+    }
+
+    fn let_go(&mut self, view: &mut View) {
+        view.image = None;
     }
 
     fn extract(&mut self, view: &View) -> Result<Features, EngineError> {
-        self.input.prepare(view.number, &view.image)?;
+        self.input.prepare(view.number, view.image()?)?;
         let glance = self.glance();
         let _span = tracing::debug_span!("backbone").entered();
         let mut map = self.maps.take();
@@ -381,7 +393,7 @@ impl Engine for CpuEngine {
     }
 
     fn begin(&mut self, view: &View) -> Result<Pending, EngineError> {
-        self.input.prepare(view.number, &view.image)?;
+        self.input.prepare(view.number, view.image()?)?;
         let (glance, mut picture) = (self.glance(), self.pictures.take());
         let [channels, rows, cols] = self.input.shape();
         picture.reshape(channels, rows, cols);
