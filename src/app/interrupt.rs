@@ -1,11 +1,19 @@
-//! Ctrl-C and SIGTERM: stop taking events, finish what was begun, lose nothing.
+//! Ctrl-C and SIGTERM: stop taking events, finish what was begun, lose nothing; where nothing is begun, end at once.
 
-use std::sync::Arc;
+use crate::sys::process::end_at_once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Whether the user asked to stop. Clones share the answer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Interrupt(Arc<AtomicBool>);
+pub(super) struct Interrupt(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    asked: AtomicBool,
+    /// Whether what is done may be cut.
+    cuts: Mutex<bool>,
+}
 
 impl Interrupt {
     /// Listens for SIGINT, SIGTERM and SIGHUP from now on. A second signal ends the process at once.
@@ -18,15 +26,41 @@ impl Interrupt {
 
     /// Whether to stop.
     pub(super) fn asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.asked.load(Ordering::Relaxed)
+    }
+
+    /// Does `load`, which takes long, cannot be asked to stop, and leaves nothing half made: an interrupt ends the process
+    /// there, without waiting for it.
+    pub(super) fn cuts<T>(&self, load: impl FnOnce() -> T) -> T {
+        *self.lock() = true;
+        if self.asked() {
+            end();
+        }
+        let loaded = load();
+        // Whoever is about to end the process holds this: nothing is begun behind its back.
+        *self.lock() = false;
+        loaded
     }
 
     fn ask(&self) {
-        if self.0.swap(true, Ordering::Relaxed) {
+        let cuts = self.lock();
+        if self.0.asked.swap(true, Ordering::Relaxed) {
             std::process::exit(EXIT_INTERRUPTED.into());
+        }
+        if *cuts {
+            end();
         }
         eprintln!("stopping: finishing what was begun (again to stop at once)");
     }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.0.cuts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn end() -> ! {
+    eprintln!("interrupted while the network was loaded: nothing was begun");
+    end_at_once(EXIT_INTERRUPTED)
 }
 
 /// 128 + SIGINT, as shells report it.

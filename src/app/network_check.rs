@@ -49,8 +49,10 @@ pub struct Arguments {
 
 /// Tries the network everywhere; prints what came out.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
-    let network = network::named(&arguments.network, arguments.plain.given(), || arguments.plain.options())?;
-    let trials = Trial::all(&arguments.runtime.over(&engine::Config::default()).cpu());
+    let plain = || arguments.plain.options();
+    let open = || network::named(&arguments.network, arguments.plain.given(), plain);
+    let network = session.interrupt.cuts(open)?;
+    let trials = session.interrupt.cuts(|| Trial::all(&arguments.runtime.over(&engine::Config::default()).cpu()));
     let mut report = Report::new(&network, &costs(&network, &trials));
     let progress = Progress::new("measure", Some(trials.len() as u64), session.quiet);
     let tried = trials.into_iter().map(|trial| (try_one(&network, trial, session), progress.advance()).0);

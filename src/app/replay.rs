@@ -116,7 +116,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let range = arguments.range()?;
     let source = TripReader::open(&arguments.trip, range)?;
     refuse_what_cannot_be_replayed(arguments, &source)?;
-    let network = network::open(&arguments.network)?;
+    let network = session.interrupt.cuts(|| network::open(&arguments.network))?;
     tell_other_network(&source, &network);
     let mut summary = replay(arguments, &config, &network, source, session)?;
     if let Some(path) = &arguments.summary
@@ -226,7 +226,7 @@ pub(super) fn replay(
     source: TripReader,
     session: &Session,
 ) -> anyhow::Result<Summary> {
-    let mut engine = network::engine(network, &arguments.network, config)?;
+    let mut engine = session.interrupt.cuts(|| network::engine(network, &arguments.network, config))?;
     network::tell_camera(&mut engine, "the trip's", source.metadata());
     let mut sinks = Sinks::start(arguments, config, network, engine.info(), &source, session)?;
     let (classes, perceive, align) = (network.classes().clone(), config.perceive, config.align);

@@ -89,8 +89,8 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let prepare = process::prepare(&config.process)?;
     let mut plan = Plan::new(&config)?;
     let named = network_arguments(arguments, &config);
-    let network = network::open(&named)?;
-    let mut engine = network::engine(&network, &named, &config)?;
+    let network = session.interrupt.cuts(|| network::open(&named))?;
+    let mut engine = session.interrupt.cuts(|| network::engine(&network, &named, &config))?;
     network::tell_camera(&mut engine, "the configured", &plan.metadata);
     plan.metadata = answered(plan.metadata, &network, engine.info(), config.perceive.schedule);
     let board = HealthBoard::new();

@@ -113,9 +113,9 @@ pub(super) fn run(
     session: &Session,
 ) -> anyhow::Result<()> {
     let (runs, options) = (arguments.runs()?, arguments.network());
-    let network = network::open(&options)?;
+    let network = session.interrupt.cuts(|| network::open(&options))?;
     let judge = Judge::open(trip, classes, &network)?;
-    let mut engine = network::engine(&network, &options, &Config::default())?;
+    let mut engine = session.interrupt.cuts(|| network::engine(&network, &options, &Config::default()))?;
     network::tell_camera(&mut engine, "the trip's", &judge.trip);
     let mut sweep = Sweep {
         trip: trip.display().to_string(),
