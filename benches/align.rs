@@ -50,7 +50,7 @@ fn message(index: u64) -> Event {
 fn frame(index: u64) -> Event {
     let stamp = Stamp::from_ns(5 * MS + index * 1_000 * MS / 30);
     let image = Image::packed(PixelFormat::Grey, Size::new(1, 1), vec![0].into()).expect("one byte is one grey pixel");
-    Event::Frame(Frame { id: FrameId(index), stamp, arrival: stamp.offset_ns(12 * MS as i64), image })
+    Event::Frame(Frame { id: FrameId(index), sequence: None, stamp, arrival: stamp.offset_ns(12 * MS as i64), image })
 }
 
 /// What is measured: stamps of the frames and the speed found for each.

@@ -84,7 +84,7 @@ fn camera(intake: Intake, frames: u64, stop: Arc<AtomicBool>) -> std::thread::Jo
         for number in 0..frames {
             pace(start, number, Duration::from_micros(33_333));
             let place = number as usize % (2 * last);
-            intake.frame(now().offset_ns(-EXPOSURE_NS), pictures[place.min(2 * last - place)].clone());
+            intake.frame(now().offset_ns(-EXPOSURE_NS), None, pictures[place.min(2 * last - place)].clone());
         }
         stop.store(true, Ordering::Relaxed);
     })

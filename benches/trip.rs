@@ -53,7 +53,13 @@ type Recorded = (Vec<Event>, Perception);
 
 fn recorded(number: u64) -> Recorded {
     let stamp = Stamp::from_ns(1_000_000_000 + number * 33_333_333);
-    let frame = Frame { id: FrameId(number), stamp, arrival: stamp.offset_ns(10_000_000), image: image(number) };
+    let frame = Frame {
+        id: FrameId(number),
+        sequence: None,
+        stamp,
+        arrival: stamp.offset_ns(10_000_000),
+        image: image(number),
+    };
     let mut events: Vec<_> =
         (0..CAN_PER_FRAME).map(|n| Event::Can(can(stamp.offset_ns(n as i64 * 300_000), n))).collect();
     events.push(Event::Frame(frame));

@@ -61,7 +61,8 @@ fn perception(number: u64) -> Perception {
 
 fn frame_of(perception: &Perception) -> AlignedFrame {
     let image = Image::packed(PixelFormat::Grey, Size::new(1, 1), vec![0].into()).expect("one pixel");
-    let frame = Frame { id: perception.frame, stamp: perception.stamp, arrival: perception.stamp, image };
+    let frame =
+        Frame { id: perception.frame, sequence: None, stamp: perception.stamp, arrival: perception.stamp, image };
     AlignedFrame { frame, state: VehicleState::default() }
 }
 

@@ -63,7 +63,7 @@ fn frame(index: i64) -> Event {
     let stamp = 7 * MS + index * SECOND / 30;
     let image = Image::packed(PixelFormat::Grey, Size::new(1, 1), vec![0].into()).unwrap();
     let [stamp, arrival] = [stamp, stamp + 12 * MS].map(|ns| Stamp::from_ns(ns as u64));
-    Event::Frame(Frame { id: FrameId(index as u64), stamp, arrival, image })
+    Event::Frame(Frame { id: FrameId(index as u64), sequence: None, stamp, arrival, image })
 }
 
 fn drive(bus: &Bus, seconds: i64) -> Vec<AlignedFrame> {

@@ -14,7 +14,7 @@ const MS: u64 = 1_000_000;
 fn frame(stamp_ms: u64, arrival_ms: u64) -> Event {
     let image = Image::packed(PixelFormat::Grey, Size::new(1, 1), vec![0].into()).unwrap();
     let [stamp, arrival] = [stamp_ms, arrival_ms].map(|ms| Stamp::from_ns(ms.saturating_mul(MS)));
-    Event::Frame(Frame { id: FrameId(stamp_ms), stamp, arrival, image })
+    Event::Frame(Frame { id: FrameId(stamp_ms), sequence: None, stamp, arrival, image })
 }
 
 /// A speed that is the time itself, in seconds.

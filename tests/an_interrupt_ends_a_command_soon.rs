@@ -2,6 +2,7 @@
 
 mod support;
 
+use segfuse::clock::{MeasuringClock, MonotonicClock};
 use segfuse::data::{Event, Frame, FrameId, Image, PixelFormat, Size, Stamp};
 use segfuse::trip::{Config, TripError, TripMetadata, TripWriter, info, info_unless, recover, recover_unless};
 use std::cell::Cell;
@@ -76,6 +77,45 @@ fn an_interrupted_import_says_after_how_many_of_its_frames() {
     assert_eq!(ended.to_string(), "interrupted (3 of 61 frames)");
 }
 
+/// A library that takes half a minute to load, as onnxruntime does not; it says when that has begun.
+fn slow_library(folder: &Path) -> PathBuf {
+    let (source, library) = (folder.join("slow.c"), folder.join("libonnxruntime.so"));
+    let begun = folder.join("begun");
+    let code = "#include <stdio.h>\n#include <unistd.h>\n\
+        __attribute__((constructor)) static void load(void) { fclose(fopen(BEGUN, \"w\")); for (int i = 0; i < 30; i++) sleep(1); }\n";
+    std::fs::write(&source, code).expect("room");
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC"]).arg(format!("-DBEGUN=\"{}\"", begun.display())).arg("-o").arg(&library).arg(&source);
+    assert!(cc.status().is_ok_and(|status| status.success()), "a C compiler is needed");
+    library
+}
+
+#[test]
+fn loading_a_network_is_cut_at_once_and_nothing_is_left_half_made() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = slow_library(folder.path());
+    let network = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/networks/plain.onnx");
+    let [out, summary, overlay] = ["run.mcap", "run.json", "run.png"].map(|name| folder.path().join(name));
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_segfuse"));
+    replay.arg("replay").arg(trip(folder.path())).arg("--network").arg(network).arg("--out").arg(&out);
+    replay.arg("--summary").arg(&summary).arg("--overlay").arg(&overlay);
+    replay.args(["--engine", "onnxruntime", "--onnxruntime-library"]).arg(library);
+    let child = replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    wait_for(&folder.path().join("begun"));
+    let sent = MonotonicClock.now();
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.is_ok_and(|status| status.success()), "the signal was not sent");
+    let output = child.wait_with_output().expect("it ends");
+    let took_ms = MonotonicClock.now().signed_ns_since(sent) / 1_000_000;
+    let told = String::from_utf8_lossy(&output.stderr);
+    println!("ended {took_ms} ms after the signal");
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert!(told.contains("interrupted while the network was loaded"), "{told}");
+    assert!(took_ms < 500, "{took_ms} ms");
+    let left: Vec<_> = [out, summary, overlay].into_iter().filter(|path| path.exists()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 /// Ten chunks of one frame.
 fn trip(folder: &Path) -> PathBuf {
     let path = folder.join("drive.mcap");
@@ -84,7 +124,7 @@ fn trip(folder: &Path) -> PathBuf {
     for id in 0..10 {
         let stamp = Stamp::from_ns(id * 100_000_000);
         let image = Image::packed(PixelFormat::Grey, Size::new(8, 8), vec![id as u8; 64].into()).expect("64 bytes");
-        let frame = Frame { id: FrameId(id), stamp, arrival: stamp, image };
+        let frame = Frame { id: FrameId(id), sequence: None, stamp, arrival: stamp, image };
         writer.write_event(&Event::Frame(frame)).expect("room");
     }
     writer.finish().expect("room");

@@ -117,7 +117,9 @@ fn a_broken_jpeg_in_a_trip_is_dropped_and_counted_and_the_next_frame_is_answered
     for (id, jpeg) in (0..).zip([&whole, &cut, &whole]) {
         let stamp = Stamp::from_ns((id + 1) * 100_000_000);
         let image = Image::jpeg(Size::new(32, 24), jpeg.clone().into()).expect("not empty");
-        writer.write_event(&Event::Frame(Frame { id: FrameId(id), stamp, arrival: stamp, image })).expect("room");
+        writer
+            .write_event(&Event::Frame(Frame { id: FrameId(id), sequence: None, stamp, arrival: stamp, image }))
+            .expect("room");
     }
     writer.finish().expect("room");
     let summary = files.path("run.json");

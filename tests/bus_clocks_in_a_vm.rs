@@ -148,7 +148,7 @@ fn states_stay_aligned_while_the_wall_clock_steps() {
             let due = start.after(Duration::from_millis(number * 100));
             std::thread::sleep(Duration::from_nanos(due.signed_ns_since(now()).max(0) as u64));
             let image = Image::packed(PixelFormat::Grey, Size::new(2, 2), vec![0; 4].into()).expect("4 bytes");
-            intake.frame(now(), image);
+            intake.frame(now(), None, image);
         }
     });
 

@@ -118,7 +118,7 @@ fn speed_and_steering_of_a_real_drive_equal_the_published_values() {
 fn picture((index, t): (usize, &f64)) -> Event {
     let image = Image::packed(PixelFormat::Grey, Size::new(1, 1), vec![0].into()).unwrap();
     let stamp = Stamp::from_secs_f64(*t).unwrap();
-    Event::Frame(Frame { id: FrameId(index as u64), stamp, arrival: stamp, image })
+    Event::Frame(Frame { id: FrameId(index as u64), sequence: None, stamp, arrival: stamp, image })
 }
 
 fn interpolate(t: &[f64], values: &[f64], at: f64) -> Option<f64> {

@@ -36,7 +36,7 @@ fn perceive_pictures(engine: CpuEngine, schedule: &str, pictures: &[Image]) -> V
     let mut perceiver = Perceiver::new(engine, segfuse::perceive::Config { schedule, ..Default::default() });
     let all = (0..).zip(pictures).map(|(id, image)| {
         let stamp = Stamp::from_ns(id);
-        let frame = Frame { id: FrameId(id), stamp, arrival: stamp, image: image.clone() };
+        let frame = Frame { id: FrameId(id), sequence: None, stamp, arrival: stamp, image: image.clone() };
         perceiver.perceive(&AlignedFrame { frame, state: VehicleState::default() }).expect("a mask")
     });
     all.collect()

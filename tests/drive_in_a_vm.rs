@@ -151,6 +151,7 @@ fn check_the_minute(outputs: &Path) {
     let [frames, published, dropped] = ["frames", "published", "dropped"].map(|key| told[key].as_u64().expect(key));
     assert_eq!(frames, published + dropped, "{told:#}");
     assert!((1_700..=1_830).contains(&frames), "60 s at 30 a second: {frames}");
+    account_for_every_number(&trip_of(outputs));
     let start = std::fs::read_to_string(outputs.join("start")).expect("it was written");
     let start = Stamp::from_ns(start.parse().expect("a number"));
     let trip = trip_of(outputs);
@@ -163,6 +164,33 @@ fn check_the_minute(outputs: &Path) {
     println!("alignment: median {median:.3} ms, worst {worst:.3} ms of {} frames", errors.len());
     assert!(worst <= 1.0, "worst {worst} ms, median {median} ms");
     replays_to(&trip, &told);
+}
+
+/// Holds each gap of the driver's numbers to the frames that were told as lost in it: first to last, nothing is missing.
+fn account_for_every_number(trip: &Path) {
+    let mut reader = TripReader::open(trip, Range::default()).expect("a whole trip");
+    let (mut numbers, mut lost_between, mut wrong) = (Vec::new(), 0_u32, Vec::new());
+    let (mut delivered, mut lost) = (0_u32, 0_u32);
+    while let Some(event) = reader.next().expect("nothing is damaged") {
+        match event {
+            Event::Lost { frames, .. } => lost_between += frames,
+            Event::Frame(frame) => {
+                let number = frame.sequence.expect("a live frame has its driver's number");
+                let gap = numbers.last().map_or(0, |last| number.wrapping_sub(*last) - 1);
+                if !numbers.is_empty() {
+                    lost += lost_between;
+                    wrong.extend((gap != lost_between).then_some((number, gap, lost_between)));
+                }
+                (delivered, lost_between) = (delivered + 1, 0);
+                numbers.push(number);
+            }
+            _ => {}
+        }
+    }
+    let [first, newest] = [numbers[0], numbers[numbers.len() - 1]];
+    println!("the driver's numbers {first} to {newest}: {delivered} frames delivered, {lost} told as lost");
+    assert!(wrong.is_empty(), "number, numbers missing before it, frames told as lost there: {wrong:?}");
+    assert_eq!(newest - first + 1, delivered + lost);
 }
 
 #[test]
@@ -184,6 +212,7 @@ fn check_the_recording(outputs: &Path) {
     if !vm::is_possible() {
         return;
     }
+    account_for_every_number(&trip_of(outputs));
     let mut reader = TripReader::open(&trip_of(outputs), Range::default()).expect("a whole trip");
     let (mut frames, mut lost, mut can) = (0_u64, 0_u64, 0_u64);
     while let Some(event) = reader.next().expect("nothing is damaged") {

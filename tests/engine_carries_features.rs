@@ -30,7 +30,7 @@ fn perceiver(network: &Network, schedule: &str) -> Perceiver<CpuEngine> {
 
 fn perceive(perceiver: &mut Perceiver<CpuEngine>, id: u64, image: Image) -> Result<Perception, EngineError> {
     let stamp = Stamp::from_ns(id);
-    let frame = Frame { id: FrameId(id), stamp, arrival: stamp, image };
+    let frame = Frame { id: FrameId(id), sequence: None, stamp, arrival: stamp, image };
     perceiver.perceive(&AlignedFrame { frame, state: VehicleState::default() })
 }
 

@@ -97,6 +97,13 @@ fn faults() -> Vec<Fault> {
             1000,
             nothing,
         ),
+        of_camera(
+            "disconnected, and back once nobody holds a picture",
+            Counted("reopened"),
+            || set("disconnect", 1),
+            1000,
+            nothing,
+        ),
         of_camera("unplugged, and back", Lost, || plug("unbind"), 2000, || plug("bind")),
         of_bus("interface down, and up", Lost, down, 1500, up),
         of_bus("interface deleted, and made again", Lost, delete, 1500, make_the_bus),

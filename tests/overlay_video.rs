@@ -24,8 +24,10 @@ fn frame(id: u64, size: Size) -> (AlignedFrame, Perception) {
     } else {
         Origin::Propagated { from: FrameId(id - id % 5), distance: (id % 5) as u32 }
     };
-    let aligned =
-        AlignedFrame { frame: Frame { id: frame, stamp, arrival: stamp, image }, state: VehicleState::default() };
+    let aligned = AlignedFrame {
+        frame: Frame { id: frame, sequence: None, stamp, arrival: stamp, image },
+        state: VehicleState::default(),
+    };
     (aligned, Perception { frame, stamp, origin, mask, age: None, confidence: None, disagreement: None, late: None })
 }
 

@@ -29,7 +29,7 @@ fn grey(id: u64, value: u8, yaw_rate: Option<Reading>) -> AlignedFrame {
 fn grey_at(id: u64, ns: u64, value: u8, yaw_rate_radps: Option<Reading>) -> AlignedFrame {
     let image = Image::packed(PixelFormat::Grey, SIZE, vec![value; SIZE.pixels()].into()).expect("one byte a pixel");
     let stamp = Stamp::from_ns(ns);
-    let frame = Frame { id: FrameId(id), stamp, arrival: stamp, image };
+    let frame = Frame { id: FrameId(id), sequence: None, stamp, arrival: stamp, image };
     AlignedFrame { frame, state: VehicleState { yaw_rate_radps, ..VehicleState::default() } }
 }
 

@@ -18,7 +18,7 @@ fn frame(ms: i64, known: &[(Quantity, Reading)]) -> AlignedFrame {
     for (quantity, reading) in known {
         state.set(*quantity, Some(*reading));
     }
-    AlignedFrame { frame: Frame { id: FrameId(ms as u64), stamp, arrival: stamp, image }, state }
+    AlignedFrame { frame: Frame { id: FrameId(ms as u64), sequence: None, stamp, arrival: stamp, image }, state }
 }
 
 /// What the flow of the last of `frames` was told.

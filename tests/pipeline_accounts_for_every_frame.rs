@@ -16,7 +16,7 @@ const SIZE: Size = Size::new(2, 2);
 fn frame(id: u64, stamp_ms: u64) -> Event {
     let stamp = Stamp::from_ns(stamp_ms * 1_000_000);
     let image = Image::packed(PixelFormat::Grey, SIZE, vec![0; 4].into()).expect("2x2");
-    Event::Frame(Frame { id: FrameId(id), stamp, arrival: stamp, image })
+    Event::Frame(Frame { id: FrameId(id), sequence: None, stamp, arrival: stamp, image })
 }
 
 fn frames(count: u64) -> Vec<Result<Event, SourceError>> {

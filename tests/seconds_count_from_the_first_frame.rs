@@ -28,7 +28,7 @@ fn write(path: &Path, stamps_ms: &[u64], size: impl Fn(usize) -> Size) {
         let pixels: Vec<u8> = (0..size(id).pixels()).map(|pixel| (pixel * 7 + id) as u8).collect();
         let image = Image::packed(PixelFormat::Grey, size(id), pixels.into()).expect("one byte a pixel");
         let (stamp, arrival) = (at(FIRST_MS + stamp_ms), at(FIRST_MS + stamp_ms + 40));
-        events.push(Event::Frame(Frame { id: FrameId(id as u64), stamp, arrival, image }));
+        events.push(Event::Frame(Frame { id: FrameId(id as u64), sequence: None, stamp, arrival, image }));
     }
     events.sort_by_key(Event::arrival);
     for event in &events {

@@ -38,7 +38,10 @@ fn allocated(network: &Network, schedule: &str) -> Vec<u64> {
 
 fn aligned(id: u64, image: Image) -> AlignedFrame {
     let stamp = Stamp::from_ns(id * 33_000_000);
-    AlignedFrame { frame: Frame { id: FrameId(id), stamp, arrival: stamp, image }, state: VehicleState::default() }
+    AlignedFrame {
+        frame: Frame { id: FrameId(id), sequence: None, stamp, arrival: stamp, image },
+        state: VehicleState::default(),
+    }
 }
 
 #[test]

@@ -35,6 +35,32 @@ fn every_event_and_perception_comes_back_under_every_compression() {
 }
 
 #[test]
+fn a_live_frame_keeps_its_drivers_number_wherever_chunks_and_ranges_end() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("trip.mcap");
+    let frames: Vec<Event> = (0..20)
+        .map(|id: u64| {
+            let (stamp, arrival) = (Stamp::from_ns(id * 33_000_000), Stamp::from_ns(id * 33_000_000 + 9_000_000));
+            let image = Image::packed(PixelFormat::Grey, Size::new(64, 32), vec![id as u8; 2048].into()).expect("2048");
+            // Past 2^32 it goes on from 0; every fifth frame has none.
+            let sequence = (id % 5 != 4).then(|| (u32::MAX - 9).wrapping_add(id as u32));
+            Event::Frame(Frame { id: FrameId(id), sequence, stamp, arrival, image })
+        })
+        .collect();
+    for chunk_span_ms in [1, 40, 1000] {
+        let config = Config { chunk_span_ms, ..Config::default() };
+        let mut writer = TripWriter::create(&path, &metadata(), &config).expect("a temporary folder is writable");
+        for frame in &frames {
+            writer.write_event(frame).expect("small");
+        }
+        assert_eq!(writer.finish().expect("room").messages["/camera/sequence"], 16);
+        assert!(read(&path, Range::default()) == frames, "chunks of {chunk_span_ms} ms");
+        let range = Range { from: Some(Duration::from_millis(165)), until: Some(Duration::from_millis(330)) };
+        assert!(read(&path, range) == frames[5..=10], "chunks of {chunk_span_ms} ms");
+    }
+}
+
+#[test]
 fn the_file_says_what_it_holds() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("trip.mcap");
@@ -102,7 +128,9 @@ fn a_trip_of_several_picture_sizes_tells_all_of_them() {
         let image = Image::packed(PixelFormat::Grey, size, vec![0; size.pixels()].into()).expect("exact");
         // A pause in the middle: a median interval would not see it.
         let stamp = Stamp::from_ns((number + if number < 50 { 0 } else { 99 }) * 100_000_000);
-        writer.write_event(&Event::Frame(Frame { id: FrameId(number), stamp, arrival: stamp, image })).expect("small");
+        writer
+            .write_event(&Event::Frame(Frame { id: FrameId(number), sequence: None, stamp, arrival: stamp, image }))
+            .expect("small");
     }
     writer.finish().expect("room");
     let info = info(&path).expect("a whole trip");

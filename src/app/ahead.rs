@@ -79,7 +79,13 @@ mod tests {
 
     fn frame(id: u64) -> Event {
         let image = Image::packed(PixelFormat::Grey, Size::new(1, 1), vec![id as u8].into()).expect("one pixel");
-        Event::Frame(Frame { id: FrameId(id), stamp: Stamp::from_ns(id), arrival: Stamp::from_ns(id), image })
+        Event::Frame(Frame {
+            id: FrameId(id),
+            sequence: None,
+            stamp: Stamp::from_ns(id),
+            arrival: Stamp::from_ns(id),
+            image,
+        })
     }
 
     fn tick(ns: u64) -> Event {

@@ -13,6 +13,9 @@ pub struct FrameId(pub u64);
 pub struct Frame {
     /// Its number.
     pub id: FrameId,
+    /// The number that a live camera's driver gave it: what lies between two of one stream was lost on the way. A driver
+    /// begins anew when its camera is opened anew, and past 2^32 from 0.
+    pub sequence: Option<u32>,
     /// The middle of its exposure.
     pub stamp: Stamp,
     /// When it reached this program.

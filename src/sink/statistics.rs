@@ -258,7 +258,7 @@ mod tests {
 
     fn frame(id: u64) -> Frame {
         let image = Image::packed(PixelFormat::Grey, Size::new(2, 1), vec![0, 0].into()).expect("2x1");
-        Frame { id: FrameId(id), stamp: Stamp::ZERO, arrival: Stamp::ZERO, image }
+        Frame { id: FrameId(id), sequence: None, stamp: Stamp::ZERO, arrival: Stamp::ZERO, image }
     }
 
     fn answer(statistics: &mut Statistics, id: u64, labels: [u8; 2]) {

@@ -109,14 +109,15 @@ impl Source for Inbox {
 }
 
 impl Intake {
-    /// A camera frame exposed in the middle at `stamp`. One that still waits is lost: the newest wins.
-    pub fn frame(&self, stamp: Stamp, image: Image) {
+    /// A camera frame exposed in the middle at `stamp`, with its driver's number. One that still waits is lost: the newest
+    /// wins.
+    pub fn frame(&self, stamp: Stamp, sequence: Option<u32>, image: Image) {
         self.put(|waiting, arrival| {
             waiting.give_way(arrival);
             let id = FrameId(waiting.next_id);
             waiting.next_id += 1;
             waiting.counts.frames += 1;
-            waiting.frame = Some(Frame { id, stamp, arrival, image });
+            waiting.frame = Some(Frame { id, sequence, stamp, arrival, image });
         });
     }
 
@@ -269,7 +270,7 @@ mod tests {
         for step in 0..9 {
             clock.store(10 + step, Ordering::Relaxed);
             match step {
-                4 => intake.frame(Stamp::ZERO, image()),
+                4 => intake.frame(Stamp::ZERO, None, image()),
                 6 => intake.lost(2),
                 _ => can(&intake, step as u16),
             }
@@ -280,11 +281,11 @@ mod tests {
     #[test]
     fn a_newer_frame_takes_the_place_of_one_that_waits_and_the_loss_is_told_in_its_place() {
         let (mut inbox, intake, clock) = inbox();
-        intake.frame(Stamp::ZERO, image());
+        intake.frame(Stamp::ZERO, None, image());
         intake.lost(2);
         for at in [5, 6] {
             clock.store(at, Ordering::Relaxed);
-            intake.frame(Stamp::from_ns(at), image());
+            intake.frame(Stamp::from_ns(at), None, image());
         }
         intake.lost(7);
         assert_eq!(told(&mut inbox), ["L4", "F2", "L7"]);

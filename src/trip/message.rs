@@ -34,12 +34,13 @@ pub(super) enum Kind {
     Late,
     Can,
     State,
+    Sequence,
     Lost,
     Tick,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Jpeg,
         Self::Raw,
         Self::Truth,
@@ -50,6 +51,7 @@ impl Kind {
         Self::Late,
         Self::Can,
         Self::State,
+        Self::Sequence,
         Self::Lost,
         Self::Tick,
     ];
@@ -65,6 +67,7 @@ impl Kind {
             Self::Late => "/perception/late",
             Self::Can => "/vehicle/can",
             Self::State => "/vehicle/state",
+            Self::Sequence => "/camera/sequence",
             Self::Lost => "/camera/lost",
             Self::Tick => "/source/tick",
         }
@@ -78,6 +81,7 @@ impl Kind {
             Self::Late => "segfuse.LateKey",
             Self::Can => "segfuse.CanFrame",
             Self::State => "segfuse.VehicleState",
+            Self::Sequence => "segfuse.FrameSequence",
             Self::Lost => "segfuse.LostFrames",
             Self::Tick => "segfuse.Tick",
         }
@@ -252,13 +256,19 @@ pub(super) fn decode_event(kind: Kind, head: Head<'_>, data: Bytes) -> Result<Op
         Kind::State => Event::State(decode_state(head, data)?),
         Kind::Lost => decode_lost(data)?,
         Kind::Tick => Event::Tick(Stamp::from_ns(parse::<proto::Tick>(data)?.stamp_ns)),
-        Kind::Mask | Kind::Confidence | Kind::Age | Kind::Info | Kind::Late => return Ok(None),
+        Kind::Sequence | Kind::Mask | Kind::Confidence | Kind::Age | Kind::Info | Kind::Late => return Ok(None),
     };
     Ok(Some(event))
 }
 
 fn frame(head: Head<'_>, image: Image) -> Event {
-    Event::Frame(Frame { id: FrameId(u64::from(head.sequence)), stamp: head.capture, arrival: head.arrival, image })
+    Event::Frame(Frame {
+        id: FrameId(u64::from(head.sequence)),
+        sequence: None,
+        stamp: head.capture,
+        arrival: head.arrival,
+        image,
+    })
 }
 
 fn parse<M: prost::Message + Default>(data: Bytes) -> Result<M, String> {
@@ -357,6 +367,17 @@ fn source_stamp(clock: i32, ns: i64) -> Result<SourceStamp, String> {
 fn decode_lost(data: Bytes) -> Result<Event, String> {
     let message: proto::LostFrames = parse(data)?;
     Ok(Event::Lost { stamp: Stamp::from_ns(message.stamp_ns), frames: message.frames })
+}
+
+/// Appends the number that the driver gave `frame`.
+pub(super) fn encode_sequence(frame: FrameId, sequence: u32, out: &mut Vec<u8>) {
+    proto::FrameSequence { frame: frame.0, sequence }.encode_raw(out);
+}
+
+/// A frame, and the number that its driver gave it.
+pub(super) fn decode_sequence(data: Bytes) -> Result<(FrameId, u32), String> {
+    let message: proto::FrameSequence = parse(data)?;
+    Ok((FrameId(message.frame), message.sequence))
 }
 
 /// Appends that `frame` was answered before the features of `key` that were due on it were there.
@@ -475,7 +496,8 @@ mod tests {
                 let _ = decode_event(kind, head(1), data.clone().into());
             }
             let _ = PerceptionHead::decode(data.clone().into());
-            let _ = decode_late(data.into());
+            let _ = decode_late(data.clone().into());
+            let _ = decode_sequence(data.into());
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::file::TripFile;
 use super::losses::{Losses, is_frame};
-use super::message::{Kind, decode_event, decode_late};
+use super::message::{Kind, decode_event, decode_late, decode_sequence};
 use super::messages::{Message, Messages, Wanted};
 use super::metadata::RECORD;
 use super::names::{FrameNames, NAMES_RECORD};
@@ -59,6 +59,8 @@ pub struct TripReader {
     whole: bool,
     /// A message that waits until what was lost before it is told.
     held: Option<Message>,
+    /// The frame that comes next and its driver's number.
+    sequence: Option<(FrameId, u32)>,
     last: Stamp,
 }
 
@@ -72,7 +74,8 @@ impl TripReader {
         }
         let wanted = range.wanted(&trip, is_event);
         let whole = range == Range::default();
-        Ok(Self { messages: Messages::new(trip, wanted), wanted, metadata, whole, held: None, last: Stamp::ZERO })
+        let (messages, last) = (Messages::new(trip, wanted), Stamp::ZERO);
+        Ok(Self { messages, wanted, metadata, whole, held: None, sequence: None, last })
     }
 
     /// What the trip says of itself.
@@ -202,7 +205,15 @@ impl TripReader {
     }
 
     fn decode(&mut self, message: &Message) -> Result<Option<Event>, TripError> {
-        let event = decode_event(message.kind, message.head(), message.data.clone());
+        if message.kind == Kind::Sequence {
+            let read = decode_sequence(message.data.clone());
+            self.sequence = Some(read.map_err(|reason| message.refuse(reason))?);
+            return Ok(None);
+        }
+        let mut event = decode_event(message.kind, message.head(), message.data.clone());
+        if let Ok(Some(Event::Frame(frame))) = &mut event {
+            frame.sequence = self.sequence.take().filter(|(id, _)| *id == frame.id).map(|(_, number)| number);
+        }
         event.map_err(|reason| {
             if is_frame(message.kind) {
                 self.messages.losses.add_frame();

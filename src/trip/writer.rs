@@ -285,6 +285,12 @@ impl TripWriter {
     }
 
     fn write_frame(&mut self, frame: &Frame) -> Result<(), TripError> {
+        if let Some(number) = frame.sequence {
+            message::encode_sequence(frame.id, number, &mut self.message);
+            let entry = Entry::new(Kind::Sequence, frame.arrival, frame.stamp);
+            self.put(Entry { sequence: sequence(frame.id.0)?, ..entry })?;
+            self.message.clear();
+        }
         let kind = self.scratch.encode_image(frame.stamp, &frame.image, &mut self.message);
         let sequence = sequence(frame.id.0)?;
         self.put(Entry { sequence, ..Entry::new(kind, frame.arrival, frame.stamp) })
@@ -381,7 +387,7 @@ fn schema_data(kind: Kind) -> Cow<'static, [u8]> {
     let foxglove = match kind {
         Kind::Jpeg => CompressedImage::get_schema(),
         Kind::Raw | Kind::Truth | Kind::Mask | Kind::Confidence | Kind::Age => RawImage::get_schema(),
-        Kind::Info | Kind::Late | Kind::Can | Kind::State | Kind::Lost | Kind::Tick => None,
+        Kind::Info | Kind::Late | Kind::Can | Kind::State | Kind::Sequence | Kind::Lost | Kind::Tick => None,
     };
     foxglove.map_or(Cow::Borrowed(DESCRIPTORS), |schema| schema.data)
 }

@@ -83,7 +83,8 @@ pub(crate) fn perception(number: u64) -> Perception {
 
 pub(crate) fn frame_of(perception: &Perception) -> AlignedFrame {
     let image = Image::packed(PixelFormat::Grey, Size::new(1, 1), vec![0].into()).expect("one pixel");
-    let frame = Frame { id: perception.frame, stamp: perception.stamp, arrival: perception.stamp, image };
+    let frame =
+        Frame { id: perception.frame, sequence: None, stamp: perception.stamp, arrival: perception.stamp, image };
     let state = VehicleState { speed_mps: Some(Reading::valid(13.9)), ..VehicleState::default() };
     AlignedFrame { frame, state }
 }

@@ -24,5 +24,8 @@ pub(crate) fn frame(id: u64, size: Size) -> AlignedFrame {
 
 pub(crate) fn aligned(id: u64, image: Image) -> AlignedFrame {
     let (stamp, arrival) = (Stamp::from_ns(1_000 + id), Stamp::from_ns(6_000 + id));
-    AlignedFrame { frame: Frame { id: FrameId(id), stamp, arrival, image }, state: VehicleState::default() }
+    AlignedFrame {
+        frame: Frame { id: FrameId(id), sequence: None, stamp, arrival, image },
+        state: VehicleState::default(),
+    }
 }

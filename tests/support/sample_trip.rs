@@ -18,7 +18,7 @@ pub const FRAME_NS: u64 = 33_333_333;
 pub fn step(number: u64) -> (Vec<Event>, AlignedFrame, Perception) {
     let start = 1_000_000_000 + number * FRAME_NS;
     let at = |ms: u64| Stamp::from_ns(start + ms * 1_000_000);
-    let frame = Frame { id: FrameId(number), stamp: at(1), arrival: at(8), image: image(number) };
+    let frame = Frame { id: FrameId(number), sequence: None, stamp: at(1), arrival: at(8), image: image(number) };
     let truth = GroundTruth { stamp: at(1), labels: plane(number, 12), classes: "camvid".into() };
     let mut events = vec![Event::Truth(truth), Event::Can(can(number, at(2))), Event::State(state(number, at(3)))];
     if number % 10 == 9 {

@@ -140,9 +140,10 @@ impl Capture {
                 Verdict::Good(stamp) => newest.replace(Newest { taken, stamp }).map(|older| (older.taken, "overtaken")),
                 Verdict::Damaged => Some((taken, "damaged")),
                 Verdict::BadStamp => Some((taken, "bad_stamps")),
+                Verdict::Repeated => Some((taken, "repeated")),
             };
             if let Some((rejected, why)) = rejected {
-                *lost += 1;
+                *lost += u32::from(verdict != Verdict::Repeated);
                 outlet.count(why, 1);
                 self.buffers.queue(rejected.index)?;
             }
@@ -159,7 +160,7 @@ impl Capture {
             return Ok(());
         };
         let told = if newest.taken.is_start_of_exposure() { Moment::StartOfExposure } else { Moment::EndOfFrame };
-        outlet.frame(self.exposure.middle(newest.stamp, told), image);
+        outlet.frame(self.exposure.middle(newest.stamp, told), newest.taken.sequence, image);
         self.watch.delivered(outlet.now());
         self.filled = false;
         Ok(())

@@ -5,7 +5,8 @@
 //! | | |
 //! |---|---|
 //! | the number goes up by more than one | the frames between are missing; past 2^32 it goes on from 0 |
-//! | it stays, goes back, or leaps by more than 10 s of frames | the driver has begun again: nothing is missing |
+//! | it goes back, or leaps by more than 10 s of frames | the driver has begun again: nothing is missing |
+//! | it stays, of a driver that has counted | the same frame once more: neither used nor lost |
 //! | the driver's error flag, or no bytes | damaged |
 //! | a stamp not after the last one, or far from now | a bad stamp, until they are right again |
 
@@ -28,6 +29,8 @@ pub(super) enum Verdict {
     Damaged,
     /// Nobody can say when it was taken.
     BadStamp,
+    /// Its number is that of the frame before.
+    Repeated,
 }
 
 /// What goes by the frames before.
@@ -36,16 +39,23 @@ pub(super) struct Judge {
     last_sequence: Option<u32>,
     last_stamp: Option<Stamp>,
     leap: u32,
+    /// Whether the driver has counted: some number every frame alike.
+    counts: bool,
 }
 
 impl Judge {
     /// Of a stream that begins, with `rate_hz` frames a second.
     pub(super) fn new(rate_hz: f64) -> Self {
-        Self { last_sequence: None, last_stamp: None, leap: (rate_hz * LEAP_S).ceil() as u32 }
+        Self { last_sequence: None, last_stamp: None, leap: (rate_hz * LEAP_S).ceil() as u32, counts: false }
     }
 
     /// How many frames are missing before this one, and whether it can be used.
     pub(super) fn judge(&mut self, taken: &Dequeued, now: Stamp) -> (u32, Verdict) {
+        let stays = self.last_sequence == Some(taken.sequence);
+        if stays && self.counts {
+            return (0, Verdict::Repeated);
+        }
+        self.counts |= self.last_sequence.is_some() && !stays;
         let missing = self.missing(taken.sequence);
         (missing, self.verdict(taken, now))
     }
@@ -144,6 +154,20 @@ mod tests {
             .filter(|(_, expected, got)| expected != got)
             .collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn a_number_that_is_repeated_is_no_further_frame_unless_the_driver_counts_nothing() {
+        let judged = |sequences: &[u32]| {
+            let (mut judge, now) = (Judge::new(30.0), Stamp::from_ns(100_000_000_000));
+            let stamped = (99_000..).step_by(33).zip(sequences);
+            let good = |(ms, &sequence): (i64, &u32)| {
+                matches!(judge.judge(&taken(sequence, ms, MONOTONIC), now), (_, Verdict::Good(_)))
+            };
+            stamped.map(good).collect::<Vec<_>>()
+        };
+        assert_eq!(judged(&[4, 6, 6, 7, 7, 7, 9]), [true, true, false, true, false, false, true]);
+        assert_eq!(judged(&[0; 5]), [true; 5]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::source::inbox::Intake;
 const COPIES: usize = 8;
 
 /// What is counted.
-const COUNTED: [&str; 7] = ["frames", "lost", "damaged", "bad_stamps", "overtaken", "copied", "reopened"];
+const COUNTED: [&str; 8] = ["frames", "lost", "damaged", "bad_stamps", "repeated", "overtaken", "copied", "reopened"];
 
 /// Outlives a camera that is unplugged.
 pub(super) struct Outlet {
@@ -32,9 +32,9 @@ impl Outlet {
         self.intake.now()
     }
 
-    /// A frame that was exposed in the middle at `stamp`.
-    pub(super) fn frame(&mut self, stamp: Stamp, image: Image) {
-        self.intake.frame(stamp, image);
+    /// A frame that was exposed in the middle at `stamp`, and its driver's number.
+    pub(super) fn frame(&mut self, stamp: Stamp, sequence: u32, image: Image) {
+        self.intake.frame(stamp, Some(sequence), image);
         self.health.delivers(self.intake.now());
         self.count("frames", 1);
         if !self.lost.is_empty() {
@@ -85,7 +85,7 @@ mod tests {
         let board = HealthBoard::new();
         let mut outlet = Outlet::new(intake, board.enter("camera", true, now));
         let image = || Image::packed(PixelFormat::Grey, Size::new(1, 1), vec![0].into()).expect("1 byte");
-        outlet.frame(now, image());
+        outlet.frame(now, 7, image());
         outlet.lost(0);
         assert_eq!(board.state(now), HealthState::Ok);
         outlet.lost(3);
@@ -96,7 +96,7 @@ mod tests {
         let camera = board.sources(now).remove(0);
         assert_eq!((camera.state, camera.reason.as_deref()), (HealthState::Lost, Some("unplugged")));
         assert_eq!(camera.counts[..2], [("frames".to_owned(), 1), ("lost".to_owned(), 5)]);
-        outlet.frame(now, image());
+        outlet.frame(now, 7, image());
         assert_eq!(board.state(now), HealthState::Degraded);
     }
 }

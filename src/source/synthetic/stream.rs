@@ -78,7 +78,7 @@ impl SyntheticSource {
         }
         let latency_ns = (self.scene.config().latency_ms * 1e6) as i64;
         let (id, arrival) = (FrameId(self.next_frame), stamp.offset_ns(latency_ns));
-        self.wait(Event::Frame(Frame { id, stamp, arrival, image }));
+        self.wait(Event::Frame(Frame { id, sequence: None, stamp, arrival, image }));
         self.next_frame += 1;
     }
 

@@ -96,7 +96,7 @@ impl ImageFolder {
         };
         let refused = self.load_truth(path, image.size());
         let (id, stamp) = (FrameId(self.next_id), self.stamp());
-        self.pending.push_back(Event::Frame(Frame { id, stamp, arrival: stamp, image }));
+        self.pending.push_back(Event::Frame(Frame { id, sequence: None, stamp, arrival: stamp, image }));
         self.next_id += 1;
         refused
     }

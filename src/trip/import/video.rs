@@ -195,7 +195,7 @@ impl VideoFile {
         let (id, stamp) = (FrameId(self.next_id), self.stamp());
         self.next_id += 1;
         self.last = Some(stamp);
-        Ok(Some(Event::Frame(Frame { id, stamp, arrival: stamp, image })))
+        Ok(Some(Event::Frame(Frame { id, sequence: None, stamp, arrival: stamp, image })))
     }
 }
 
