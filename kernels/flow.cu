@@ -13,15 +13,16 @@
 //     launch: block (32, 8), grid (ceil((width / 2 + 2 FRAME) / 32), ceil((height / 2 + 2 FRAME) / 8), levels - 1); not
 //     at all if there is one level
 //
-//   match_patches   the search on all levels, in one launch: one warp goes along each row of patches, forth and back,
-//                   behind the row above (below, on the way back), and each level waits for the coarser one
+//   match_patches   the search on all levels, in one launch: one warp goes along each row of patches forth, behind the row
+//                   above, and one goes back, behind the row below; each level waits for the coarser one. Which way a warp
+//                   goes says the ticket that it takes, and it waits only for warps with smaller tickets, which run or are
+//                   done: however few blocks the device has room for at once, one of them goes on
 //     earlier, current   pyramids of the same size
 //     prior         [2, prior_rows, prior_cols] f32, in its cells: where to look first, 0 if not finite; or null
 //     scratch       f32, 8-byte aligned: the sum over levels of 8 R C + 2 (R + 1) (C + 1) values; before: all bits set,
 //                   bytes of 0xff
-//     progress      i32: the sum over levels of R + 1; zeros before
-//     launch: block 32, grid (sum over levels of R); all blocks wait for each other, so they must fit on the device at
-//     once (150 warps at most): launch cooperatively
+//     progress      i32: the sum over levels of R + 1, and one more, the next ticket; zeros before
+//     launch: block 32, grid (sum over levels of 2 R)
 //
 //   sample_flow     from blocks of 4x4 pixels to the grid of features; makes scratch and progress ready for the next
 //                   match_patches
@@ -45,6 +46,8 @@ constexpr float NOISE = BLOCK * BLOCK;
 constexpr float MARGIN = 8.0f * SIDE * SIDE;
 /// What was found already is searched for again only from further away.
 constexpr float APART = 1.0f;
+/// How far a row of patches is through.
+constexpr int FORTH = 1, BACK = 2;
 
 /// One row of patches of one level: what the warp that goes along it needs.
 struct Row {
@@ -121,6 +124,7 @@ __device__ __forceinline__ void go_forth(const Row& row, const Level& coarser, c
 __device__ __forceinline__ void go_back(const Row& row) {
     const Level& level = row.level;
     float2 right = {0.0f, 0.0f};
+    wait_for_count(level.through + row.row, FORTH);
 #pragma unroll 1
     for (int col = level.cols - 1; col >= 0; --col) {
         float2 found = to_motion(fetch(level.forth + row.index(col)));
@@ -137,7 +141,7 @@ __device__ __forceinline__ void go_back(const Row& row) {
         right = found;
         if (starts.count > 0) {
             const float* quarters = level.quarters + 4 * row.index(col);
-            float error = (quarters[0] + quarters[1]) + (quarters[2] + quarters[3]);
+            float error = (fetch(quarters) + fetch(quarters + 1)) + (fetch(quarters + 2) + fetch(quarters + 3));
             Fit fit = search(row.patch(col), row.earlier, level, starts, 0.0f);
             if (fit.error() + row.margin < error) {
                 right = fit.motion;
@@ -170,15 +174,19 @@ __device__ __forceinline__ void blend_row(const Level& level, int row) {
     }
 }
 
-/// The blocks below a row of patches, once the next row is through; the first row has those above it too.
-__device__ __forceinline__ void blend_rows(const Level& level, int row) {
+/// Says that a row of patches is through in one way: what its warp wrote can then be read by others.
+__device__ __forceinline__ void tell_through(const Level& level, int row, int way) {
     __syncwarp();
     if (threadIdx.x == 0) {
         __threadfence();
-        *static_cast<volatile int*>(level.through + row) = 1;
+        *static_cast<volatile int*>(level.through + row) = way;
     }
+}
+
+/// The blocks below a row of patches, once the next row is through; the first row has those above it too.
+__device__ __forceinline__ void blend_rows(const Level& level, int row) {
     if (row + 1 < level.rows) {
-        wait_for_count(level.through + row + 1, 1);
+        wait_for_count(level.through + row + 1, BACK);
     }
     __syncwarp();
     blend_row(level, row + 1);
@@ -247,22 +255,29 @@ extern "C" __global__ void build_pyramid(float* pyramid, int width, int height) 
 extern "C" __global__ void __launch_bounds__(32)
     match_patches(const float* earlier, const float* current, int width, int height, int levels, const float* prior,
                   int prior_rows, int prior_cols, float* scratch, int* progress) {
-    // The coarsest level's rows come first.
-    int index = levels - 1, row = blockIdx.x;
-    while (row >= patches(height >> index)) {
-        row -= patches(height >> index);
+    // The coarsest level comes first; on each the rows from the top forth, then from the bottom back.
+    int index = levels - 1, turn = take_ticket(progress + tickets_at(height, levels));
+    while (turn >= 2 * patches(height >> index)) {
+        turn -= 2 * patches(height >> index);
         --index;
     }
-    Level level = level_of(scratch, progress, width, height, levels, index), coarser{};
+    Level level = level_of(scratch, progress, width, height, levels, index);
+    bool goes_back = turn >= level.rows;
+    int row = goes_back ? 2 * level.rows - 1 - turn : turn;
+    Row own{earlier + level.pixels, current + level.pixels, level, row, prior != nullptr ? MARGIN : 0.0f};
+    if (goes_back) {
+        go_back(own);
+        tell_through(level, row, BACK);
+        blend_rows(level, row);
+        return;
+    }
+    Level coarser{};
     if (index + 1 < levels) {
         coarser = level_of(scratch, progress, width, height, levels, index + 1);
         wait_for_count(coarser.blended, coarser.rows);
     }
-    Row own{earlier + level.pixels, current + level.pixels, level, row, prior != nullptr ? MARGIN : 0.0f};
     go_forth(own, coarser, Prior{prior, prior_rows, prior_cols});
-    __syncwarp();
-    go_back(own);
-    blend_rows(level, row);
+    tell_through(level, row, FORTH);
 }
 
 extern "C" __global__ void sample_flow(float* scratch, int* progress, int width, int height, int levels,
@@ -284,10 +299,9 @@ extern "C" __global__ void sample_flow(float* scratch, int* progress, int width,
         flow[cell] = x;
         flow[cells + cell] = y;
     }
-    int words = 0, counters = 0;
+    int words = 0, counters = tickets_at(height, levels) + 1;
     for (int i = 0; i < levels; ++i) {
         words += 2 * patches(height >> i) * patches(width >> i);
-        counters += patches(height >> i) + 1;
     }
     for (int i = cell; i < words; i += threads) {
         reinterpret_cast<Word*>(scratch)[i] = UNKNOWN;

@@ -47,6 +47,21 @@ __device__ __forceinline__ void wait_for_count(const int* counter, int count) {
 
 __device__ __forceinline__ int patches(int side) { return side < SIDE ? 0 : (side - SIDE) / BLOCK + 1; }
 
+/// Where, behind all counters of the levels, the next ticket is.
+__device__ __forceinline__ int tickets_at(int height, int levels) {
+    int counters = 0;
+    for (int i = 0; i < levels; ++i) {
+        counters += patches(height >> i) + 1;
+    }
+    return counters;
+}
+
+/// The warp's turn, in the order in which warps begin: blocks need not begin in that of their numbers.
+__device__ __forceinline__ int take_ticket(int* next) {
+    int ticket = threadIdx.x == 0 ? atomicAdd(next, 1) : 0;
+    return __shfl_sync(0xffffffffu, ticket, 0);
+}
+
 /// One level: its shape, where it begins in a pyramid, what is found on it.
 struct Level {
     int width, height, rows, cols;
@@ -57,7 +72,7 @@ struct Level {
     float* quarters;
     /// [rows + 1, cols + 1, 2]: the motion of blocks.
     float* blocks;
-    /// [rows]: whether the row is through; and how many rows of patches have their blocks.
+    /// [rows]: how far the row is through; and how many rows of patches have their blocks.
     int *through, *blended;
 
     __device__ __forceinline__ int stride() const { return width + 2 * FRAME; }

@@ -102,6 +102,9 @@ impl Config {
         if let Some(dbc) = &mut self.signals.dbc {
             *dbc = folder.join(&dbc);
         }
+        for place in [&mut self.engine.tensorrt_libraries, &mut self.engine.plans].into_iter().flatten() {
+            *place = folder.join(&place);
+        }
         let is_file = |name: &&mut String| Path::new(name.as_str()).extension().is_some_and(|ending| ending == "toml");
         let named = self.signals.signals.iter_mut().filter(is_file);
         for name in named.chain(self.network.iter_mut().filter(|name| folder.join(name.as_str()).exists())) {
@@ -170,6 +173,8 @@ mod tests {
     fn a_value_out_of_its_range_is_refused_by_key() {
         for (text, key) in [
             ("[engine]\nthreads = 100000", "engine.threads"),
+            ("[engine]\ndla_core = 8", "engine.dla_core"),
+            ("[engine]\nworkspace_mib = 0", "engine.workspace_mib"),
             ("[record]\nrotate_minutes = 0", "record.rotate_minutes"),
             ("[process]\nrealtime_priority = 100", "process.realtime_priority"),
             ("[perceive.bicycle]\nwheelbase_m = 0.0\nsteering_ratio = 15.0", "perceive.bicycle.wheelbase_m"),

@@ -1,6 +1,8 @@
 //! TensorRT, driven from loading to running and through every fault, with a stand-in for its libraries and no GPU.
 #![cfg(feature = "tensorrt")]
 
+#[path = "support/driver_on_host.rs"]
+mod host_driver;
 #[path = "support/standin.rs"]
 mod standin;
 
@@ -274,7 +276,7 @@ fn a_library_that_is_missing_or_is_none_is_told() {
     fs::write(empty.path().join("libnvinfer.so.10"), "text").expect("a file");
     let told = Library::open(Some(empty.path())).expect_err("no library").to_string();
     assert!(told.contains("libnvinfer.so.10: "), "{told}");
-    let Some(driver) = standin::driver("another library", 0) else { return };
+    let Some(driver) = host_driver::driver_on_host("another library") else { return };
     fs::copy(driver.join("libcuda.so.1"), empty.path().join("libnvinfer.so.10")).expect("a copy");
     let told = Library::open(Some(empty.path())).expect_err("another library").to_string();
     assert!(told.contains("getInferLibVersion") && told.contains("no TensorRT library"), "{told}");

@@ -2,14 +2,17 @@
 //! stand-in for TensorRT's libraries and NVIDIA's driver.
 #![cfg(feature = "tensorrt")]
 
+#[path = "support/driver_on_host.rs"]
+mod host_driver;
 #[path = "support/standin.rs"]
 mod standin;
 mod support;
 
+use host_driver::driver_on_host as driver;
 use segfuse::engine::network::{Network, PlainOptions};
 use segfuse::engine::tensorrt::{Gpu, Options, PlanStore, Plans, TensorRtGraphs};
 use segfuse::sys::tensorrt::{HostMemory, Library, Stream};
-use standin::{FAMILIES, driver, tensorrt};
+use standin::{FAMILIES, tensorrt};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -157,7 +160,7 @@ fn a_network_without_half_precision_is_told_what_to_do() {
 #[test]
 fn the_command_builds_once_and_tells_what_it_did() {
     for family in FAMILIES {
-        let (Some(library), Some(driver)) = (tensorrt("the command", family, ""), driver("the command", 1)) else {
+        let (Some(library), Some(driver)) = (tensorrt("the command", family, ""), driver("the command")) else {
             return;
         };
         let folder = tempfile::tempdir().expect("a folder");
@@ -199,32 +202,44 @@ fn the_command_builds_once_and_tells_what_it_did() {
 
 #[test]
 fn the_command_tells_what_is_missing() {
-    let (Some(library), Some(one), Some(none)) = (tensorrt("faults", 10, ""), driver("faults", 1), driver("faults", 0))
-    else {
-        return;
-    };
+    let (Some(library), Some(one)) = (tensorrt("faults", 10, ""), driver("faults")) else { return };
     let Some(no_runtime) = tensorrt("faults", 10, "FAULT=NO_RUNTIME") else { return };
     let Some(odd_runtime) = tensorrt("faults", 11, "FAULT=ODD_RUNTIME") else { return };
     let empty = tempfile::tempdir().expect("a folder");
     let plans = empty.path().join("plans");
-    for (what, library, driver, words) in [
-        ("no driver", &library, None, &["no NVIDIA driver: libcuda.so.1", "JetPack", "library    TensorRT 10.3.0"][..]),
-        ("no device", &library, Some(&none), &["the NVIDIA driver (for CUDA 12.6) finds no GPU", "nvidia-smi"]),
-        ("no library", &empty.path().to_owned(), Some(&one), &["no TensorRT library", "libnvinfer.so.10", "JetPack"]),
-        ("no runtime", &no_runtime, Some(&one), &["createInferRuntime gave 0x0", "error: 35"]),
-        ("an odd runtime", &odd_runtime, Some(&one), &["createInferRuntime gave 0x228"]),
+    let nowhere = empty.path().to_owned();
+    for (what, library, driver, gpus, words) in [
+        (
+            "no driver",
+            &library,
+            None,
+            "1",
+            &["no NVIDIA driver: libcuda.so.1", "JetPack", "library    TensorRT 10"][..],
+        ),
+        (
+            "no device",
+            &library,
+            Some(&*one),
+            "0",
+            &["the NVIDIA driver finds no GPU (CUDA_ERROR_NO_DEVICE", "nvidia-smi"],
+        ),
+        ("no library", &nowhere, Some(&*one), "1", &["no TensorRT library", "libnvinfer.so.10", "JetPack"]),
+        ("no runtime", &no_runtime, Some(&*one), "1", &["createInferRuntime gave 0x0", "error: 35"]),
+        ("an odd runtime", &odd_runtime, Some(&*one), "1", &["createInferRuntime gave 0x228"]),
     ] {
-        let info = told(&segfuse(&["engine", "info"], &plans, library, driver.map(PathBuf::as_path)), 1);
+        let mut info = command(&["engine", "info"], &plans, library, driver);
+        let info = told(&info.env("STANDIN_DEVICES", gpus).output().expect("the program starts"), 1);
         for words in words.iter().chain(&["MISSING", "networks cannot run by TensorRT here"]) {
             assert!(info.contains(words), "{what}: {words}: {info}");
         }
     }
-    for (what, library, driver, words) in [
-        ("no driver", &library, None, "no NVIDIA driver"),
-        ("no device", &library, Some(&none), "finds no GPU"),
-        ("no library", &empty.path().to_owned(), Some(&one), "no TensorRT library"),
+    for (what, library, driver, gpus, words) in [
+        ("no driver", &library, None, "1", "no NVIDIA driver"),
+        ("no device", &library, Some(&*one), "0", "finds no GPU"),
+        ("no library", &nowhere, Some(&*one), "1", "no TensorRT library"),
     ] {
-        let told = told(&segfuse(&["engine", "build", "tiny"], &plans, library, driver.map(PathBuf::as_path)), 1);
+        let mut build = command(&["engine", "build", "tiny"], &plans, library, driver);
+        let told = told(&build.env("STANDIN_DEVICES", gpus).output().expect("the program starts"), 1);
         assert!(told.contains(words), "{what}: {told}");
     }
     let build = |more: &[&str], status| {
@@ -237,7 +252,7 @@ fn the_command_tells_what_is_missing() {
 
 #[test]
 fn a_plan_stays_until_the_new_one_is_whole() {
-    let (Some(library), Some(driver)) = (tensorrt("forced", 10, ""), driver("forced", 1)) else { return };
+    let (Some(library), Some(driver)) = (tensorrt("forced", 10, ""), driver("forced")) else { return };
     let Some(broken) = tensorrt("forced", 10, "FAULT=NO_PLAN") else { return };
     let folder = tempfile::tempdir().expect("a folder");
     told(&segfuse(&["engine", "build", "tiny"], folder.path(), &library, Some(&driver)), 0);
@@ -250,7 +265,7 @@ fn a_plan_stays_until_the_new_one_is_whole() {
 
 #[test]
 fn what_is_no_plain_file_is_told_and_nobody_waits_for_it() {
-    let (Some(library), Some(driver)) = (tensorrt("pipes", 10, ""), driver("pipes", 1)) else { return };
+    let (Some(library), Some(driver)) = (tensorrt("pipes", 10, ""), driver("pipes")) else { return };
     let folder = tempfile::tempdir().expect("a folder");
     told(&segfuse(&["engine", "build", "tiny"], folder.path(), &library, Some(&driver)), 0);
     let is_head = |path: &PathBuf| path.to_string_lossy().contains(".head.");
@@ -279,7 +294,7 @@ fn an_empty_variable_is_taken_for_one_that_is_not_set() {
 
 #[test]
 fn plans_that_cannot_be_kept_are_told_with_the_folder() {
-    let (Some(library), Some(driver)) = (tensorrt("folders", 10, ""), driver("folders", 1)) else { return };
+    let (Some(library), Some(driver)) = (tensorrt("folders", 10, ""), driver("folders")) else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("file");
     fs::write(&file, "text").expect("a file");
@@ -290,7 +305,7 @@ fn plans_that_cannot_be_kept_are_told_with_the_folder() {
 /// Objects that are left end the process with 70: so every command above that ended with 0 or 1 left none.
 #[test]
 fn an_object_that_is_not_freed_is_found_out() {
-    let (Some(library), Some(driver)) = (tensorrt("leaks", 10, "FAULT=LEAK"), driver("leaks", 1)) else { return };
+    let (Some(library), Some(driver)) = (tensorrt("leaks", 10, "FAULT=LEAK"), driver("leaks")) else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let told = told(&segfuse(&["engine", "info"], folder.path(), &library, Some(&driver)), 70);
     assert!(told.contains("1 objects are left"), "{told}");
@@ -325,11 +340,18 @@ fn logged(work: impl FnOnce()) -> String {
 }
 
 fn segfuse(arguments: &[&str], plans: &Path, library: &Path, driver: Option<&Path>) -> Output {
+    command(arguments, plans, library, driver).output().expect("the program starts")
+}
+
+/// With a driver that finds an Orin.
+fn command(arguments: &[&str], plans: &Path, library: &Path, driver: Option<&Path>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_segfuse"));
     command.args(arguments).arg("--quiet").env("SEGFUSE_PLANS", plans).env("SEGFUSE_TENSORRT_LIBRARIES", library);
     // An empty folder hides a driver that this computer may have no better than the loader allows: it is asked first.
-    command.env("LD_LIBRARY_PATH", driver.map_or_else(|| PathBuf::from("/nowhere"), Path::to_path_buf));
-    command.output().expect("the program starts")
+    command.env("LD_LIBRARY_PATH", driver.unwrap_or("/nowhere".as_ref()));
+    let orin = [("NAME", "Orin (nvgpu)"), ("CAPABILITY", "87"), ("DRIVER", "12060"), ("MEMORY", "8589934592")];
+    command.envs(orin.map(|(what, value)| (format!("STANDIN_{what}"), value)));
+    command
 }
 
 fn told(output: &Output, status: i32) -> String {

@@ -35,10 +35,14 @@ impl Drive {
     }
 
     fn replay(&self, schedule: &str, engine: &str) -> Output {
+        self.replay_with(schedule, engine, &[], &[])
+    }
+
+    fn replay_with(&self, schedule: &str, engine: &str, more: &[&str], variables: &[(&str, &str)]) -> Output {
         let (trip, summary) = (self.path("drive.mcap"), self.path("run.json"));
         let mut program = Command::new(env!("CARGO_BIN_EXE_segfuse"));
         program.args(["replay", &trip, "--network", "tiny", "--schedule", schedule, "--summary", &summary, "--quiet"]);
-        program.args(["--device", "cuda", "--engine", engine]);
+        program.args(["--device", "cuda", "--engine", engine]).args(more).envs(variables.iter().copied());
         program.env("LD_LIBRARY_PATH", &self.driver).env("SEGFUSE_TENSORRT_LIBRARIES", &self.tensorrt);
         program.env("SEGFUSE_PLANS", Path::new(self.folder.path()).join("plans"));
         program.output().expect("it starts")
@@ -69,6 +73,56 @@ fn every_schedule_gives_the_same_masks_each_time() {
             assert!(engine.contains("cuda on stand-in") && engine.contains("network by TensorRT"), "{engine}");
         }
     }
+}
+
+/// How many launches by themselves and how many graphs a run came to.
+fn launches(output: &Output) -> (u32, u32) {
+    let told = errors(output);
+    let line = told.lines().find(|line| line.starts_with("stand-in: ")).unwrap_or_else(|| panic!("not told: {told}"));
+    let mut numbers = line.split(' ').filter_map(|word| word.parse().ok());
+    (numbers.next().expect("launches"), numbers.next().expect("graphs"))
+}
+
+#[test]
+fn cuda_graphs_change_no_mask_and_take_fewer_launches() {
+    let Some(drive) = Drive::new("cuda_graphs", 10, "") else { return };
+    let config = drive.path("without.toml");
+    std::fs::write(&config, "[engine]\ncuda_graphs = false\n").expect("a file");
+    for schedule in ["every:1", "every:3", "adaptive:5%", "overlapped:3:1"] {
+        let run = |more: &[&str]| {
+            let output = drive.replay_with(schedule, "tensorrt", more, &[("STANDIN_TELLS", "1")]);
+            assert!(output.status.success(), "{schedule}: {}", errors(&output));
+            assert!(!errors(&output).contains("graph:"), "{schedule}: {}", errors(&output));
+            (drive.summary("mask_hash"), launches(&output))
+        };
+        let ((with, (alone, graphs)), (without, (each, none))) = (run(&[]), run(&["--config", &config]));
+        assert_eq!(with, without, "{schedule}");
+        assert_eq!(none, 0, "{schedule}");
+        assert!(alone + graphs < each && graphs > 9, "{schedule}: {alone} launches and {graphs} graphs for {each}");
+    }
+}
+
+#[test]
+fn graphs_that_are_refused_are_told_once_and_masks_are_the_same_without() {
+    let (Some(drive), Some(other)) = (Drive::new("refused", 10, ""), Drive::new("refused", 10, "FAULT=NO_CAPTURE"))
+    else {
+        return;
+    };
+    assert!(drive.replay("every:3", "tensorrt").status.success());
+    let expected = drive.summary("mask_hash");
+    let no_graphs = drive.replay_with("every:3", "tensorrt", &[], &[("STANDIN_NO_GRAPHS", "1")]);
+    assert!(no_graphs.status.success(), "{}", errors(&no_graphs));
+    let told = errors(&no_graphs);
+    let words = "kernels are launched one by one, without CUDA graphs: making a graph ready to be launched: the CUDA driver \
+                 answers CUDA_ERROR_NOT_SUPPORTED";
+    assert_eq!(told.matches(words).count(), 1, "{told}");
+    assert_eq!(drive.summary("mask_hash"), expected);
+    let no_capture = other.replay("every:3", "tensorrt");
+    assert!(no_capture.status.success(), "{}", errors(&no_capture));
+    let told = errors(&no_capture);
+    let words = "plans are enqueued for each frame, without CUDA graphs: running the plan failed";
+    assert!(told.matches(words).count() == 1 && told.contains("when stream is capturing"), "{told}");
+    assert_eq!(other.summary("mask_hash"), expected);
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! Whole frames by the engines: the GPU's, with its network on the host, beside the CPU's, both on the same machine.
+//! Whole frames by the engines: the GPU's, with its network on the host or by TensorRT, with CUDA graphs and without, beside the
+//! CPU's, all on the same machine.
 
 use super::Bench;
 use super::conformance::shipped;
 use super::kernels::picture;
 use segfuse::clock::{MeasuringClock, MonotonicClock};
-use segfuse::data::{PixelFormat, Size};
+use segfuse::data::{LabelMask, PixelFormat, Size};
 use segfuse::engine::cpu::{CpuEngine, RuntimeChoice};
 use segfuse::engine::cuda::CudaEngine;
 use segfuse::engine::{Config, Engine, EngineError};
@@ -23,19 +24,44 @@ pub(crate) fn run(bench: &mut Bench) {
 fn compare(runs: usize) -> Result<(), EngineError> {
     println!("\nengine/{SIZE}, yuyv, the host's clock, median ms of a key frame and of one that is carried:");
     for network in shipped() {
+        for runtime in [RuntimeChoice::Rten, RuntimeChoice::Tensorrt] {
+            let config = |cuda_graphs| Config { runtime, cuda_graphs, ..Config::default() };
+            let with = match CudaEngine::new(&network, &config(true)) {
+                Err(EngineError::Unavailable { reason, .. }) => {
+                    println!("  {}, network by {runtime:?}: not here: {reason}", network.name());
+                    continue;
+                }
+                opened => frame_ms(&mut opened?, runs)?,
+            };
+            let without = frame_ms(&mut CudaEngine::new(&network, &config(false))?, runs)?;
+            let ([key, carried], by) = (with.ms, with.runtime);
+            println!("  {}, {by}:", network.name());
+            println!(
+                "    with CUDA graphs {key:.2} and {carried:.2}, without {:.2} and {:.2}",
+                without.ms[0], without.ms[1]
+            );
+            if with.masks != without.masks {
+                let reason = format!("{}, {by}: masks differ with and without CUDA graphs", network.name());
+                return Err(EngineError::Failed { runtime: "cuda", reason });
+            }
+        }
         let config = Config { runtime: RuntimeChoice::Rten, ..Config::default() };
-        let [gpu, cpu] = [
-            frame_ms(&mut CudaEngine::new(&network, &config)?, runs)?,
-            frame_ms(&mut CpuEngine::new(&network, &config.cpu())?, runs)?,
-        ];
-        let name = network.name();
-        println!("  {name}, network by rten: GPU {:.2} and {:.2}, CPU {:.2} and {:.2}", gpu[0], gpu[1], cpu[0], cpu[1]);
+        let Frames { ms: [key, carried], .. } = frame_ms(&mut CpuEngine::new(&network, &config.cpu())?, runs)?;
+        println!("  {}, all of it on the CPU, network by rten: {key:.2} and {carried:.2}", network.name());
     }
     Ok(())
 }
 
 /// Of a key frame, and of a frame that its features are carried to.
-fn frame_ms(engine: &mut impl Engine, runs: usize) -> Result<[f64; 2], EngineError> {
+struct Frames {
+    runtime: String,
+    ms: [f64; 2],
+    masks: [LabelMask; 2],
+}
+
+fn frame_ms(engine: &mut impl Engine, runs: usize) -> Result<Frames, EngineError> {
+    let runtime = engine.info().runtime.clone();
+    let mut masks = None;
     let (first, second) = (picture(PixelFormat::Yuyv, SIZE, 0.0), picture(PixelFormat::Yuyv, SIZE, 3.0));
     let (mut keys, mut others) = (Vec::new(), Vec::new());
     // The first run of all makes the buffers.
@@ -43,17 +69,19 @@ fn frame_ms(engine: &mut impl Engine, runs: usize) -> Result<[f64; 2], EngineErr
         let began = MonotonicClock.now();
         let key = engine.observe(&first)?;
         let features = engine.extract(&key)?;
-        engine.decode(&features, SIZE)?;
+        let first_mask = engine.decode(&features, SIZE)?.mask;
         let between = MonotonicClock.now();
         let view = engine.observe(&second)?;
         let flow = engine.flow(&key, &view, None)?;
         let carried = engine.propagate(&features, &flow, &view)?;
-        engine.decode(&carried, SIZE)?;
+        let second_mask = engine.decode(&carried, SIZE)?.mask;
         let ended = MonotonicClock.now();
+        masks = Some([first_mask, second_mask]);
         keys.push(between.signed_ns_since(began) as f64 / 1e6);
         others.push(ended.signed_ns_since(between) as f64 / 1e6);
     }
-    Ok([keys, others].map(|times| median(times[1..].to_vec())))
+    let ms = [keys, others].map(|times| median(times[1..].to_vec()));
+    Ok(Frames { runtime, ms, masks: masks.expect("one run at least") })
 }
 
 fn median(mut times: Vec<f64>) -> f64 {

@@ -4,7 +4,8 @@
 // barrier, in order; so a barrier left out shows as a wrong result. Known: barriers of a block and of a warp, shuffles
 // of full warps, `__nanosleep` (lets the others go on), half precision with the device's rounding. Not known: anything
 // of time, of memory that is not coherent, of more than one kernel at once. Shared memory belongs to the one block that
-// runs: kernels whose blocks wait for each other (Threads::of_the_grid) cannot have any.
+// runs: kernels whose blocks wait for each other (Threads::of_the_grid) cannot have any. Of these so many blocks are
+// on the device at once as `host::room` says, and they begin in no order that a kernel may count on: the last one first.
 #pragma once
 
 #include <math.h>
@@ -74,8 +75,11 @@ struct Thread {
     dim3 index, block;
     Block* home = nullptr;
     unsigned number = 0;
-    bool ended = false;
+    bool begun = false, ended = false;
 };
+
+/// Blocks that are on the device at once.
+inline size_t room = size_t(-1);
 
 /// The threads of the launch that is running.
 struct Running {
@@ -84,6 +88,8 @@ struct Running {
     std::function<void()> kernel;
     Fiber scheduler;
     size_t current = 0, alive = 0;
+    /// Blocks that have not begun: those with the numbers below; and those from `ended` on are through.
+    size_t waiting = 0, ended = 0;
     /// Whether any thread got anywhere since the first one had its last turn.
     bool progress = true;
 };
@@ -99,16 +105,17 @@ inline void switch_to_next() {
     if (r.alive == 0) {
         return switch_fiber(from, r.scheduler);
     }
+    size_t size = r.threads.size() / r.blocks.size();
     do {
-        r.current = (r.current + 1) % r.threads.size();
-        if (r.current == 0) {
+        if (++r.current >= r.ended * size) {
+            r.current = r.waiting * size;
             if (!r.progress) {
                 std::fprintf(stderr, "cuda_on_host: %zu threads wait for each other for ever\n", r.alive);
                 std::abort();
             }
             r.progress = false;
         }
-    } while (self().ended);
+    } while (!self().begun || self().ended);
     threadIdx = self().index;
     blockIdx = self().block;
     switch_fiber(from, self().fiber);
@@ -131,6 +138,15 @@ inline void wait_at(Barrier& barrier) {
     }
 }
 
+/// Lets the last of the blocks begin that have not.
+inline void begin_block() {
+    Running& r = running;
+    size_t size = r.threads.size() / r.blocks.size(), first = --r.waiting * size;
+    for (size_t i = first; i < first + size; ++i) {
+        r.threads[i].begun = true;
+    }
+}
+
 inline void begin_thread() {
     running.kernel();
     Thread& thread = self();
@@ -141,10 +157,16 @@ inline void begin_thread() {
         --barrier->alive;
         barrier->release_if_all_wait();
     }
+    if (thread.home->barrier.alive == 0 && running.waiting > 0) {
+        begin_block();
+    }
+    while (running.ended > running.waiting && running.blocks[running.ended - 1].barrier.alive == 0) {
+        --running.ended;
+    }
     switch_to_next();
 }
 
-/// Runs all threads of `count` blocks from number `first` on, at once.
+/// Runs all threads of `count` blocks from number `first` on: at once, as far as there is room.
 inline void run_together(size_t first, size_t count) {
     Running& r = running;
     unsigned size = blockDim.x * blockDim.y * blockDim.z;
@@ -159,16 +181,20 @@ inline void run_together(size_t first, size_t count) {
         thread.block = {block % gridDim.x, block / gridDim.x % gridDim.y, block / gridDim.x / gridDim.y};
         thread.home = &r.blocks[i / size];
         thread.number = number;
-        thread.ended = false;
+        thread.begun = thread.ended = false;
         ++thread.home->warps[number / WARP].barrier.alive;
         thread.fiber.prepare(begin_thread);
     }
     r.alive = r.threads.size();
-    r.current = 0;
+    r.waiting = r.ended = count;
+    for (size_t begun = 0; begun < std::min(count, std::max(room, size_t(1))); ++begun) {
+        begin_block();
+    }
+    r.current = r.waiting * size;
     r.progress = true;
-    threadIdx = r.threads[0].index;
-    blockIdx = r.threads[0].block;
-    switch_fiber(r.scheduler, r.threads[0].fiber);
+    threadIdx = self().index;
+    blockIdx = self().block;
+    switch_fiber(r.scheduler, self().fiber);
 }
 
 inline void run_alone(unsigned number) {

@@ -3,7 +3,8 @@
 // Numbers are little-endian. Case: length (u32) and name of the kernel; grid and block (3 u32 each); then each
 // argument: a pointer as 0 (u8, null) or 1, length in bytes (u64) and bytes; anything else as its bytes. Answer: the
 // bytes behind each pointer that the kernel may write to, in order. Every buffer is an allocation of its own and no
-// longer than stated, so the address sanitizer sees what is read or written beside it.
+// longer than stated, so the address sanitizer sees what is read or written beside it. An argument says for how many
+// blocks there is room at once.
 
 #include <cstdio>
 #include <cstdlib>
@@ -88,7 +89,8 @@ static Kernel kernel(const char* name, void (*function)(Arguments...), Threads w
 }
 #define KERNEL(name, ...) kernel(#name, name, ##__VA_ARGS__)
 
-int main() {
+int main(int count, char** arguments) {
+    if (count > 1) host::room = size_t(std::atol(arguments[1]));
     const Kernel kernels[] = {
         KERNEL(widen),
         KERNEL(narrow),

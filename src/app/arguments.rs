@@ -96,6 +96,9 @@ impl RuntimeArguments {
             runtime: self.engine.unwrap_or(configured.runtime),
             onnxruntime_library: self.library().or(configured.onnxruntime_library.as_deref()).map(Path::to_owned),
             threads: self.threads.or(configured.threads),
+            dla_core: configured.dla_core,
+            workspace_mib: configured.workspace_mib,
+            cuda_graphs: configured.cuda_graphs,
             #[cfg(not(feature = "tensorrt"))]
             tensorrt_libraries: configured.tensorrt_libraries.clone(),
             #[cfg(not(feature = "tensorrt"))]

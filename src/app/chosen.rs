@@ -5,7 +5,7 @@ use crate::engine::cpu::CpuEngine;
 #[cfg(feature = "cuda")]
 use crate::engine::cuda::CudaEngine;
 use crate::engine::network::Network;
-use crate::engine::{Config, DeviceChoice, Engine, EngineError, EngineInfo};
+use crate::engine::{Config, DeviceChoice, Engine, EngineError, EngineInfo, Watch};
 
 /// An engine on one of the devices that this build knows.
 pub(super) enum ChosenEngine {
@@ -31,11 +31,11 @@ impl ChosenEngine {
     ///
     /// # Errors
     /// [`EngineError::Unavailable`] if a GPU is asked for by name, and there is none or this build cannot use one.
-    pub(super) fn open(network: &Network, config: &Config) -> Result<Self, EngineError> {
+    pub(super) fn open(network: &Network, config: &Config, watch: Watch<'_>) -> Result<Self, EngineError> {
         match config.device {
             DeviceChoice::Cpu => Self::cpu(network, config),
-            DeviceChoice::Cuda => Self::cuda(network, config),
-            DeviceChoice::Auto => Self::any(network, config),
+            DeviceChoice::Cuda => Self::cuda(network, config, watch),
+            DeviceChoice::Auto => Self::any(network, config, watch),
         }
     }
 
@@ -53,12 +53,12 @@ impl ChosenEngine {
     }
 
     #[cfg(feature = "cuda")]
-    fn cuda(network: &Network, config: &Config) -> Result<Self, EngineError> {
-        CudaEngine::new(network, config).map(|engine| Self::Cuda(Box::new(engine)))
+    fn cuda(network: &Network, config: &Config, watch: Watch<'_>) -> Result<Self, EngineError> {
+        CudaEngine::watched(network, config, watch).map(|engine| Self::Cuda(Box::new(engine)))
     }
 
     #[cfg(not(feature = "cuda"))]
-    fn cuda(_: &Network, _: &Config) -> Result<Self, EngineError> {
+    fn cuda(_: &Network, _: &Config, _: Watch<'_>) -> Result<Self, EngineError> {
         let reason = "this program was built without it: build with `cargo build --release --features cuda` \
                       (docs/engines.md), or set the device to cpu or auto";
         Err(EngineError::Unavailable { runtime: "cuda", reason: reason.to_owned() })
@@ -66,8 +66,8 @@ impl ChosenEngine {
 
     /// The GPU if one is there. That there is none is told once; anything else that is wrong is an error.
     #[cfg(feature = "cuda")]
-    fn any(network: &Network, config: &Config) -> Result<Self, EngineError> {
-        match Self::cuda(network, config) {
+    fn any(network: &Network, config: &Config, watch: Watch<'_>) -> Result<Self, EngineError> {
+        match Self::cuda(network, config, watch) {
             Err(EngineError::Unavailable { runtime: "cuda", reason }) => {
                 tracing::warn!("using the processor: {reason}");
                 Self::cpu(network, config)
@@ -77,7 +77,7 @@ impl ChosenEngine {
     }
 
     #[cfg(not(feature = "cuda"))]
-    fn any(network: &Network, config: &Config) -> Result<Self, EngineError> {
+    fn any(network: &Network, config: &Config, _: Watch<'_>) -> Result<Self, EngineError> {
         Self::cpu(network, config)
     }
 }

@@ -93,7 +93,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     findings.extend(sources::signals(&config, arguments.listen, session));
     findings.extend(system::clocks());
     findings.extend(system::process(&config.process));
-    findings.extend(system::network(&config));
+    findings.extend(system::network(&config, session));
     findings.push(system::gpu(&config));
     #[cfg(feature = "zenoh")]
     findings.push(system::zenoh(&config.zenoh));

@@ -5,24 +5,27 @@ use super::network::{self, DEFAULT};
 use super::output::print;
 use super::progress::Progress;
 use super::session::Session;
+use crate::config::Config;
 use crate::engine::network::PlainOptions;
 use crate::engine::tensorrt::{Gpu, Options, Outcome, PlanStore, Plans};
-use crate::sys::tensorrt::{Library, device};
+use crate::sys::cuda::Device;
+use crate::sys::tensorrt::Library;
 
 /// Builds what is missing; says for each graph what was done.
 pub(super) fn run(arguments: &BuildArguments, session: &Session) -> anyhow::Result<()> {
     let capability = arguments.capability()?;
-    let network = arguments.network.as_deref().unwrap_or(DEFAULT);
+    let config = arguments.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
+    let network = arguments.network.as_deref().or(config.network.as_deref()).unwrap_or(DEFAULT);
     let network = network::named(network, None, || Ok(PlainOptions::default()))?;
+    let config = arguments.over(config.engine);
     let gpu = match capability {
         Some(capability) => Gpu { name: "any".into(), capability },
-        None => Gpu::from(&device()?),
+        None => Gpu::from(&Device::open(0)?),
     };
-    let library = Library::open(arguments.places.tensorrt_libraries())?;
+    let library = Library::open(config.tensorrt_libraries.as_deref())?;
     library.check_parser()?;
-    let store = PlanStore::new(arguments.places.plans())?;
-    let options =
-        Options { workspace_bytes: arguments.workspace_mib.map(|mib| mib << 20), dla_core: arguments.dla, capability };
+    let store = PlanStore::new(config.plans.as_deref())?;
+    let options = Options { capability, ..Options::configured(&config) };
     let folder = store.folder().to_owned();
     let plans = Plans::new(library, gpu, store, options);
     let progress = Progress::new("build", None, session.quiet);
@@ -31,10 +34,6 @@ pub(super) fn run(arguments: &BuildArguments, session: &Session) -> anyhow::Resu
         !session.interrupt.asked()
     });
     progress.close();
-    if session.interrupt.asked() {
-        tracing::warn!("given up: plans that were finished are kept");
-        return Ok(());
-    }
     for (key, outcome) in built? {
         print(&format_args!("{key}: {}", if outcome == Outcome::Built { "built" } else { "was there" }))?;
     }

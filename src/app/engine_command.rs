@@ -4,6 +4,9 @@ use super::session::Session;
 #[cfg(feature = "tensorrt")]
 use super::{engine_build, engine_info};
 #[cfg(feature = "tensorrt")]
+use crate::engine::Config;
+use crate::engine::{DLA_CORES, WORKSPACES_MIB};
+#[cfg(feature = "tensorrt")]
 use crate::sys::tensorrt::Capability;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
@@ -15,6 +18,7 @@ const BUILD_EXAMPLES: &str = "\
 Examples:
   segfuse engine build                       the network that is embedded, for the GPU that is there
   segfuse engine build mynet --workspace-mib 512
+  segfuse engine build --config vehicle.toml               as a drive will want them
   segfuse engine build small --dla 0         what it can on the deep-learning accelerator (Jetson, TensorRT 10)
   segfuse engine build small --compute-capability 8.9      for a GPU elsewhere (TensorRT-RTX alone)
 
@@ -43,14 +47,17 @@ pub struct BuildArguments {
     /// A network folder with half-precision graphs, or the name of an embedded network: small or tiny [default: small].
     #[arg(value_name = "PATH|NAME")]
     pub network: Option<String>,
+    /// A configuration file, of which [engine] and the network count; options here take precedence.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Where TensorRT is and where plans are kept.
     #[command(flatten)]
     pub places: PlaceArguments,
     /// The most device memory that one layer may take for itself, in MiB [default: all there is].
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(WORKSPACES_MIB))]
     pub workspace_mib: Option<u64>,
     /// The deep-learning accelerator that runs what it can (Jetson, TensorRT 10).
-    #[arg(long, value_name = "CORE", value_parser = clap::value_parser!(u8).range(0..=7))]
+    #[arg(long, value_name = "CORE", value_parser = dla_core)]
     pub dla: Option<u8>,
     /// Build for a GPU that need not be here, such as 8.9 (TensorRT-RTX alone).
     #[arg(long, value_name = "MAJOR.MINOR")]
@@ -81,6 +88,11 @@ pub struct PlaceArguments {
     /// The folder that keeps plans [default: plans in the service's or the user's cache].
     #[arg(long, value_name = "FOLDER", env = "SEGFUSE_PLANS", value_parser = any_folder())]
     pub plans: Option<PathBuf>,
+}
+
+fn dla_core(text: &str) -> Result<u8, String> {
+    let core = text.parse().ok().filter(|core| DLA_CORES.contains(core));
+    core.ok_or_else(|| format!("'{text}' is no accelerator: write a number from 0 to {}", DLA_CORES.end()))
 }
 
 /// A folder, or nothing: a variable that is empty is taken for one that is not set.
@@ -117,6 +129,18 @@ pub(super) fn run(command: &Command, session: &Session) -> anyhow::Result<()> {
 
 #[cfg(feature = "tensorrt")]
 impl BuildArguments {
+    /// What was given, and what was `configured` for the rest.
+    pub(super) fn over(&self, configured: Config) -> Config {
+        let owned = |folder: Option<&Path>| folder.map(Path::to_owned);
+        Config {
+            tensorrt_libraries: owned(self.places.tensorrt_libraries()).or(configured.tensorrt_libraries),
+            plans: owned(self.places.plans()).or(configured.plans),
+            dla_core: self.dla.or(configured.dla_core),
+            workspace_mib: self.workspace_mib.or(configured.workspace_mib),
+            ..configured
+        }
+    }
+
     /// The GPU to build for, if it need not be the one that is here.
     pub(super) fn capability(&self) -> Result<Option<Capability>, super::Misuse> {
         let told = |reason| super::Misuse(format!("--compute-capability: {reason}"));

@@ -2,8 +2,9 @@
 
 use super::engine_command::{InfoArguments, PlaceArguments};
 use super::output::print;
-use crate::engine::tensorrt::{Entry, PlanStore};
-use crate::sys::tensorrt::{Device, DriverError, Library, Runtime, TensorRtError, device};
+use crate::engine::tensorrt::{Entry, Gpu, PlanStore};
+use crate::sys::cuda::{CudaError, Device, DeviceInfo};
+use crate::sys::tensorrt::{Library, Runtime, TensorRtError};
 use anyhow::bail;
 use serde::Serialize;
 use std::fmt::{self, Display};
@@ -70,7 +71,7 @@ pub(super) fn run(arguments: &InfoArguments) -> anyhow::Result<()> {
 
 impl Report {
     fn new(places: &PlaceArguments) -> anyhow::Result<Self> {
-        let device = device();
+        let device = Device::open(0);
         let library = Library::open(places.tensorrt_libraries());
         let store = PlanStore::new(places.plans())?;
         let plans = store.entries()?.iter().map(|entry| plan(entry, &device, &library)).collect();
@@ -105,15 +106,16 @@ fn found<T, F, E: Display>(result: Result<T, E>, told: impl FnOnce(&T) -> F) -> 
 
 fn plan(
     entry: &Entry,
-    device: &Result<Device, DriverError>,
+    device: &Result<Device, CudaError>,
     library: &Result<Arc<Library>, TensorRtError>,
 ) -> PlanReport {
     let fits = match (&entry.key, device, library) {
         (Ok(key), Ok(device), Ok(library)) => {
+            let gpu = Gpu::from(device);
             key.library == library.flavour().to_string()
                 && key.version == library.version().to_string()
-                && key.capability == device.capability.to_string()
-                && (key.gpu == "any" || key.gpu == device.name)
+                && key.capability == gpu.capability.to_string()
+                && (key.gpu == "any" || key.gpu == gpu.name)
         }
         _ => false,
     };
@@ -123,11 +125,12 @@ fn plan(
 
 impl DeviceReport {
     fn new(device: &Device) -> Self {
+        let DeviceInfo { name, capability: (major, minor), driver, memory, .. } = device.info();
         Self {
-            name: device.name.clone(),
-            compute_capability: device.capability.to_string(),
-            memory_bytes: device.memory_bytes,
-            driver_cuda_version: format!("{}.{}", device.cuda_version.0, device.cuda_version.1),
+            name: name.clone(),
+            compute_capability: format!("{major}.{minor}"),
+            memory_bytes: *memory as u64,
+            driver_cuda_version: format!("{}.{}", driver.0, driver.1),
         }
     }
 }

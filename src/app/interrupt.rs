@@ -42,6 +42,11 @@ impl Interrupt {
         loaded
     }
 
+    /// Inside [`cuts`](Self::cuts): something is begun after all, which asks by itself whether to stop.
+    pub(super) fn ends_only_when_asked(&self) {
+        *self.lock() = false;
+    }
+
     fn ask(&self) {
         let cuts = self.lock();
         if self.0.asked.swap(true, Ordering::Relaxed) {

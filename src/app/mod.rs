@@ -6,6 +6,7 @@
 
 mod ahead;
 mod arguments;
+mod builds;
 mod chosen;
 pub mod cli;
 mod demo;
@@ -58,6 +59,7 @@ mod version;
 mod vitals;
 
 use crate::config::ConfigError;
+use crate::engine::EngineError;
 use crate::process::ProcessError;
 use clap::Parser;
 use cli::{Cli, Command};
@@ -120,6 +122,9 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 fn exit_status(error: &anyhow::Error) -> u8 {
+    if matches!(error.downcast_ref(), Some(EngineError::GivenUp)) {
+        return interrupt::EXIT_INTERRUPTED;
+    }
     let misused = error.is::<ConfigError>() || error.is::<Misuse>() || error.is::<ProcessError>();
     #[cfg(all(feature = "camera", feature = "can"))]
     let misused = misused || live::is_misuse(error);

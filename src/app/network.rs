@@ -2,7 +2,9 @@
 
 use super::Misuse;
 use super::arguments::NetworkArguments;
+use super::builds::Builds;
 use super::chosen::ChosenEngine;
+use super::session::Session;
 use crate::config::Config;
 use crate::engine::network::{Network, PlainOptions};
 use crate::engine::{self, EngineError};
@@ -98,19 +100,25 @@ pub(super) fn tell_camera(engine: &mut ChosenEngine, whose: &str, metadata: &Tri
     }
 }
 
-/// Loads `network` as `arguments` say, and where they are silent as `config` does.
+/// Loads `network` as `arguments` say, and where they are silent as `config` does. Plans that are missing are built, which is
+/// shown, and given up where the user asks.
 pub(super) fn engine(
     network: &Network,
     arguments: &NetworkArguments,
     config: &Config,
-) -> Result<ChosenEngine, EngineError> {
+    session: &Session,
+) -> anyhow::Result<ChosenEngine> {
     let runtime = &arguments.runtime;
     let device = arguments.device.unwrap_or(config.engine.device);
-    let opened = ChosenEngine::open(network, &engine::Config { device, ..runtime.over(&config.engine) });
-    opened.map_err(|error| match (error, runtime.library_origin()) {
+    let builds = Builds::new(session)?;
+    let config = engine::Config { device, ..runtime.over(&config.engine) };
+    let opened = session.interrupt.cuts(|| ChosenEngine::open(network, &config, &|what| builds.goes_on(what)));
+    builds.close();
+    let opened = opened.map_err(|error| match (error, runtime.library_origin()) {
         (EngineError::Unavailable { runtime, reason }, Some(origin)) if runtime != "cuda" => {
             EngineError::Unavailable { runtime, reason: format!("{reason} ({origin})") }
         }
         (error, _) => error,
-    })
+    });
+    Ok(opened?)
 }

@@ -226,7 +226,7 @@ pub(super) fn replay(
     source: TripReader,
     session: &Session,
 ) -> anyhow::Result<Summary> {
-    let mut engine = session.interrupt.cuts(|| network::engine(network, &arguments.network, config))?;
+    let mut engine = network::engine(network, &arguments.network, config, session)?;
     network::tell_camera(&mut engine, "the trip's", source.metadata());
     let mut sinks = Sinks::start(arguments, config, network, engine.info(), &source, session)?;
     let (classes, perceive, align) = (network.classes().clone(), config.perceive, config.align);

@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let mut plan = Plan::new(&config)?;
     let named = network_arguments(arguments, &config);
     let network = session.interrupt.cuts(|| network::open(&named))?;
-    let mut engine = session.interrupt.cuts(|| network::engine(&network, &named, &config))?;
+    let mut engine = network::engine(&network, &named, &config, session)?;
     network::tell_camera(&mut engine, "the configured", &plan.metadata);
     plan.metadata = answered(plan.metadata, &network, engine.info(), config.perceive.schedule);
     let board = HealthBoard::new();

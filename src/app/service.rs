@@ -10,8 +10,10 @@
 
 mod notifier;
 mod pulse;
+mod starting;
 
 pub use notifier::{Notifier, ServiceError};
+pub use starting::Starting;
 
 use crate::clock::MeasuringClock;
 use crate::data::{AlignedFrame, Ending, Event, HealthBoard, HealthState, Perception, Stamp};

@@ -115,7 +115,7 @@ pub(super) fn run(
     let (runs, options) = (arguments.runs()?, arguments.network());
     let network = session.interrupt.cuts(|| network::open(&options))?;
     let judge = Judge::open(trip, classes, &network)?;
-    let mut engine = session.interrupt.cuts(|| network::engine(&network, &options, &Config::default()))?;
+    let mut engine = network::engine(&network, &options, &Config::default(), session)?;
     network::tell_camera(&mut engine, "the trip's", &judge.trip);
     let mut sweep = Sweep {
         trip: trip.display().to_string(),

@@ -3,10 +3,11 @@
 use super::cpu::{self, RuntimeChoice};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// `[engine]` of the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// `auto`, `cpu` or `cuda`.
@@ -21,6 +22,33 @@ pub struct Config {
     pub tensorrt_libraries: Option<PathBuf>,
     /// The folder that keeps TensorRT's plans; else the service's or the user's cache.
     pub plans: Option<PathBuf>,
+    /// The deep-learning accelerator that runs what it can of a network (Jetson, TensorRT 10).
+    pub dla_core: Option<u8>,
+    /// The most device memory that a layer may take for itself as a plan is built, in MiB; all there is if absent.
+    pub workspace_mib: Option<u64>,
+    /// Whether a frame's work on a GPU is asked for in CUDA graphs. Masks do not depend on it.
+    pub cuda_graphs: bool,
+}
+
+/// The accelerators that a plan can be built for, and the workspaces of a layer in MiB.
+pub const DLA_CORES: RangeInclusive<u8> = 0..=7;
+/// See [`DLA_CORES`].
+pub const WORKSPACES_MIB: RangeInclusive<u64> = 1..=1 << 20;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            device: DeviceChoice::default(),
+            runtime: RuntimeChoice::default(),
+            onnxruntime_library: None,
+            threads: None,
+            tensorrt_libraries: None,
+            plans: None,
+            dla_core: None,
+            workspace_mib: None,
+            cuda_graphs: true,
+        }
+    }
 }
 
 impl Config {
@@ -32,6 +60,12 @@ impl Config {
 
     /// Says which value is outside its bounds.
     pub fn check(&self) -> Result<(), String> {
+        if let Some(core) = self.dla_core.filter(|core| !DLA_CORES.contains(core)) {
+            return Err(format!("engine.dla_core is {core}, must be 0 to {}", DLA_CORES.end()));
+        }
+        if let Some(mib) = self.workspace_mib.filter(|mib| !WORKSPACES_MIB.contains(mib)) {
+            return Err(format!("engine.workspace_mib is {mib}, must be 1 to {}", WORKSPACES_MIB.end()));
+        }
         self.cpu().check()
     }
 }

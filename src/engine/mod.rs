@@ -23,7 +23,7 @@ mod onnx;
 #[cfg(feature = "tensorrt")]
 pub mod tensorrt;
 
-pub use device::{Config, DeviceChoice};
+pub use device::{Config, DLA_CORES, DeviceChoice, WORKSPACES_MIB};
 
 use crate::data::{Image, LabelMask, Plane, Size};
 use crate::flow::EgoMotion;
@@ -47,6 +47,9 @@ pub enum EngineError {
         /// Why it cannot be used and the remedy.
         reason: String,
     },
+    /// What takes minutes was given up before the engine was there, as its [watch](Watch) asked: stop.
+    #[error("given up, as asked: plans that were finished are kept")]
+    GivenUp,
     /// This one frame cannot be worked on (a broken JPEG, say): skip it and count.
     #[error("frame: {0}")]
     Frame(String),
@@ -66,6 +69,10 @@ impl EngineError {
         matches!(self, Self::Frame(_))
     }
 }
+
+/// Watches what takes minutes before an engine is there: called at each step, from any thread, with what is worked on, such as
+/// `small: plan of backbone`; `false` gives it up.
+pub type Watch<'a> = &'a (dyn Fn(&str) -> bool + Sync);
 
 /// What an engine says of itself, for summaries and published headers.
 #[derive(Clone, Debug, PartialEq, Eq)]

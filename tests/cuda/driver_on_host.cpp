@@ -3,6 +3,7 @@
 // What calls the driver is so driven end to end where there is no GPU: images are looked at, kernels are found by their
 // names and get the arguments, grids and blocks that they were launched with, graphs are recorded and replayed. Work is
 // done when it is asked for; streams, priorities and events only have their order. It says nothing of time on a device.
+// While a stream is captured, what would wait or allocate is refused and spoils the capture, as the driver has it.
 //
 // The environment changes what it plays:
 //   STANDIN_DEVICES=0         a driver, and no GPU
@@ -10,10 +11,16 @@
 //   STANDIN_REFUSES=222       this error for every image that is loaded
 //   STANDIN_MEMORY=1000000    bytes of device memory
 //   STANDIN_CAPABILITY=72     another compute capability
+//   STANDIN_NAME=Orin         another name of the GPU
+//   STANDIN_ROOM=1            so many blocks of a kernel are on the device at once, where they wait for each other
+//   STANDIN_NO_GRAPHS=1       no graph can be instantiated
+//   STANDIN_TELLS=1           at the end, how many launches there were, by themselves and in graphs
 //   STANDIN_FAULT=NAME        the kernel of this name accesses memory that is not its own; every call after it fails
 
 #include <chrono>
+#include <list>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <tuple>
@@ -41,8 +48,10 @@ enum Result {
     INVALID_HANDLE = 400,
     NOT_FOUND = 500,
     ILLEGAL_ADDRESS = 700,
-    COOPERATIVE_LAUNCH_TOO_LARGE = 720,
+    NOT_SUPPORTED = 801,
     STREAM_CAPTURE_UNSUPPORTED = 900,
+    STREAM_CAPTURE_INVALIDATED = 901,
+    CAPTURED_EVENT = 907,
 };
 
 const char* name_of(int result) {
@@ -58,8 +67,10 @@ const char* name_of(int result) {
         case INVALID_HANDLE: return "CUDA_ERROR_INVALID_HANDLE";
         case NOT_FOUND: return "CUDA_ERROR_NOT_FOUND";
         case ILLEGAL_ADDRESS: return "CUDA_ERROR_ILLEGAL_ADDRESS";
-        case COOPERATIVE_LAUNCH_TOO_LARGE: return "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE";
+        case NOT_SUPPORTED: return "CUDA_ERROR_NOT_SUPPORTED";
         case STREAM_CAPTURE_UNSUPPORTED: return "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED";
+        case STREAM_CAPTURE_INVALIDATED: return "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED";
+        case CAPTURED_EVENT: return "CUDA_ERROR_CAPTURED_EVENT";
         default: return "CUDA_ERROR_UNKNOWN";
     }
 }
@@ -71,12 +82,27 @@ long played(const char* variable, long otherwise) {
 
 using Work = std::function<void()>;
 
+/// What is to be done, and in a node of a graph by which kernel.
+struct Node {
+    Work work;
+    const void* kernel = nullptr;
+};
+/// Nodes stay where they are: their addresses are their handles.
+using Graph = std::list<Node>;
+struct Executable {
+    std::vector<Node> nodes;
+    /// The nodes of the graph that it was made of.
+    std::vector<const Node*> origins;
+};
+
 struct Stream {
-    bool captures = false;
-    std::vector<Work> captured;
+    bool captures = false, spoilt = false;
+    Graph captured;
 };
 struct Event {
     std::chrono::steady_clock::time_point recorded{};
+    /// Recorded in a stream that was captured: nobody can wait for it.
+    bool captured = false;
 };
 
 /// A kernel, and how its arguments are copied at a launch.
@@ -132,6 +158,18 @@ size_t in_use = 0;
 bool initialized = false, broken = false;
 int context, module;
 thread_local void* current = nullptr;
+/// The stream that this thread captures.
+thread_local Stream* capturing = nullptr;
+
+/// What was launched, by itself and as nodes of graphs.
+struct Told {
+    long alone = 0, graphs = 0, nodes = 0;
+    ~Told() {
+        if (std::getenv("STANDIN_TELLS")) {
+            std::fprintf(stderr, "stand-in: %ld launches, %ld graphs of %ld launches\n", alone, graphs, nodes);
+        }
+    }
+} told;
 
 size_t memory() { return size_t(played("STANDIN_MEMORY", 4L << 30)); }
 
@@ -140,6 +178,13 @@ size_t memory() { return size_t(played("STANDIN_MEMORY", 4L << 30)); }
     std::lock_guard<std::recursive_mutex> guard(all); \
     if (!initialized) return NOT_INITIALIZED;         \
     if (broken) return ILLEGAL_ADDRESS;
+
+/// What a thread must not do while it captures: the capture is spoilt by it.
+#define NOT_WHILE_CAPTURING                \
+    if (capturing) {                       \
+        capturing->spoilt = true;          \
+        return STREAM_CAPTURE_UNSUPPORTED; \
+    }
 
 /// Whether `count` bytes from `address` on are within one allocation.
 bool is_allocated(uint64_t address, size_t count) {
@@ -150,28 +195,42 @@ bool is_allocated(uint64_t address, size_t count) {
 }
 
 int ask(Stream* stream, Work work) {
-    if (stream->captures) {
-        stream->captured.push_back(std::move(work));
+    if (stream && stream->captures) {
+        stream->captured.push_back({std::move(work)});
     } else {
         work();
     }
     return broken ? ILLEGAL_ADDRESS : SUCCESS;
 }
 
-int launch(Kernel* kernel, dim3 grid, dim3 block, Stream* stream, void** arguments) {
+/// What a launch does; nothing if it cannot be.
+Work launched(Kernel* kernel, dim3 grid, dim3 block, void** arguments) {
     if (grid.x * grid.y * grid.z == 0 || block.x * block.y * block.z > 1024 || grid.y > 65535 || grid.z > 65535) {
-        return INVALID_VALUE;
+        return {};
     }
     auto bound = kernel->bound(arguments);
-    return ask(stream, [=] {
+    return [=] {
         const char* fault = std::getenv("STANDIN_FAULT");
         if (fault && kernel->name == fault) {
             broken = true;
             return;
         }
+        host::room = size_t(played("STANDIN_ROOM", -1));
         host::launch(kernel->threads, grid, block, bound);
-    });
+    };
 }
+
+/// `CUDA_KERNEL_NODE_PARAMS` of CUDA 12.
+struct NodeParameters {
+    Kernel* kernel;
+    unsigned grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes;
+    void **arguments, **extra;
+    void *kern, *context;
+
+    Work work() const {
+        return launched(kernel, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, arguments);
+    }
+};
 
 }  // namespace
 
@@ -205,7 +264,8 @@ int cuDeviceGet(int* device, int number) {
     return number < played("STANDIN_DEVICES", 1) ? SUCCESS : INVALID_DEVICE;
 }
 int cuDeviceGetName(char* name, int size, int) {
-    std::snprintf(name, size_t(size), "stand-in on the host (no GPU)");
+    const char* played_name = std::getenv("STANDIN_NAME");
+    std::snprintf(name, size_t(size), "%s", played_name ? played_name : "stand-in on the host (no GPU)");
     return SUCCESS;
 }
 int cuDeviceTotalMem_v2(size_t* bytes, int) {
@@ -238,6 +298,7 @@ int cuCtxGetCurrent(void** chosen) {
 }
 int cuCtxSynchronize() {
     BEGIN
+    NOT_WHILE_CAPTURING
     return SUCCESS;
 }
 int cuCtxGetStreamPriorityRange(int* least, int* greatest) {
@@ -258,7 +319,9 @@ int cuStreamDestroy_v2(Stream* stream) {
 }
 int cuStreamSynchronize(Stream* stream) {
     BEGIN
-    return stream->captures ? STREAM_CAPTURE_UNSUPPORTED : SUCCESS;
+    if (!stream->captures) return SUCCESS;
+    stream->spoilt = true;
+    return STREAM_CAPTURE_UNSUPPORTED;
 }
 int cuStreamWaitEvent(Stream*, Event*, unsigned) {
     BEGIN
@@ -266,35 +329,77 @@ int cuStreamWaitEvent(Stream*, Event*, unsigned) {
 }
 int cuStreamBeginCapture_v2(Stream* stream, int) {
     BEGIN
+    if (stream->captures || capturing) return INVALID_VALUE;
+    capturing = stream;
     stream->captures = true;
+    stream->spoilt = false;
     stream->captured.clear();
     return SUCCESS;
 }
-int cuStreamEndCapture(Stream* stream, std::vector<Work>** graph) {
+int cuStreamEndCapture(Stream* stream, Graph** graph) {
     BEGIN
+    *graph = nullptr;
+    if (!stream->captures || capturing != stream) return INVALID_VALUE;
+    capturing = nullptr;
     stream->captures = false;
-    *graph = new std::vector<Work>(std::move(stream->captured));
+    if (stream->spoilt) return STREAM_CAPTURE_INVALIDATED;
+    *graph = new Graph(std::move(stream->captured));
     return SUCCESS;
 }
 int cuStreamIsCapturing(Stream* stream, int* status) {
     *status = stream->captures;
     return SUCCESS;
 }
-int cuGraphInstantiateWithFlags(std::vector<Work>** made, std::vector<Work>* graph, unsigned long long) {
+int cuGraphCreate(Graph** made, unsigned flags) {
     BEGIN
-    *made = new std::vector<Work>(*graph);
+    *made = new Graph;
+    return flags == 0 ? SUCCESS : INVALID_VALUE;
+}
+int cuGraphAddKernelNode_v2(Node** made, Graph* graph, Node* const* behind, size_t count, const NodeParameters* given) {
+    BEGIN
+    // One after the other is all that is played.
+    if (count != (graph->empty() ? 0 : 1) || (count == 1 && *behind != &graph->back())) return INVALID_VALUE;
+    Work work = given->work();
+    if (!work) return INVALID_VALUE;
+    graph->push_back({std::move(work), given->kernel});
+    *made = &graph->back();
     return SUCCESS;
 }
-int cuGraphLaunch(std::vector<Work>* graph, Stream*) {
+int cuGraphInstantiateWithFlags(Executable** made, Graph* graph, unsigned long long) {
     BEGIN
-    for (const Work& work : *graph) work();
+    NOT_WHILE_CAPTURING
+    if (played("STANDIN_NO_GRAPHS", 0)) return NOT_SUPPORTED;
+    *made = new Executable;
+    for (const Node& node : *graph) {
+        (*made)->nodes.push_back(node);
+        (*made)->origins.push_back(&node);
+    }
+    return SUCCESS;
+}
+int cuGraphExecKernelNodeSetParams_v2(Executable* graph, Node* origin, const NodeParameters* given) {
+    BEGIN
+    for (size_t i = 0; i < graph->nodes.size(); ++i) {
+        if (graph->origins[i] != origin) continue;
+        Work work = given->work();
+        if (!work || graph->nodes[i].kernel != given->kernel) return INVALID_VALUE;
+        graph->nodes[i].work = std::move(work);
+        return SUCCESS;
+    }
+    return INVALID_VALUE;
+}
+int cuGraphLaunch(Executable* graph, Stream* stream) {
+    BEGIN
+    if (stream->captures) return STREAM_CAPTURE_UNSUPPORTED;
+    for (const Node& node : graph->nodes) node.work();
+    ++told.graphs;
+    told.nodes += long(graph->nodes.size());
     return broken ? ILLEGAL_ADDRESS : SUCCESS;
 }
-int cuGraphExecDestroy(std::vector<Work>* graph) {
+int cuGraphExecDestroy(Executable* graph) {
     delete graph;
     return SUCCESS;
 }
-int cuGraphDestroy(std::vector<Work>* graph) {
+int cuGraphDestroy(Graph* graph) {
     delete graph;
     return SUCCESS;
 }
@@ -310,15 +415,22 @@ int cuEventDestroy_v2(Event* event) {
 }
 int cuEventRecord(Event* event, Stream* stream) {
     BEGIN
+    event->captured = stream->captures;
     return ask(stream, [=] { event->recorded = std::chrono::steady_clock::now(); });
 }
-int cuEventSynchronize(Event*) {
-    BEGIN
-    return SUCCESS;
+/// What who waits for an event, or asks for it, is told.
+static int passed(Event* event) {
+    if (!event->captured) return SUCCESS;
+    if (capturing) capturing->spoilt = true;
+    return CAPTURED_EVENT;
 }
-int cuEventQuery(Event*) {
+int cuEventSynchronize(Event* event) {
     BEGIN
-    return SUCCESS;
+    return passed(event);
+}
+int cuEventQuery(Event* event) {
+    BEGIN
+    return passed(event);
 }
 int cuEventElapsedTime(float* ms, Event* start, Event* end) {
     BEGIN
@@ -329,6 +441,7 @@ int cuEventElapsedTime_v2(float* ms, Event* start, Event* end) { return cuEventE
 
 int cuMemAlloc_v2(uint64_t* address, size_t bytes) {
     BEGIN
+    NOT_WHILE_CAPTURING
     if (in_use + bytes > memory()) return OUT_OF_MEMORY;
     void* made = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
     *address = uint64_t(made);
@@ -338,6 +451,7 @@ int cuMemAlloc_v2(uint64_t* address, size_t bytes) {
 }
 int cuMemFree_v2(uint64_t address) {
     std::lock_guard<std::recursive_mutex> guard(all);
+    NOT_WHILE_CAPTURING
     auto found = allocations.find(uintptr_t(address));
     if (found == allocations.end()) return INVALID_VALUE;
     in_use -= found->second;
@@ -352,6 +466,7 @@ int cuMemGetInfo_v2(size_t* free, size_t* total) {
 }
 int cuMemHostAlloc(void** made, size_t bytes, unsigned) {
     BEGIN
+    NOT_WHILE_CAPTURING
     *made = std::malloc(bytes);
     return SUCCESS;
 }
@@ -402,12 +517,19 @@ int cuModuleGetFunction(Kernel** found, void*, const char* name) {
 int cuLaunchKernel(Kernel* kernel, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,
                    unsigned block_z, unsigned, Stream* stream, void** arguments, void**) {
     BEGIN
-    return launch(kernel, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, stream, arguments);
+    Work work = launched(kernel, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, arguments);
+    if (!work) return INVALID_VALUE;
+    if (!stream->captures) ++told.alone;
+    return ask(stream, std::move(work));
 }
-int cuLaunchCooperativeKernel(Kernel* kernel, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
-                              unsigned block_y, unsigned block_z, unsigned, Stream* stream, void** arguments) {
+
+/// For the stand-in of TensorRT: does `work` on `data` in the order of the stream, or captures it; `data` is released
+/// when nobody can ask for it any more.
+int segfuse_standin_ask(Stream* stream, void (*work)(void*), void (*release)(void*), void* data) {
+    std::shared_ptr<void> kept(data, release);
     BEGIN
-    return launch(kernel, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, stream, arguments);
+    if (!stream->captures) ++told.alone;
+    return ask(stream, [=] { work(kept.get()); });
 }
 
 }  // extern "C"

@@ -47,6 +47,23 @@ fn with_the_default_network_have_the_labels_of_the_cpu() {
 }
 
 #[test]
+fn give_the_same_masks_with_and_without_cuda_graphs() {
+    if stream("whole_trips::give_the_same_masks_with").is_none() {
+        return;
+    }
+    let [tiny, _] = shipped();
+    // Led by the motion, adaptive, overlapped.
+    for trip in [1, 3, 4].map(|kind| trips().swap_remove(kind)) {
+        let masks = |cuda_graphs| {
+            let mut engine = CudaEngine::new(&tiny, &Config { cuda_graphs, ..rten() }).expect("there is a GPU");
+            engine.set_camera(trip.calibration().as_ref()).expect("a camera");
+            trip.masks(&mut engine)
+        };
+        assert!(masks(true) == masks(false), "{}: masks differ", trip.what);
+    }
+}
+
+#[test]
 fn give_the_same_masks_each_time() {
     if stream("whole_trips::give_the_same_masks").is_none() {
         return;

@@ -49,7 +49,7 @@ impl Scratch {
         let values = patches.iter().map(|(rows, cols)| 8 * rows * cols + 2 * (rows + 1) * (cols + 1)).sum::<usize>();
         let rows = patches.iter().map(|(rows, _)| rows).sum();
         let motions = patches.iter().map(|(rows, cols)| 16 * rows * cols).sum();
-        Self { values: vec![0xff; 4 * values], progress: vec![0; 4 * (rows + patches.len())], motions, rows }
+        Self { values: vec![0xff; 4 * values], progress: vec![0; 4 * (rows + patches.len() + 1)], motions, rows }
     }
 }
 
@@ -58,9 +58,11 @@ fn search(
     (earlier, current): (&GreyPyramid, &GreyPyramid),
     prior: Option<&FlowField>,
     scratch: &mut Scratch,
+    room: Option<usize>,
 ) {
     let ((width, height), _) = current.framed(0);
-    let case = Case::new("match_patches", [scratch.rows, 1, 1], [32, 1, 1])
+    let case = Case::new("match_patches", [2 * scratch.rows, 1, 1], [32, 1, 1])
+        .room(room)
         .input(&bytes_of(&framed(earlier)))
         .input(&bytes_of(&framed(current)))
         .int(width)
@@ -96,6 +98,10 @@ fn sample(driver: &Driver, size: Size, pyramid: &GreyPyramid, grid: [usize; 2], 
 
 /// Kernels and twin over one pair of pictures: equal bits.
 fn compare(size: Size, grid: [usize; 2], prior: Option<&FlowField>) {
+    compare_with_room(size, grid, prior, None);
+}
+
+fn compare_with_room(size: Size, grid: [usize; 2], prior: Option<&FlowField>, room: Option<usize>) {
     let Some(driver) = driver("flow") else { return };
     let earlier = picture(size, |x, y| (x, y), 0.0, 1);
     let current = picture(size, |x, y| (x * 1.015 - 7.0, y * 1.01 + 4.0), 21.0, 2);
@@ -103,10 +109,10 @@ fn compare(size: Size, grid: [usize; 2], prior: Option<&FlowField>) {
     DenseFlow::new().estimate_into((&earlier, &current), (grid[0], grid[1]), prior, &mut expected);
     let mut scratch = Scratch::new(&current);
     if scratch.rows > 0 {
-        search(&driver, (&earlier, &current), prior, &mut scratch);
+        search(&driver, (&earlier, &current), prior, &mut scratch, room);
     }
     let found = sample(&driver, size, &current, grid, &mut scratch);
-    assert_same(&found, &expected.values, &format!("{size} on {grid:?}, prior {}", prior.is_some()));
+    assert_same(&found, &expected.values, &format!("{size} on {grid:?}, prior {}, room {room:?}", prior.is_some()));
     let Scratch { values, progress, motions, .. } = scratch;
     let ready = progress.iter().all(|byte| *byte == 0) && values[..motions].iter().all(|byte| *byte == 0xff);
     assert!(ready, "{size}: scratch and progress are not ready for the next search");
@@ -132,6 +138,14 @@ fn motion_is_found_as_the_twin_finds_it() {
         [((96, 64), [8, 12]), ((151, 93), [7, 9]), ((70, 148), [37, 11]), ((322, 130), [16, 40])]
     {
         compare(Size::new(width, height), grid, None);
+    }
+}
+
+#[test]
+fn motion_is_found_the_same_however_few_blocks_the_device_has_room_for() {
+    for blocks in [1, 2, 7, 40] {
+        compare_with_room(Size::new(96, 64), [8, 12], None, Some(blocks));
+        compare_with_room(Size::new(70, 320), [37, 11], None, Some(blocks));
     }
 }
 

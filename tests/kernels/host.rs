@@ -66,6 +66,8 @@ pub(super) struct Case {
     bytes: Vec<u8>,
     /// Length of each buffer that the kernel may write to.
     written: Vec<usize>,
+    /// For how many blocks there is room at once; for all if absent.
+    room: Option<usize>,
 }
 
 /// What a kernel wrote, buffer by buffer.
@@ -89,6 +91,7 @@ impl Driver {
 
     pub(super) fn output(&self, case: &Case) -> Output {
         let mut child = Command::new(&self.program)
+            .args(case.room.map(|blocks| blocks.to_string()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -107,7 +110,11 @@ impl Case {
         for side in grid.into_iter().chain(block) {
             bytes.extend((side as u32).to_le_bytes());
         }
-        Self { bytes, written: Vec::new() }
+        Self { bytes, written: Vec::new(), room: None }
+    }
+
+    pub(super) fn room(self, blocks: Option<usize>) -> Self {
+        Self { room: blocks, ..self }
     }
 
     pub(super) fn int(mut self, value: usize) -> Self {

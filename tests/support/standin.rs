@@ -22,11 +22,6 @@ pub(crate) fn tensorrt(test: &str, family: u32, define: &str) -> Option<PathBuf>
     compiled(test, "standin.cpp", &[&format!("FAMILY={family}"), define], &names)
 }
 
-/// A folder with a driver that finds so many GPUs.
-pub(crate) fn driver(test: &str, devices: u32) -> Option<PathBuf> {
-    compiled(test, "driver.cpp", &[&format!("DEVICES={devices}")], &["libcuda.so.1"])
-}
-
 /// The C++ compiler, if there is one.
 fn compiler() -> String {
     env::var("CXX").unwrap_or_else(|_| "c++".into())

@@ -3,6 +3,7 @@
 use super::super::chosen::on;
 use super::super::network::{self as networks, DEFAULT};
 use super::super::run::network_of;
+use super::super::session::Session;
 use super::Finding;
 use crate::clock::{MeasuringClock, MonotonicClock, wall_mapping};
 use crate::config::Config;
@@ -116,11 +117,11 @@ impl Pictures {
 }
 
 /// Whether the network loads, on which runtime, and how long one frame takes.
-pub(super) fn network(config: &Config) -> Vec<Finding> {
+pub(super) fn network(config: &Config, session: &Session) -> Vec<Finding> {
     let name = config.network.as_deref().unwrap_or(DEFAULT);
     let arguments = network_of(config);
     let opened = networks::open(&arguments).and_then(|network| {
-        let engine = networks::engine(&network, &arguments, config)?;
+        let engine = networks::engine(&network, &arguments, config, session)?;
         Ok((network, engine))
     });
     let (network, mut engine) = match opened {

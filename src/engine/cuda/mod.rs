@@ -9,7 +9,8 @@
 //! and nothing but the mask comes down, except for what networks that run on the host ask for ([`nets`]).
 //!
 //! Work is asked for on one stream and done in that order, beside the host's: only what is downloaded is waited for, so
-//! the time of a frame shows where its mask is fetched, in `decode`.
+//! the time of a frame shows where its mask is fetched, in `decode`. Kernels between two of these are asked for at once, as
+//! one CUDA graph, unless the configuration says otherwise.
 
 mod convert;
 mod nets;
@@ -21,7 +22,7 @@ use super::cpu::RuntimeChoice;
 use super::cpu::pictures::Pictures;
 use super::cpu::{Carried, MASKS_IN_USE};
 use super::network::{Chain, InputSpec, Network, RESIDUAL_STRIDE};
-use super::{Config, Decoded, Engine, EngineError, EngineInfo};
+use super::{Config, Decoded, Engine, EngineError, EngineInfo, Watch};
 use crate::data::{BufferPool, Calibration, Image, LabelMask, MaskError, PixelFormat, Plane, Size};
 use crate::flow::{EgoFlow, EgoMotion, GreyPyramid};
 use crate::sys::cuda::{
@@ -100,9 +101,18 @@ impl CudaEngine {
     /// [`EngineError::Unavailable`] where there is no GPU, no driver or one that is too old, or no TensorRT where it is asked
     /// for by name.
     pub fn new(network: &Network, config: &Config) -> Result<Self, EngineError> {
+        Self::watched(network, config, &|_| true)
+    }
+
+    /// [`CudaEngine::new`], whose building of plans is watched.
+    ///
+    /// # Errors
+    /// [`EngineError::GivenUp`] too, if `watch` says so.
+    pub fn watched(network: &Network, config: &Config, watch: Watch<'_>) -> Result<Self, EngineError> {
         config.check().map_err(|reason| EngineError::Unavailable { runtime: "cpu", reason })?;
         let device = Device::open(0)?;
-        let (nets, stream) = (nets_for(network, config, &device)?, device.stream()?);
+        let nets = nets_for(network, config, &device, watch)?;
+        let stream = if config.cuda_graphs { device.stream_of_graphs()? } else { device.stream()? };
         let info = EngineInfo {
             runtime: format!("cuda on {}, network by {}", device.info().name, nets.info().runtime),
             network: network.name().to_owned(),
@@ -216,16 +226,22 @@ impl Drop for CudaEngine {
 }
 
 /// What runs the network: TensorRT where it is asked for or found, else the CPU.
-fn nets_for(network: &Network, config: &Config, device: &Device) -> Result<Box<dyn Nets>, EngineError> {
+fn nets_for(
+    network: &Network,
+    config: &Config,
+    device: &Device,
+    watch: Watch<'_>,
+) -> Result<Box<dyn Nets>, EngineError> {
     #[cfg(not(feature = "tensorrt"))]
-    let _ = device;
+    let _ = (device, watch);
     #[cfg(feature = "tensorrt")]
     match config.runtime {
-        RuntimeChoice::Tensorrt => return Ok(Box::new(TensorRtNets::load(network, config, device)?)),
+        RuntimeChoice::Tensorrt => return Ok(Box::new(TensorRtNets::load(network, config, device, watch)?)),
         // A library of onnxruntime that is named is asked for.
         RuntimeChoice::Auto if config.onnxruntime_library.is_none() => {
-            match TensorRtNets::load(network, config, device) {
+            match TensorRtNets::load(network, config, device, watch) {
                 Ok(nets) => return Ok(Box::new(nets)),
+                Err(EngineError::GivenUp) => return Err(EngineError::GivenUp),
                 Err(error) => tracing::warn!("the network runs on the processor: {error}"),
             }
         }

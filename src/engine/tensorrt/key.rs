@@ -1,6 +1,7 @@
 //! What a plan serves.
 
-use crate::sys::tensorrt::{Capability, Device, Flavour, Library};
+use crate::sys::cuda::Device;
+use crate::sys::tensorrt::{Capability, Flavour, Library};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use xxhash_rust::xxh3::xxh3_64;
@@ -16,7 +17,9 @@ pub struct Gpu {
 
 impl From<&Device> for Gpu {
     fn from(device: &Device) -> Self {
-        Self { name: device.name.clone(), capability: device.capability }
+        let (major, minor) = device.info().capability;
+        let capability = Capability { major: major as i32, minor: minor as i32 };
+        Self { name: device.info().name.clone(), capability }
     }
 }
 

@@ -19,9 +19,13 @@ pub use plans::{BuildStep, Options, Outcome, Plans};
 pub use store::{Entry, PlanStore, StoreError};
 
 use super::EngineError;
-use super::network::{Graphs, Network};
-use crate::sys::tensorrt::{DeviceSpan, Runtime, Stream, TensorRtError};
+use super::network::Network;
+use crate::sys::cuda::On;
+use crate::sys::tensorrt::{DeviceSpan, Runtime, TensorRtError};
 use graph::PlannedGraph;
+use plans::{HalfGraph, graphs_of};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 const NAME: &str = "tensorrt";
 
@@ -43,30 +47,23 @@ impl TensorRtGraphs {
         plans: &Plans,
         progress: &(dyn Fn(BuildStep<'_>) -> bool + Sync),
     ) -> Result<Self, EngineError> {
-        let halves = network.half_graphs()?;
-        let Graphs::Split { backbone, head, correction } = network.graphs() else {
-            let reason = "a plain ONNX file: make a network folder of it and export it in half precision".into();
-            return Err(EngineError::Network { path: network.path().into(), reason });
-        };
+        let graphs = graphs_of(network)?;
         let library = plans.library();
         let runtime = Runtime::new(library).map_err(|error| unavailable(&error))?;
-        let load = |name: &'static str, half: &[u8], graph| {
-            let engine = plans.engine(&runtime, network, name, half, progress)?;
-            PlannedGraph::new(&engine, graph).map_err(|reason| EngineError::Network {
+        let captures = Arc::new(AtomicBool::new(plans.captures()));
+        let load = |graph: &HalfGraph<'_>| {
+            let engine = plans.engine(&runtime, network, *graph, progress)?;
+            let &(name, _, stated) = graph;
+            PlannedGraph::new(&engine, stated, &captures).map_err(|reason| EngineError::Network {
                 path: network.path().to_owned(),
                 reason: format!("the plan of {name}: {reason}"),
             })
         };
-        let correction = match (halves.correction, correction) {
-            (Some(half), Some(graph)) => Some(load("correction", half, graph)?),
-            _ => None,
-        };
-        Ok(Self {
-            runtime: format!("{} {}", library.flavour(), library.version()),
-            backbone: load("backbone", halves.backbone, backbone)?,
-            head: load("head", halves.head, head)?,
-            correction,
-        })
+        let mut loaded = graphs.iter().map(load).collect::<Result<Vec<_>, _>>()?.into_iter();
+        let mut next = || loaded.next().expect("a split network has a backbone and a head, in this order");
+        let (backbone, head) = (next(), next());
+        let runtime = format!("{} {}", library.flavour(), library.version());
+        Ok(Self { runtime, backbone, head, correction: loaded.next() })
     }
 
     /// The library and its version, such as `TensorRT 10.3.0`.
@@ -100,30 +97,30 @@ impl TensorRtGraphs {
     }
 
     /// Enqueues the backbone: image to features.
-    pub fn run_backbone(
+    pub fn run_backbone<'a>(
         &mut self,
-        stream: Stream<'_>,
+        on: impl Into<On<'a>>,
         image: DeviceSpan<'_>,
         features: DeviceSpan<'_>,
     ) -> Result<(), EngineError> {
-        self.backbone.run(stream, &[image], features).map_err(|error| failed(&error))
+        self.backbone.run(on.into(), &[image], features).map_err(|error| failed(&error))
     }
 
     /// Enqueues the head: features to logits.
-    pub fn run_head(
+    pub fn run_head<'a>(
         &mut self,
-        stream: Stream<'_>,
+        on: impl Into<On<'a>>,
         features: DeviceSpan<'_>,
         logits: DeviceSpan<'_>,
     ) -> Result<(), EngineError> {
-        self.head.run(stream, &[features], logits).map_err(|error| failed(&error))
+        self.head.run(on.into(), &[features], logits).map_err(|error| failed(&error))
     }
 
     /// Enqueues the correction: carried `features`, the current `image` and, where there is a
     /// [`residual`](Self::residual), that, to features.
-    pub fn run_correction(
+    pub fn run_correction<'a>(
         &mut self,
-        stream: Stream<'_>,
+        on: impl Into<On<'a>>,
         (features, image, residual): (DeviceSpan<'_>, DeviceSpan<'_>, Option<DeviceSpan<'_>>),
         corrected: DeviceSpan<'_>,
     ) -> Result<(), EngineError> {
@@ -133,7 +130,7 @@ impl TensorRtGraphs {
         })?;
         let inputs = [features, image, residual.unwrap_or(image)];
         let given = if residual.is_some() { 3 } else { 2 };
-        graph.run(stream, &inputs[..given], corrected).map_err(|error| failed(&error))
+        graph.run(on.into(), &inputs[..given], corrected).map_err(|error| failed(&error))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Plans at hand: kept ones taken, missing ones built, unfit ones told, removed and built again.
 
+use super::graph::check_file;
 use super::key::{Gpu, PlanKey};
 use super::store::{Found, PlanStore, StoreError};
 use super::{NAME, unavailable};
-use crate::engine::EngineError;
-use crate::engine::network::Network;
+use crate::engine::network::{Graph, Graphs, Network};
+use crate::engine::{Config, EngineError};
 use crate::sys::tensorrt::{self, BuildOptions, Built, Capability, Engine, Library, Runtime, Step, TensorRtError};
 use std::sync::Arc;
 
@@ -17,6 +18,16 @@ pub struct Options {
     pub dla_core: Option<u8>,
     /// A kind of GPU to build for that need not be there (TensorRT-RTX).
     pub capability: Option<Capability>,
+    /// Runs are not captured as CUDA graphs: each is enqueued.
+    pub without_graphs: bool,
+}
+
+impl Options {
+    /// As `config` says, for the GPU that is there.
+    pub fn configured(config: &Config) -> Self {
+        let workspace_bytes = config.workspace_mib.map(|mib| mib << 20);
+        Self { workspace_bytes, dla_core: config.dla_core, capability: None, without_graphs: !config.cuda_graphs }
+    }
 }
 
 /// What a build is at.
@@ -52,6 +63,11 @@ impl Plans {
         Self { library, gpu, store, options }
     }
 
+    /// Whether runs are captured as CUDA graphs.
+    pub(super) fn captures(&self) -> bool {
+        !self.options.without_graphs
+    }
+
     /// What builds and runs them.
     pub fn library(&self) -> &Arc<Library> {
         &self.library
@@ -64,11 +80,7 @@ impl Plans {
         anew: bool,
         progress: &(dyn Fn(BuildStep<'_>) -> bool + Sync),
     ) -> Result<Vec<(PlanKey, Outcome)>, EngineError> {
-        let halves = network.half_graphs()?;
-        let graphs =
-            [("backbone", Some(halves.backbone)), ("head", Some(halves.head)), ("correction", halves.correction)];
-        let graphs = graphs.into_iter().filter_map(|(graph, onnx)| Some((graph, onnx?)));
-        let built = graphs.map(|(graph, onnx)| {
+        let built = graphs_of(network)?.into_iter().map(|(graph, onnx, _)| {
             let key = self.key(network, graph, onnx);
             // What is there stays until the new one is whole.
             let built = if anew { self.built(&key, onnx, progress) } else { self.plan(&key, onnx, progress) };
@@ -82,8 +94,7 @@ impl Plans {
         &self,
         runtime: &Arc<Runtime>,
         network: &Network,
-        graph: &str,
-        onnx: &[u8],
+        (graph, onnx, _): HalfGraph<'_>,
         progress: &(dyn Fn(BuildStep<'_>) -> bool + Sync),
     ) -> Result<Arc<Engine>, EngineError> {
         let key = self.key(network, graph, onnx);
@@ -124,6 +135,7 @@ impl Plans {
         onnx: &[u8],
         progress: &(dyn Fn(BuildStep<'_>) -> bool + Sync),
     ) -> Result<(Vec<u8>, Outcome), EngineError> {
+        self.store.check_is_writable().map_err(unkept)?;
         let built = self.build_one(key, onnx, progress)?;
         self.store.keep(key, &built.plan).map_err(unkept)?;
         if let Some(timings) = &built.timing_cache {
@@ -163,10 +175,36 @@ impl Plans {
     }
 }
 
+/// A graph's name, its half-precision file, and what `model.toml` states of it.
+pub(super) type HalfGraph<'a> = (&'static str, &'a [u8], &'a Graph);
+
+/// The graphs of a network that TensorRT can build: those that fit what the network states.
+pub(super) fn graphs_of(network: &Network) -> Result<Vec<HalfGraph<'_>>, EngineError> {
+    let halves = network.half_graphs()?;
+    let Graphs::Split { backbone, head, correction } = network.graphs() else {
+        let reason = "a plain ONNX file: make a network folder of it and export it in half precision".into();
+        return Err(EngineError::Network { path: network.path().into(), reason });
+    };
+    let mut graphs = vec![("backbone", halves.backbone, backbone), ("head", halves.head, head)];
+    if let (Some(half), Some(graph)) = (halves.correction, correction) {
+        graphs.push(("correction", half, graph));
+    }
+    graphs.iter().try_for_each(|graph| check_shapes(network, *graph))?;
+    Ok(graphs)
+}
+
+fn check_shapes(network: &Network, (graph, onnx, stated): HalfGraph<'_>) -> Result<(), EngineError> {
+    check_file(onnx, stated).map_err(|reason| EngineError::Network {
+        path: network.path().to_owned(),
+        reason: format!("{graph}.fp16.onnx is not what model.toml says: {reason}; export the network again"),
+    })
+}
+
 /// Whose fault it is that there is no plan: the network's, or what is installed.
 fn refused(key: &PlanKey, error: &TensorRtError) -> EngineError {
     let reason = format!("{}: {error}", key.graph);
     match error {
+        TensorRtError::Cancelled => EngineError::GivenUp,
         TensorRtError::OnnxRefused { .. } => EngineError::Network { path: key.network.clone(), reason },
         _ => EngineError::Unavailable { runtime: NAME, reason },
     }

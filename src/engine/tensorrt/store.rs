@@ -87,6 +87,13 @@ impl PlanStore {
         &self.folder
     }
 
+    /// Finds out, before the minutes of a build, whether a plan can be written.
+    pub(super) fn check_is_writable(&self) -> Result<(), StoreError> {
+        let probe = self.folder.join("probe");
+        self.write(&probe, &[])?;
+        remove(&probe)
+    }
+
     /// Every plan file, by name; none if the folder is not there.
     pub fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         let failed = |cause| StoreError::Failed { path: self.folder.clone(), cause };

@@ -59,7 +59,7 @@ impl Stream {
             self.launch(
                 kernel,
                 grid,
-                &mut [
+                &[
                     argument(&logits.address()),
                     argument(&(classes as i32)),
                     argument(&rows),

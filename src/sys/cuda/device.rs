@@ -68,6 +68,12 @@ impl Device {
         Stream::new(self, self.priorities()?.1)
     }
 
+    /// The same, which puts launches off until somebody waits for them or copies anything, and then asks for them as one CUDA
+    /// graph. What is computed is the same; a launch that fails is told later, by what waits.
+    pub fn stream_of_graphs(&self) -> Result<Stream, CudaError> {
+        Ok(self.stream()?.in_graphs())
+    }
+
     /// A stream whose work gives way to that of the others: for a network that runs beside the frames.
     pub fn low_priority_stream(&self) -> Result<Stream, CudaError> {
         Stream::new(self, self.priorities()?.0)

@@ -11,7 +11,7 @@ const OLDEST: i32 = 12_000;
 const VERSION: &str = "cuDriverGetVersion";
 
 /// Every other call that is made here.
-pub const CALLS: [&str; 46] = [
+pub const CALLS: [&str; 48] = [
     "cuCtxGetCurrent",
     "cuCtxGetStreamPriorityRange",
     "cuCtxSetCurrent",
@@ -31,12 +31,14 @@ pub const CALLS: [&str; 46] = [
     "cuEventSynchronize",
     "cuGetErrorName",
     "cuGetErrorString",
+    "cuGraphAddKernelNode_v2",
+    "cuGraphCreate",
     "cuGraphDestroy",
     "cuGraphExecDestroy",
+    "cuGraphExecKernelNodeSetParams_v2",
     "cuGraphInstantiateWithFlags",
     "cuGraphLaunch",
     "cuInit",
-    "cuLaunchCooperativeKernel",
     "cuLaunchKernel",
     "cuMemAlloc_v2",
     "cuMemFreeHost",

@@ -57,7 +57,7 @@ impl Stream {
             self.launch(
                 kernel,
                 Grid::line(rows * cols, 128),
-                &mut [
+                &[
                     argument(camera),
                     argument(motion),
                     argument(&flow.address()),

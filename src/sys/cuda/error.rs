@@ -71,6 +71,9 @@ pub enum CudaError {
         /// What was given.
         got: String,
     },
+    /// Another library's work on a stream, in its own words.
+    #[error("{0}")]
+    Foreign(String),
     /// Anything else that the driver refuses; after an illegal access every later call is refused too.
     #[error("{step}: the CUDA driver answers {name}: {words}")]
     Driver {
@@ -96,7 +99,7 @@ impl CudaError {
 
     /// Whether there is nothing to compute on, so that another device may be taken instead.
     pub fn is_absence(&self) -> bool {
-        !matches!(self, Self::OutOfMemory { .. } | Self::Shape { .. } | Self::Driver { .. })
+        !matches!(self, Self::OutOfMemory { .. } | Self::Shape { .. } | Self::Foreign(_) | Self::Driver { .. })
     }
 }
 

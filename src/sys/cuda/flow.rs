@@ -21,7 +21,7 @@ const PATCH: usize = 8;
 const APART: usize = PATCH / 2;
 /// One level more while both sides are at least this.
 const DIVISIBLE: usize = 32;
-/// The longest side of level 0; with it no more than five levels and 150 rows of patches.
+/// The longest side of level 0; with it no more than five levels.
 const MAX_FINEST: usize = 320;
 
 /// A frame's brightness at several scales: each level framed by its edge, the finest first.
@@ -130,7 +130,7 @@ impl Stream {
             self.launch(
                 &self.device().kernels.build_pyramid,
                 grid,
-                &mut [argument(&pyramid.address()), argument(&(width as i32)), argument(&(height as i32))],
+                &[argument(&pyramid.address()), argument(&(width as i32)), argument(&(height as i32))],
             )
         }
     }
@@ -142,7 +142,7 @@ impl Stream {
     /// call to call.
     ///
     /// # Errors
-    /// [`CudaError::Shape`] if a field has not two planes; [`CudaError::Driver`] on a GPU too small for the search.
+    /// [`CudaError::Shape`] if a field has not two planes.
     pub fn estimate_flow(
         &self,
         (earlier, current): (&DevicePyramid, &DevicePyramid),
@@ -172,7 +172,7 @@ impl Stream {
     /// Room for a search, as `match_patches` wants to find it.
     fn flow_scratch(&self, current: &DevicePyramid) -> Result<(DeviceBuffer<f32>, DeviceBuffer<i32>), CudaError> {
         let between = current.patches().map(|(rows, cols)| 8 * rows * cols + 2 * (rows + 1) * (cols + 1)).sum();
-        let progress = current.patches().map(|(rows, _)| rows + 1).sum();
+        let progress = current.patches().map(|(rows, _)| rows + 1).sum::<usize>() + 1;
         let (mut between, mut progress) = (self.buffer(between)?, self.buffer(progress)?);
         self.fill(&mut between, 0xff)?;
         self.fill(&mut progress, 0)?;
@@ -198,15 +198,15 @@ impl Stream {
             }
         };
         let (width, height) = current.levels[0];
-        let rows = current.patches().map(|(rows, _)| rows).sum();
+        let rows: usize = current.patches().map(|(rows, _)| rows).sum();
         // SAFETY: the parameters of `match_patches`, in order. Both pyramids have the levels that these sides have,
         // scratch and progress are as long as its header says for them, and filled as it says, by `flow_scratch` or by
         // `sample_flow`, on this stream.
         unsafe {
-            self.launch_together(
+            self.launch(
                 kernel,
-                Grid { blocks: (rows, 1, 1), threads: (32, 1) },
-                &mut [
+                Grid { blocks: (2 * rows, 1, 1), threads: (32, 1) },
+                &[
                     argument(&earlier.address()),
                     argument(&current.address()),
                     argument(&(width as i32)),
@@ -244,7 +244,7 @@ impl Stream {
             self.launch(
                 &self.device().kernels.sample_flow,
                 Grid::line(rows * cols, 256),
-                &mut [
+                &[
                     argument(&scratch.address()),
                     argument(&progress.address()),
                     argument(&(width as i32)),
@@ -287,7 +287,7 @@ impl Stream {
             self.launch(
                 kernel,
                 Grid::line(rows * cols, 256),
-                &mut [
+                &[
                     argument(&earlier.address()),
                     argument(&later.address()),
                     argument(&both.address()),

@@ -7,6 +7,7 @@ use super::memory::{Element, Half};
 use super::stream::Stream;
 use cudarc::driver::{CudaContext, result, sys};
 use std::ffi::c_void;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// The longest side of a picture or grid that the kernels count right.
@@ -144,9 +145,16 @@ impl Argument for f32 {}
 /// An address of the device's memory.
 impl Argument for u64 {}
 
-/// Where an argument lies, as the driver takes it. It only reads there, before the launch returns.
-pub(super) fn argument<T: Argument>(value: &T) -> *mut c_void {
-    std::ptr::from_ref(value).cast_mut().cast::<c_void>()
+/// Where an argument lies, and how long it is.
+pub(super) struct Passed<'a> {
+    at: *const u8,
+    bytes: usize,
+    value: PhantomData<&'a ()>,
+}
+
+/// An argument of a launch, which copies it.
+pub(super) fn argument<T: Argument>(value: &T) -> Passed<'_> {
+    Passed { at: std::ptr::from_ref(value).cast(), bytes: size_of::<T>(), value: PhantomData }
 }
 
 /// A count as a kernel takes it.
@@ -162,57 +170,130 @@ pub(super) fn side(kernel: &'static str, what: &'static str, count: usize) -> Re
     Err(CudaError::shape(kernel, what, format!("1 to {MAX_SIDE}"), count))
 }
 
-impl Stream {
-    /// Asks for a kernel to be run. A grid without blocks is nothing to do.
+/// Words of all arguments of a launch: the vehicle's camera and motion are the most.
+const MOST_WORDS: usize = 48;
+const MOST_ARGUMENTS: usize = 16;
+
+/// A launch with its arguments, made or put off.
+#[derive(Clone, Debug)]
+pub(super) struct Launch {
+    pub(super) name: &'static str,
+    function: sys::CUfunction,
+    blocks: (u32, u32, u32),
+    threads: (u32, u32),
+    /// The arguments, each from the beginning of a word on, the rest of its last word zero.
+    words: heapless::Vec<u64, MOST_WORDS>,
+    /// The word at which each begins.
+    places: heapless::Vec<usize, MOST_ARGUMENTS>,
+}
+
+// SAFETY: a kernel's handle, which any thread may use (see `Kernel`), and plain numbers.
+unsafe impl Send for Launch {}
+
+impl Launch {
+    /// Copies the arguments; nothing if there is nothing to do.
     ///
     /// # Safety
-    /// `arguments` point to values of the kernel's parameters' types, in their order; every address among them is of
-    /// memory that the kernel stays within, given the counts among them, and that is allocated until the stream is
-    /// through: buffers are, for freeing them waits.
-    pub(super) unsafe fn launch(
-        &self,
-        kernel: &Kernel,
-        grid: Grid,
-        arguments: &mut [*mut c_void],
-    ) -> Result<(), CudaError> {
-        let Some((blocks, threads)) = self.counted(kernel, grid)? else { return Ok(()) };
-        // SAFETY: the kernel's module is loaded while the device is, the stream is of the same context, and the caller
-        // answers for the arguments.
-        let launched = unsafe { result::launch_kernel(kernel.function, blocks, threads, 0, self.handle(), arguments) };
-        launched.map_err(|error| CudaError::driver(format!("launching {}", kernel.name), error))
-    }
-
-    /// [`Stream::launch`] of a kernel whose blocks wait for each other: all have to fit on the device at once.
-    ///
-    /// # Safety
-    /// As for `launch`.
-    pub(super) unsafe fn launch_together(
-        &self,
-        kernel: &Kernel,
-        grid: Grid,
-        arguments: &mut [*mut c_void],
-    ) -> Result<(), CudaError> {
-        let Some((blocks, threads)) = self.counted(kernel, grid)? else { return Ok(()) };
-        // SAFETY: as in `launch`; the driver refuses more blocks than fit at once.
-        let launched =
-            unsafe { result::launch_cooperative_kernel(kernel.function, blocks, threads, 0, self.handle(), arguments) };
-        launched.map_err(|error| CudaError::driver(format!("launching {} ({} blocks)", kernel.name, blocks.0), error))
-    }
-
-    /// The grid as the driver takes it; nothing if there is nothing to do.
-    #[allow(clippy::type_complexity, reason = "CUDA's own two triples")]
-    fn counted(&self, kernel: &Kernel, grid: Grid) -> Result<Option<((u32, u32, u32), (u32, u32, u32))>, CudaError> {
-        let (x, y, z) = grid.blocks;
-        if !grid.fits() {
-            return Err(CudaError::shape(
-                kernel.name,
-                "blocks",
-                "at most 2147483647, 65535, 65535",
-                format!("{x}, {y}, {z}"),
-            ));
+    /// As for [`Stream::launch`].
+    unsafe fn new(kernel: &Kernel, grid: Grid, arguments: &[Passed<'_>]) -> Result<Option<Self>, CudaError> {
+        let Some(blocks) = grid.counted(kernel.name)? else { return Ok(None) };
+        let (words, places) = (heapless::Vec::new(), heapless::Vec::new());
+        let mut launch =
+            Self { name: kernel.name, function: kernel.function, blocks, threads: grid.threads, words, places };
+        for argument in arguments {
+            // SAFETY: the argument is borrowed, and is read for its own length.
+            let bytes = unsafe { std::slice::from_raw_parts(argument.at, argument.bytes) };
+            launch.add(bytes)?;
         }
+        Ok(Some(launch))
+    }
+
+    fn add(&mut self, argument: &[u8]) -> Result<(), CudaError> {
+        let place = self.words.len();
+        let words = argument.chunks(8).map(|bytes| {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            u64::from_ne_bytes(word)
+        });
+        let fitted = words.into_iter().try_for_each(|word| self.words.push(word).map_err(drop));
+        fitted.and_then(|()| self.places.push(place).map_err(drop)).map_err(|()| {
+            let most = format!("at most {MOST_ARGUMENTS} of {MOST_WORDS} words in all");
+            CudaError::shape(self.name, "arguments", most, "more")
+        })
+    }
+
+    /// Whether it is the same work on other memory, or with other numbers.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        (self.function, self.blocks, self.threads) == (other.function, other.blocks, other.threads)
+    }
+
+    /// Whether it is the same work on the same memory.
+    pub(super) fn equals(&self, other: &Self) -> bool {
+        self.is_like(other) && self.words == other.words
+    }
+
+    /// The arguments as the driver takes them; it reads there only, before its call returns.
+    fn pointers(&self) -> heapless::Vec<*mut c_void, MOST_ARGUMENTS> {
+        let word = |place: &usize| std::ptr::from_ref(&self.words[*place]).cast_mut().cast::<c_void>();
+        self.places.iter().map(word).collect()
+    }
+
+    /// Asks for it on `stream`.
+    pub(super) fn ask(&self, stream: &Stream) -> Result<(), CudaError> {
+        let (x, y) = self.threads;
+        let mut pointers = self.pointers();
+        // SAFETY: the kernel's module is loaded while the device is, the stream is of the same context; who made the launch
+        // answered for the arguments, and what they point to stays allocated until the stream was asked for it.
+        let launched =
+            unsafe { result::launch_kernel(self.function, self.blocks, (x, y, 1), 0, stream.handle(), &mut pointers) };
+        launched.map_err(|error| CudaError::driver(format!("launching {}", self.name), error))
+    }
+
+    /// Calls `work` with the launch as graphs take it; the arguments live as long as the call.
+    pub(super) fn as_node<R>(&self, work: impl FnOnce(&sys::CUDA_KERNEL_NODE_PARAMS) -> R) -> R {
+        let ((grid_x, grid_y, grid_z), (block_x, block_y)) = (self.blocks, self.threads);
+        let mut pointers = self.pointers();
+        work(&sys::CUDA_KERNEL_NODE_PARAMS {
+            func: self.function,
+            gridDimX: grid_x,
+            gridDimY: grid_y,
+            gridDimZ: grid_z,
+            blockDimX: block_x,
+            blockDimY: block_y,
+            blockDimZ: 1,
+            sharedMemBytes: 0,
+            kernelParams: pointers.as_mut_ptr(),
+            extra: std::ptr::null_mut(),
+            kern: std::ptr::null_mut(),
+            ctx: std::ptr::null_mut(),
+        })
+    }
+}
+
+impl Grid {
+    /// The blocks as the driver takes them; nothing if there are none.
+    fn counted(&self, kernel: &'static str) -> Result<Option<(u32, u32, u32)>, CudaError> {
+        let (x, y, z) = self.blocks;
+        if !self.fits() {
+            let most = "at most 2147483647, 65535, 65535";
+            return Err(CudaError::shape(kernel, "blocks", most, format!("{x}, {y}, {z}")));
+        }
+        Ok((x > 0 && y > 0 && z > 0).then_some((x as u32, y as u32, z as u32)))
+    }
+}
+
+impl Stream {
+    /// Asks for a kernel to be run, at once or, on a stream that puts its launches off, when it is next waited for. A grid
+    /// without blocks is nothing to do.
+    ///
+    /// # Safety
+    /// `arguments` are of the kernel's parameters' types, in their order; every address among them is of memory that the
+    /// kernel stays within, given the counts among them, and that is allocated until the stream is through: buffers are,
+    /// for freeing them waits, and waits for launches that were put off, too.
+    pub(super) unsafe fn launch(&self, kernel: &Kernel, grid: Grid, arguments: &[Passed<'_>]) -> Result<(), CudaError> {
+        // SAFETY: the caller says so.
+        let Some(launch) = unsafe { Launch::new(kernel, grid, arguments) }? else { return Ok(()) };
         self.device().context.bind_to_thread().at("choosing the GPU")?;
-        let some = x > 0 && y > 0 && z > 0;
-        Ok(some.then_some(((x as u32, y as u32, z as u32), (grid.threads.0, grid.threads.1, 1))))
+        self.ask(launch)
     }
 }

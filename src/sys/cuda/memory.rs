@@ -104,6 +104,8 @@ fn out_of_memory(what: &'static str, bytes: usize, error: cudarc::driver::Driver
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     device: Mutex<BTreeMap<usize, Vec<Arc<Memory>>>>,
+    /// Too much to keep, and perhaps still used by launches that were put off.
+    retired: Mutex<Vec<Arc<Memory>>>,
     host: Mutex<BTreeMap<usize, Vec<Pinned>>>,
 }
 
@@ -117,7 +119,15 @@ impl Pool {
         let idle = idle.entry(memory.bytes).or_default();
         if idle.len() < MAX_IDLE {
             idle.push(memory);
+        } else {
+            self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
         }
+    }
+
+    /// Frees what is too much, once the stream was asked for all work on it.
+    pub(super) fn free_retired(&self) {
+        let retired = std::mem::take(&mut *self.retired.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(retired);
     }
 
     fn take(&self, bytes: usize) -> Option<Arc<Memory>> {
@@ -212,6 +222,7 @@ impl Stream {
         if buffer.is_empty() {
             return Ok(());
         }
+        self.ask_for_all()?;
         self.device().context.bind_to_thread().at("choosing the GPU")?;
         // SAFETY: the buffer holds so many bytes and stays allocated until this is done: freeing it waits.
         let filled = unsafe { result::memset_d8_async(buffer.address(), byte, buffer.bytes(), self.handle()) };
@@ -230,6 +241,7 @@ impl Stream {
         if values.is_empty() {
             return Ok(());
         }
+        self.ask_for_all()?;
         let bytes = size_of_val(values);
         let pinned = self.pinned(bytes)?;
         // SAFETY: both are as long as `bytes`: the slice by definition, the pinned memory because it was asked for.
@@ -276,6 +288,7 @@ impl Stream {
         if len == 0 {
             return Ok(None);
         }
+        self.ask_for_all()?;
         let bytes = len * size_of::<T>();
         let pinned = self.pinned(bytes)?;
         // SAFETY: the memory is as long as `bytes`, belongs to `pinned` alone, and any bits are a `u8`.
@@ -308,6 +321,7 @@ impl Stream {
         if from.is_empty() {
             return Ok(());
         }
+        self.ask_for_all()?;
         self.device().context.bind_to_thread().at("choosing the GPU")?;
         // SAFETY: both hold so many bytes, are not the same (one is borrowed exclusively) and stay allocated: freeing waits.
         let copied = unsafe { result::memcpy_dtod_async(to.address(), from.address(), from.bytes(), self.handle()) };

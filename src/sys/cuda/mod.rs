@@ -23,6 +23,7 @@ mod lend;
 mod map;
 mod memory;
 mod preprocess;
+mod replay;
 mod residual;
 mod stream;
 mod warp_features;
@@ -34,6 +35,8 @@ pub use error::CudaError;
 pub use flow::{DevicePyramid, FlowScratch};
 pub use half::{to_halves, to_singles};
 pub use launch::Sample;
+#[cfg(feature = "tensorrt")]
+pub use lend::{MOST_TENSORS, On, PlanRuns};
 pub use map::DeviceMap;
 pub use memory::{DeviceBuffer, Element, Half};
 pub use preprocess::{DevicePicture, PictureFormat, Preparation};

@@ -148,7 +148,7 @@ impl Stream {
             self.launch(
                 kernel,
                 grid,
-                &mut [
+                &[
                     argument(&bytes),
                     argument(&chroma),
                     argument(&(picture.width as i32)),

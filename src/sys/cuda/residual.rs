@@ -39,7 +39,7 @@ impl Stream {
             self.launch(
                 kernel,
                 grid,
-                &mut [
+                &[
                     argument(&earlier.address()),
                     argument(&current.address()),
                     argument(&(rows as i32)),
@@ -76,7 +76,7 @@ impl Stream {
             self.launch(
                 kernel,
                 Grid { blocks: (1, 1, 1), threads: (1024, 1) },
-                &mut [argument(&map.address()), argument(&count), argument(&sum.address())],
+                &[argument(&map.address()), argument(&count), argument(&sum.address())],
             )
         }?;
         self.keep(map.buffer());
@@ -136,7 +136,7 @@ impl Stream {
             self.launch(
                 kernel,
                 grid,
-                &mut [
+                &[
                     argument(&fresh.address()),
                     argument(&carried.address()),
                     argument(&(channels as i32)),
@@ -179,7 +179,7 @@ impl Stream {
             self.launch(
                 kernel,
                 grid,
-                &mut [
+                &[
                     argument(&map.address()),
                     argument(&(channels as i32)),
                     argument(&(rows as i32)),

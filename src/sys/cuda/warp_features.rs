@@ -57,7 +57,7 @@ impl Stream {
             self.launch(
                 kernel,
                 grid,
-                &mut [
+                &[
                     argument(&features.address()),
                     argument(&flow.address()),
                     argument(&out.address()),

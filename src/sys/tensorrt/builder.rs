@@ -134,7 +134,7 @@ fn concluded(
     match outcome {
         _ if went_on.is_cancelled => Err(TensorRtError::Cancelled),
         shim::ONNX_REFUSED => Err(TensorRtError::OnnxRefused { faults: went_on.faults, told }),
-        shim::NO_PARSER => Err(TensorRtError::NoParser { library: library.path().to_owned(), reason: told }),
+        shim::NO_PARSER => Err(library.no_parser(told)),
         shim::TIMING_CACHE_REFUSED => Err(TensorRtError::TimingCacheRefused { told }),
         shim::NO_DLA_IN_FAMILY => Err(TensorRtError::NoDla { version: version() }),
         shim::CAPABILITY_REFUSED => {

@@ -35,14 +35,14 @@ pub enum TensorRtError {
         version: String,
     },
     /// Only what needs the ONNX parser cannot be done: building plans.
-    #[error(
-        "{library} is there but no ONNX parser beside it: {reason}; install libnvonnxparsers (on a Jetson: apt install libnvonnxparsers10)"
-    )]
+    #[error("{library} is there but no ONNX parser beside it: {reason}; {remedy}")]
     NoParser {
         /// The library that is there.
         library: PathBuf,
         /// What the loader said.
         reason: String,
+        /// Where a parser for this library comes from.
+        remedy: String,
     },
     /// Plans that are there can be loaded.
     #[error("{library}: has no builder, as the lean runtime has none: it loads plans alone; install libnvinfer")]

@@ -174,9 +174,18 @@ impl Library {
     }
 
     pub(super) fn parser(&self) -> Result<&Parser, TensorRtError> {
-        let no_parser =
-            |reason: &String| TensorRtError::NoParser { library: self.path.clone(), reason: reason.clone() };
-        self.parser.as_ref().map_err(no_parser)
+        self.parser.as_ref().map_err(|reason| self.no_parser(reason.clone()))
+    }
+
+    /// That there is no parser, for this reason, and where one comes from.
+    pub(super) fn no_parser(&self, reason: String) -> TensorRtError {
+        let remedy = match self.flavour() {
+            Flavour::TensorRt => format!("install it: apt install libnvonnxparsers{}", self.version.major()),
+            Flavour::Rtx => "it comes with TensorRT-RTX, in NVIDIA's archive and in the Python packages \
+                             tensorrt-rtx-cu12-libs and tensorrt-rtx-cu13-libs: put it there"
+                .into(),
+        };
+        TensorRtError::NoParser { library: self.path.clone(), reason, remedy }
     }
 
     pub(super) fn computes_on_the_host(&self) -> bool {
@@ -222,7 +231,7 @@ impl Parser {
 }
 
 /// Loads a library for the life of the process.
-pub(super) fn load(path: &Path) -> Result<&'static libloading::Library, String> {
+fn load(path: &Path) -> Result<&'static libloading::Library, String> {
     // SAFETY: NVIDIA's libraries run nothing but their own set-up when they are loaded; who names a folder trusts it.
     let loaded = unsafe { libloading::Library::new(path) };
     let loaded = loaded.map_err(|error| match std::error::Error::source(&error) {

@@ -11,8 +11,8 @@
 //! is none of its business: see `engine::tensorrt`.
 
 mod builder;
+mod capability;
 mod context;
-mod driver;
 mod element;
 mod error;
 mod host;
@@ -23,8 +23,8 @@ mod shim;
 mod span;
 
 pub use builder::{BuildOptions, Built, Step, build};
+pub use capability::Capability;
 pub use context::Context;
-pub use driver::{Capability, Device, DriverError, device};
 pub use element::{Element, Tensor};
 pub use error::{OnnxFault, TensorRtError};
 pub use host::HostMemory;

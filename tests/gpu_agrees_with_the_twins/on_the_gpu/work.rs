@@ -8,7 +8,7 @@ use segfuse::engine::cpu::warp::Warper;
 use segfuse::engine::cuda::{device_picture, preparation};
 use segfuse::engine::network::{Chain, Channels};
 use segfuse::flow::{DenseFlow, GreyPyramid};
-use segfuse::sys::cuda::{CudaError, DevicePicture, FlowScratch};
+use segfuse::sys::cuda::{CudaError, DevicePicture, FlowScratch, Stream};
 
 #[test]
 fn a_wrong_size_is_an_error_before_anything_is_launched() {
@@ -99,6 +99,66 @@ fn a_flow_that_is_captured_is_the_same_each_time() {
         verdict.share("flow", (&download(&stream, &flow), &expected.values), 1e-3, 0.999);
     }
     verdict.give("graph of a flow");
+}
+
+#[test]
+fn launches_that_are_put_off_compute_what_they_would_have_at_once() {
+    let Some(at_once) = stream("launches_that_are_put_off") else { return };
+    let put_off = at_once.device().stream_of_graphs().expect("a stream");
+    let (mut noise, mut verdict) = (Noise(12), Verdict::default());
+    let flow = noise.field(12, 20, 2.0);
+    for round in 0..40 {
+        let features = noise.map([16, 12, 20], 4.0);
+        let carried = |stream: &Stream| {
+            let mut map = upload(stream, &features);
+            let field = upload_field(stream, &flow);
+            // Buffers come and go between: what is put off has to keep what it works on, more than a pool does.
+            for _ in 0..round {
+                let mut next = stream.map([16, 12, 20]).expect("room");
+                stream.warp_features(&map, &field, &mut next).expect("asked");
+                map = next;
+            }
+            let kept: Vec<_> = (0..round).map(|_| stream.map::<f32>([16, 12, 20]).expect("room")).collect();
+            drop(kept);
+            download(stream, &map)
+        };
+        verdict.equal(&format!("{round} steps"), &carried(&put_off), &carried(&at_once));
+    }
+    verdict.give("launches that are put off");
+}
+
+#[test]
+fn another_stream_that_waits_for_a_mark_waits_for_what_was_put_off_before_it() {
+    let Some(stream) = stream("another_stream_that_waits") else { return };
+    let (put_off, beside) = (stream.device().stream_of_graphs(), stream.device().low_priority_stream());
+    let (put_off, beside) = (put_off.expect("a stream"), beside.expect("a stream"));
+    let mut noise = Noise(13);
+    let (features, flow) = (noise.map([16, 12, 20], 4.0), noise.field(12, 20, 2.0));
+    let (from, field) = (upload(&put_off, &features), upload_field(&put_off, &flow));
+    let mut to = put_off.map([16, 12, 20]).expect("room");
+    put_off.warp_features(&from, &field, &mut to).expect("asked");
+    beside.wait_for(&put_off.mark().expect("marked")).expect("asked");
+    let mut expected = FeatureMap::default();
+    Warper::new().warp(&features, &flow, &mut expected);
+    let mut verdict = Verdict::default();
+    verdict.equal("warp", &download(&beside, &to), &expected.values);
+    verdict.give("a mark behind what was put off");
+}
+
+#[test]
+fn what_waits_or_allocates_while_a_stream_is_captured_is_refused_and_the_stream_works_on() {
+    let Some(stream) = stream("what_waits") else { return };
+    let (buffer, mut values) = (stream.buffer::<f32>(4).expect("room"), [0.0; 4]);
+    let refused = [
+        ("waiting", stream.capture(Stream::synchronize).err()),
+        ("downloading", stream.capture(|stream| stream.download(&buffer, &mut values)).err()),
+        ("allocating", stream.capture(|stream| stream.buffer::<u8>(12_345_678).map(drop)).err()),
+    ];
+    for (what, answer) in refused {
+        let told = answer.map(|error| error.to_string()).unwrap_or_default();
+        assert!(told.contains("CAPTURE"), "{what}: {told}");
+    }
+    stream.download(&buffer, &mut values).expect("it works on");
 }
 
 #[test]

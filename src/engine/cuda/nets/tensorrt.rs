@@ -1,11 +1,11 @@
 //! Networks run by TensorRT on the device: nothing crosses the bus.
 
 use super::super::super::network::Network;
-use super::super::super::tensorrt::{Gpu, Options, PlanStore, Plans, TensorRtGraphs};
-use super::super::super::{Config, EngineError};
+use super::super::super::tensorrt::{BuildStep, Gpu, Options, PlanStore, Plans, TensorRtGraphs};
+use super::super::super::{Config, EngineError, Watch};
 use super::{Logits, Nets, NetsInfo, Picture, Planes, Residual, other_planes};
 use crate::sys::cuda::{CudaError, Device, DeviceMap, Event, Half, Stream};
-use crate::sys::tensorrt::{Capability, Library};
+use crate::sys::tensorrt::Library;
 use std::sync::Arc;
 
 const NAME: &str = "tensorrt";
@@ -34,15 +34,19 @@ impl TensorRtNets {
     ///
     /// # Errors
     /// [`EngineError::Unavailable`] without TensorRT; [`EngineError::Network`] if it has no graphs in half precision.
-    pub(in super::super) fn load(network: &Network, config: &Config, device: &Device) -> Result<Self, EngineError> {
+    pub(in super::super) fn load(
+        network: &Network,
+        config: &Config,
+        device: &Device,
+        watch: Watch<'_>,
+    ) -> Result<Self, EngineError> {
         let unavailable = |reason: String| EngineError::Unavailable { runtime: NAME, reason };
         let library =
             Library::open(config.tensorrt_libraries.as_deref()).map_err(|error| unavailable(error.to_string()))?;
         let store = PlanStore::new(config.plans.as_deref()).map_err(|error| unavailable(error.to_string()))?;
-        let (major, minor) = device.info().capability;
-        let capability = Capability { major: major as i32, minor: minor as i32 };
-        let gpu = Gpu { name: device.info().name.clone(), capability };
-        let graphs = TensorRtGraphs::load(network, &Plans::new(library, gpu, store, Options::default()), &|_| true)?;
+        let plans = Plans::new(library, Gpu::from(device), store, Options::configured(config));
+        let told = |step: BuildStep<'_>| watch(&format!("{}: plan of {}", network.name(), step.graph));
+        let graphs = TensorRtGraphs::load(network, &plans, &told)?;
         let info = NetsInfo {
             runtime: graphs.runtime().to_owned(),
             input: graphs.image(),
@@ -64,7 +68,10 @@ impl TensorRtNets {
 }
 
 /// Room for a graph's output of this shape.
-fn room(stream: &Stream, [_, channels, rows, cols]: [usize; 4]) -> Result<DeviceMap<Half>, CudaError> {
+fn room(
+    stream: &Stream,
+    [_, channels, rows, cols]: [usize; 4],
+) -> Result<DeviceMap<Half>, CudaError> {
     stream.map([channels, rows, cols])
 }
 
@@ -85,7 +92,7 @@ impl Nets for TensorRtNets {
         // A context runs one thing at a time.
         self.end_run(stream)?;
         let features = room(stream, self.info.output)?;
-        self.graphs.run_backbone(stream.for_tensorrt(), halves(picture)?.span(), features.span())?;
+        self.graphs.run_backbone(stream, halves(picture)?.span(), features.span())?;
         Ok(features)
     }
 
@@ -94,7 +101,7 @@ impl Nets for TensorRtNets {
         self.end_run(stream)?;
         let features = room(stream, self.info.output)?;
         self.beside.wait_for(&stream.mark()?)?;
-        self.graphs.run_backbone(self.beside.for_tensorrt(), halves(picture)?.span(), features.span())?;
+        self.graphs.run_backbone(&self.beside, halves(picture)?.span(), features.span())?;
         self.begun += 1;
         let done = self.beside.mark()?;
         self.run = Some(Run { number: self.begun, features, done, _planes: Arc::clone(&picture.planes) });
@@ -128,14 +135,14 @@ impl Nets for TensorRtNets {
         let corrected = room(stream, self.info.output)?;
         let residual = residual.and_then(|residual| residual.half.as_ref()).map(DeviceMap::span);
         let inputs = (carried.span(), halves(picture)?.span(), residual);
-        self.graphs.run_correction(stream.for_tensorrt(), inputs, corrected.span())?;
+        self.graphs.run_correction(stream, inputs, corrected.span())?;
         Ok(corrected)
     }
 
     fn head(&mut self, stream: &Stream, features: &DeviceMap<Half>) -> Result<Option<Logits<'static>>, EngineError> {
         let _span = tracing::debug_span!("head").entered();
         let logits = room(stream, self.graphs.logits())?;
-        self.graphs.run_head(stream.for_tensorrt(), features.span(), logits.span())?;
+        self.graphs.run_head(stream, features.span(), logits.span())?;
         Ok(Some(Logits::Half(logits)))
     }
 }
