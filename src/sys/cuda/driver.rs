@@ -2,11 +2,16 @@
 
 use super::device::spelled;
 use super::error::{At, CudaError};
+use crate::sys::library_file;
 use cudarc::driver::DriverError;
 use cudarc::driver::sys::{self, CUresult};
+use std::path::Path;
 
 /// The oldest driver with all the calls that are made here, in CUDA's counting: 12.0.
 const OLDEST: i32 = 12_000;
+
+/// The names by which it is looked for, of those that there are.
+const NAMES: [&str; 2] = ["libcuda.so", "libcuda.so.1"];
 
 const VERSION: &str = "cuDriverGetVersion";
 
@@ -64,6 +69,9 @@ pub const CALLS: [&str; 48] = [
 
 /// The newest CUDA that the driver knows, as `1000 major + 10 minor`; an error if it cannot serve.
 pub(super) fn version() -> Result<i32, CudaError> {
+    for name in NAMES {
+        library_file::check_is_whole(Path::new(name)).map_err(CudaError::Cut)?;
+    }
     // SAFETY: loads and unloads libcuda, whose initialisers and finalisers are made for that; nothing is called.
     if !unsafe { sys::is_culib_present() } {
         return Err(CudaError::NoDriver);

@@ -5,7 +5,7 @@ use cudarc::driver::sys::CUresult;
 
 /// The GPU's answer, or what was missing before it could be asked.
 ///
-/// Recovery: the first six are told once when the engine is chosen and the CPU is taken where that is allowed; the
+/// Recovery: the first seven are told once when the engine is chosen and the CPU is taken where that is allowed; the
 /// others stop the run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CudaError {
@@ -17,6 +17,9 @@ pub enum CudaError {
         "the libcuda.so.1 that is loaded is no NVIDIA driver: it has no {0}: install the driver, or take that file away"
     )]
     NoCall(&'static str),
+    /// A driver's library of which only a part is there.
+    #[error("{0}: install the driver anew")]
+    Cut(String),
     /// What programs are linked against where there is no driver.
     #[error(
         "the libcuda.so.1 that is loaded is the stub of the CUDA toolkit: install the driver, or take the stub's folder out of \

@@ -3,6 +3,7 @@
 use super::TensorRtError;
 use super::journal::{self, Journal};
 use super::shim::{self, MakeParser, Shim};
+use crate::sys::library_file;
 use std::ffi::{CStr, c_void};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -232,6 +233,7 @@ impl Parser {
 
 /// Loads a library for the life of the process.
 fn load(path: &Path) -> Result<&'static libloading::Library, String> {
+    library_file::check_is_whole(path)?;
     // SAFETY: NVIDIA's libraries run nothing but their own set-up when they are loaded; who names a folder trusts it.
     let loaded = unsafe { libloading::Library::new(path) };
     let loaded = loaded.map_err(|error| match std::error::Error::source(&error) {
