@@ -32,6 +32,8 @@ mod network_check;
 mod network_command;
 mod network_import;
 mod network_report;
+#[cfg(feature = "tensorrt")]
+mod network_tensorrt;
 mod output;
 mod paced;
 mod progress;

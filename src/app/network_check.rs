@@ -4,6 +4,8 @@ use super::arguments::{PlainArguments, RuntimeArguments};
 use super::network;
 use super::network_command::street;
 use super::network_report::{AgreementReport, Report, RuntimeReport, Verdict, grid, named};
+#[cfg(feature = "tensorrt")]
+use super::network_tensorrt;
 use super::output::print;
 use super::progress::Progress;
 use super::session::Session;
@@ -11,6 +13,7 @@ use crate::data::Size;
 use crate::engine;
 use crate::engine::EngineError;
 use crate::engine::cpu::FeatureMap;
+use crate::engine::cpu::RuntimeChoice::{Auto, Tensorrt};
 use crate::engine::cpu::trial::{Cost, LoadedGraphs, Trial, equal_share, labels, prepare};
 use crate::engine::network::Network;
 use anyhow::bail;
@@ -22,7 +25,8 @@ Examples:
   segfuse network check mynet --engine rten --threads 1
   segfuse network check net.onnx --json              a plain ONNX file, for scripts
 
-Ends with 1 if no runtime at hand runs the network.";
+Ends with 1 if no runtime at hand runs the network.
+A build with the feature tensorrt asks TensorRT too, which builds plans that are missing: minutes.";
 
 /// Runs of each graph that are measured: enough for a median, and an end for fast networks.
 const RUNS: std::ops::RangeInclusive<usize> = 5..=30;
@@ -52,12 +56,20 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let plain = || arguments.plain.options();
     let open = || network::named(&arguments.network, arguments.plain.given(), plain);
     let network = session.interrupt.cuts(open)?;
-    let trials = session.interrupt.cuts(|| Trial::all(&arguments.runtime.over(&engine::Config::default()).cpu()));
+    let config = arguments.runtime.over(&engine::Config::default());
+    let asks_tensorrt = cfg!(feature = "tensorrt") && matches!(config.runtime, Auto | Tensorrt);
+    let cpus_too = !asks_tensorrt || config.runtime != Tensorrt;
+    let trials = session.interrupt.cuts(|| if cpus_too { Trial::all(&config.cpu()) } else { vec![] });
     let mut report = Report::new(&network, &costs(&network, &trials));
     let progress = Progress::new("measure", Some(trials.len() as u64), session.quiet);
     let tried = trials.into_iter().map(|trial| (try_one(&network, trial, session), progress.advance()).0);
     let tried: Vec<Tried> = tried.collect::<anyhow::Result<_>>()?;
     progress.close();
+    #[cfg(feature = "tensorrt")]
+    let tried: Vec<Tried> = {
+        let asked = asks_tensorrt.then(|| network_tensorrt::ask(&network, &config, session)).transpose()?;
+        tried.into_iter().chain(asked).collect()
+    };
     if report.logits.is_none() {
         let shape =
             tried.iter().find_map(|tried| tried.logits.as_ref()).map(|map| [1, map.channels, map.rows, map.cols]);
@@ -65,7 +77,9 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     }
     report.agreement = agreements(&network, &tried);
     report.runtimes = tried.into_iter().map(|tried| tried.report).collect();
-    report.runtimes.push(RuntimeReport::without("tensorrt".into(), Verdict::Unchecked, "not checked here".into()));
+    if !asks_tensorrt {
+        report.runtimes.push(RuntimeReport::without("tensorrt".into(), Verdict::Unchecked, "not checked here".into()));
+    }
     tell(&report, arguments.json)
 }
 
@@ -88,9 +102,9 @@ fn costs(network: &Network, trials: &[(&'static str, Result<Trial, EngineError>)
 }
 
 /// A runtime's report, and its logits of the street.
-struct Tried {
-    report: RuntimeReport,
-    logits: Option<FeatureMap>,
+pub(super) struct Tried {
+    pub(super) report: RuntimeReport,
+    pub(super) logits: Option<FeatureMap>,
 }
 
 fn try_one(
@@ -135,7 +149,10 @@ fn measure(network: &Network, trial: &Trial, mut loaded: LoadedGraphs, session: 
 }
 
 /// The median time of `work` and how often it was run: at least the fewest, then until time or number is enough.
-fn median_ms(session: &Session, mut work: impl FnMut() -> Result<(), EngineError>) -> anyhow::Result<(f64, usize)> {
+pub(super) fn median_ms(
+    session: &Session,
+    mut work: impl FnMut() -> Result<(), EngineError>,
+) -> anyhow::Result<(f64, usize)> {
     let begin = session.clock.now();
     let mut times_ms = Vec::with_capacity(*RUNS.end());
     while times_ms.len() < *RUNS.end() {

@@ -80,6 +80,9 @@ pub(super) struct RuntimeReport {
 pub(super) enum Verdict {
     /// Every graph was loaded and run.
     Runs,
+    /// Its builder takes every graph; there is nothing here to run them on.
+    #[cfg(feature = "tensorrt")]
+    Builds,
     /// It is at hand and says no.
     Refused,
     /// It is not at hand.
@@ -225,6 +228,11 @@ impl fmt::Display for GraphReport {
     }
 }
 
+/// Three places where a GPU is faster than the first of them.
+fn shown_ms(ms: f64) -> String {
+    if ms < 1.0 { format!("{ms:.3}") } else { format!("{ms:.1}") }
+}
+
 impl fmt::Display for RuntimeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told = self.reason.as_deref().unwrap_or("");
@@ -232,13 +240,16 @@ impl fmt::Display for RuntimeReport {
         match self.verdict {
             Verdict::Runs => {
                 let whole = if self.head_ms.is_some() { "backbone" } else { "whole" };
-                write!(f, "runs, {whole} {:.1} ms", self.backbone_ms.unwrap_or(f64::NAN))?;
-                self.head_ms.map_or(Ok(()), |head| write!(f, ", head {head:.1} ms"))?;
-                self.correction_ms.map_or(Ok(()), |correction| write!(f, ", correction {correction:.1} ms"))?;
+                write!(f, "runs, {whole} {} ms", shown_ms(self.backbone_ms.unwrap_or(f64::NAN)))?;
+                self.head_ms.map_or(Ok(()), |head| write!(f, ", head {} ms", shown_ms(head)))?;
+                self.correction_ms
+                    .map_or(Ok(()), |correction| write!(f, ", correction {} ms", shown_ms(correction)))?;
                 writeln!(f, " (medians of {} runs)", self.runs)
             }
             Verdict::Refused => writeln!(f, "refused: {told}"),
             Verdict::Absent => writeln!(f, "not at hand: {told}"),
+            #[cfg(feature = "tensorrt")]
+            Verdict::Builds => writeln!(f, "{told}"),
             Verdict::Unchecked => writeln!(f, "{told}"),
         }
     }

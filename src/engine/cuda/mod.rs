@@ -14,6 +14,8 @@
 
 mod convert;
 mod nets;
+#[cfg(feature = "tensorrt")]
+pub(crate) mod trial;
 
 pub use convert::{device_camera, device_motion, device_picture, preparation};
 

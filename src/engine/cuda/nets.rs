@@ -6,7 +6,7 @@ mod tensorrt;
 
 pub(super) use host::HostNets;
 #[cfg(feature = "tensorrt")]
-pub(super) use tensorrt::TensorRtNets;
+pub(super) use tensorrt::{TensorRtNets, room, upload_singles};
 
 use super::super::EngineError;
 use crate::sys::cuda::{CudaError, DeviceMap, DevicePicture, DevicePyramid, Half, Preparation, Stream};

@@ -89,6 +89,23 @@ impl Plans {
         built.collect()
     }
 
+    /// Builds each graph's plan that is not there, also where another graph is refused; what was said of each. For a GPU that
+    /// is elsewhere plans are not kept.
+    pub(crate) fn attempt(
+        &self,
+        network: &Network,
+        progress: &(dyn Fn(BuildStep<'_>) -> bool + Sync),
+    ) -> Result<Vec<Result<(), EngineError>>, EngineError> {
+        let attempt = |(graph, onnx, _): HalfGraph<'_>| {
+            let key = self.key(network, graph, onnx);
+            if self.options.capability.is_some() {
+                return self.build_one(&key, onnx, progress).map(drop);
+            }
+            self.plan(&key, onnx, progress).map(drop)
+        };
+        Ok(graphs_of(network)?.into_iter().map(attempt).collect())
+    }
+
     /// Loads a graph's plan. One that TensorRT refuses is built again, once; where the device is at fault it is kept.
     pub(super) fn engine(
         &self,

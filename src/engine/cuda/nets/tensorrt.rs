@@ -4,7 +4,7 @@ use super::super::super::network::Network;
 use super::super::super::tensorrt::{BuildStep, Gpu, Options, PlanStore, Plans, TensorRtGraphs};
 use super::super::super::{Config, EngineError, Watch};
 use super::{Logits, Nets, NetsInfo, Picture, Planes, Residual, other_planes};
-use crate::sys::cuda::{CudaError, Device, DeviceMap, Event, Half, Stream};
+use crate::sys::cuda::{CudaError, Device, DeviceMap, Event, Half, Stream, to_halves};
 use crate::sys::tensorrt::Library;
 use std::sync::Arc;
 
@@ -68,11 +68,22 @@ impl TensorRtNets {
 }
 
 /// Room for a graph's output of this shape.
-fn room(
+pub(in super::super) fn room(
     stream: &Stream,
     [_, channels, rows, cols]: [usize; 4],
 ) -> Result<DeviceMap<Half>, CudaError> {
     stream.map([channels, rows, cols])
+}
+
+/// Values of this shape, rounded.
+pub(in super::super) fn upload_singles(
+    stream: &Stream,
+    [_, channels, rows, cols]: [usize; 4],
+    values: &[f32],
+) -> Result<DeviceMap<Half>, CudaError> {
+    let mut halves = Vec::new();
+    to_halves(values, &mut halves);
+    stream.map_of([channels, rows, cols], &halves)
 }
 
 fn halves(picture: &Picture) -> Result<&DeviceMap<Half>, EngineError> {
