@@ -291,6 +291,10 @@ impl Engine for CudaEngine {
         self.key_features(map, Arc::clone(&view.glance))
     }
 
+    fn overlap(&mut self) {
+        self.nets.overlap();
+    }
+
     fn begin(&mut self, view: &View) -> Result<Pending, EngineError> {
         let number = self.nets.begin(&self.stream, &view.picture)?;
         Ok(Pending { number, glance: Arc::clone(&view.glance) })

@@ -74,6 +74,9 @@ pub(super) trait Nets {
     /// Runs the backbone: features `[channels, rows, cols]`.
     fn backbone(&mut self, stream: &Stream, picture: &Picture) -> Result<DeviceMap<Half>, EngineError>;
 
+    /// Says that backbones will be [begun](Self::begin).
+    fn overlap(&mut self) {}
+
     /// Begins to run the backbone beside whatever is asked for next; the number to finish it by.
     fn begin(&mut self, stream: &Stream, picture: &Picture) -> Result<u64, EngineError>;
 

@@ -82,6 +82,12 @@ impl Nets for HostNets {
         upload(stream, &map, &mut self.halves)
     }
 
+    fn overlap(&mut self) {
+        if let Err(error) = self.backbone.overlap() {
+            tracing::warn!("{error}");
+        }
+    }
+
     fn begin(&mut self, stream: &Stream, picture: &Picture) -> Result<u64, EngineError> {
         self.fetch(stream, picture)?;
         let mut copy = self.pictures.take();
