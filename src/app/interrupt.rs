@@ -1,8 +1,9 @@
 //! Ctrl-C and SIGTERM: stop taking events, finish what was begun, lose nothing; where nothing is begun, end at once.
 
-use crate::sys::process::end_at_once;
+use crate::sys::process::{end_at_once, interrupt_itself};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 /// Whether the user asked to stop. Clones share the answer.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +21,16 @@ impl Interrupt {
     pub(super) fn listen() -> Result<Self, ctrlc::Error> {
         let interrupt = Self::default();
         let told = interrupt.clone();
-        ctrlc::set_handler(move || told.ask())?;
+        let (begins, begun) = mpsc::sync_channel(1);
+        let mut begins = Some(begins);
+        ctrlc::set_handler(move || match begins.take() {
+            Some(begins) => begins.send(()).unwrap_or_default(),
+            None => told.ask(),
+        })?;
+        // The first signal is this process's own, and shows that the thread that listens is up. A thread that is just starting
+        // needs the loader's lock, which is held for as long as a library is being loaded.
+        interrupt_itself().map_err(ctrlc::Error::System)?;
+        begun.recv().map_err(|error| ctrlc::Error::System(io::Error::other(error)))?;
         Ok(interrupt)
     }
 
@@ -64,8 +74,7 @@ impl Interrupt {
 }
 
 fn end() -> ! {
-    eprintln!("interrupted while the network was loaded: nothing was begun");
-    end_at_once(EXIT_INTERRUPTED)
+    end_at_once(EXIT_INTERRUPTED, "interrupted while the network was loaded: nothing was begun\n")
 }
 
 /// 128 + SIGINT, as shells report it.

@@ -83,9 +83,18 @@ pub fn lockable_bytes() -> io::Result<Option<u64>> {
     Ok((limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur))
 }
 
-/// Ends this process with `status` as it is: nothing is flushed, and nothing that other threads are in is waited for or
-/// torn down.
-pub fn end_at_once(status: u8) -> ! {
+/// Sends this process the signal that Ctrl-C does.
+pub fn interrupt_itself() -> io::Result<()> {
+    // SAFETY: it takes a number; what the signal does is what its handler was set to do.
+    answer(unsafe { libc::raise(libc::SIGINT) })
+}
+
+/// Ends the process with this status, and says so on standard error: from any thread, whatever the others do. Nothing of this
+/// process runs any more, no lock is waited for: a library that is just being loaded holds the loader's, which printing
+/// and leaving in the ordinary way take.
+pub fn end_at_once(status: u8, message: &str) -> ! {
+    // SAFETY: so many bytes are at this address and stay there.
+    unsafe { libc::write(libc::STDERR_FILENO, message.as_ptr().cast(), message.len()) };
     // SAFETY: it takes a number, runs no code of this process any more, and does not return.
     unsafe { libc::_exit(i32::from(status)) }
 }
