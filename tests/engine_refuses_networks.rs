@@ -187,6 +187,9 @@ fn a_library_that_is_not_onnxruntime_is_refused_and_never_panics() {
     std::fs::write(&text, "not a library").expect("written");
     let cut = folder.path().join("cut.so");
     std::fs::write(&cut, b"\x7fELF\x02\x01\x01").expect("written");
+    let half = folder.path().join("half.so");
+    let whole = std::fs::read(this_program()).expect("it can be read");
+    std::fs::write(&half, &whole[..whole.len() / 2]).expect("written");
     let empty = tempfile::tempdir().expect("a folder");
     let network = Network::from_onnx(&networks().join("plain.onnx"), &PlainOptions::default()).expect("opens");
     let load = |library: &Path, runtime: RuntimeChoice| {
@@ -198,7 +201,8 @@ fn a_library_that_is_not_onnxruntime_is_refused_and_never_panics() {
         ("text", load(&text, named), &["libonnxruntime.so is no shared library", "choose rten"]),
         ("text, in its folder", load(folder.path(), named), &["libonnxruntime.so is no shared library"]),
         ("text, auto", load(&text, RuntimeChoice::Auto), &["libonnxruntime.so is no shared library"]),
-        ("cut", load(&cut, named), &["cut.so", "choose rten"]),
+        ("cut", load(&cut, named), &["cut.so is cut", "choose rten"]),
+        ("half of it", load(&half, named), &["half.so is cut: it has", "choose rten"]),
         ("an empty folder", load(empty.path(), named), &["holds no libonnxruntime.so*"]),
         ("nowhere", load(Path::new("/nowhere/lib.so"), named), &["/nowhere/lib.so", "cannot be read"]),
         ("another library", load(&this_program(), named), &["choose rten"]),

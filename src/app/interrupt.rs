@@ -60,7 +60,8 @@ impl Interrupt {
     fn ask(&self) {
         let cuts = self.lock();
         if self.0.asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(EXIT_INTERRUPTED.into());
+            // Whatever other threads are in stays as it is: torn down under them, a library would answer nonsense.
+            end_at_once(EXIT_INTERRUPTED, "");
         }
         if *cuts {
             end();

@@ -10,8 +10,7 @@ pub mod can;
 pub mod clock;
 #[cfg(feature = "cuda")]
 pub mod cuda;
-#[cfg(feature = "cuda")]
-mod library_file;
+pub mod library_file;
 pub mod process;
 #[cfg(feature = "tensorrt")]
 pub mod tensorrt;

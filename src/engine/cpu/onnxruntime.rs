@@ -9,6 +9,7 @@ use super::runtime::{Session, guard, zeros};
 use crate::engine::EngineError;
 use crate::engine::network::Graph;
 use crate::engine::onnx::GraphInput;
+use crate::sys::library_file::check_is_whole;
 use ort::environment::{Environment, EnvironmentBuilder};
 use ort::session::{Session as OrtSession, SessionInputs};
 use ort::value::TensorRef;
@@ -174,6 +175,10 @@ fn shared_library(file: &Path) -> Result<PathBuf, String> {
 fn load_first(candidates: &[PathBuf]) -> Result<Loaded, String> {
     let mut faults = Vec::new();
     for library in candidates {
+        if let Err(reason) = check_is_whole(library) {
+            faults.push(reason);
+            continue;
+        }
         match ort::init_from(library) {
             Ok(builder) => return make_environment(builder, library),
             Err(error) => faults.push(error.to_string()),
