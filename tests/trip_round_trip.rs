@@ -35,6 +35,33 @@ fn every_event_and_perception_comes_back_under_every_compression() {
 }
 
 #[test]
+fn the_mcap_crate_finds_the_files_sums_spans_and_counts_to_be_what_is_in_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+        let path = folder.path().join("trip.mcap");
+        write(&path, 30, &Config { compression, ..config() });
+        let file = std::fs::read(&path).expect("written");
+        // It holds each chunk against its own sum.
+        let messages: Vec<_> =
+            mcap::MessageStream::new(&file).expect("a file").collect::<Result<_, _>>().expect("whole");
+        let summary = mcap::Summary::read(&file).expect("whole").expect("there is one");
+        let stats = summary.stats.expect("they are written");
+        let times = || messages.iter().map(|message| message.log_time);
+        assert_eq!(Some(stats.message_start_time), times().min());
+        assert_eq!(Some(stats.message_end_time), times().max());
+        assert_eq!(
+            (stats.message_count, stats.channel_message_counts.values().sum()),
+            (messages.len() as u64, messages.len() as u64)
+        );
+        assert_eq!(stats.chunk_count as usize, summary.chunk_indexes.len());
+        // The end of the data: opcode 0x0f, its length of 4, and the sum over all bytes before.
+        let end = file.windows(9).rposition(|bytes| bytes == [0x0f, 4, 0, 0, 0, 0, 0, 0, 0]).expect("the data's end");
+        let told = u32::from_le_bytes(file[end + 9..end + 13].try_into().expect("4 bytes"));
+        assert_eq!(told, crc32fast::hash(&file[..end]), "{compression:?}");
+    }
+}
+
+#[test]
 fn a_live_frame_keeps_its_drivers_number_wherever_chunks_and_ranges_end() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("trip.mcap");
