@@ -54,21 +54,36 @@ impl Eq for SharedBytes {}
 /// At most `bound` buffers are kept. If all are still being read, [`BufferPool::fill`] allocates one
 /// that is not kept and counts it in [`BufferPool::misses`]: readers that hold on for ever cost
 /// memory that shows, not a stalled pipeline.
+///
+/// The buffer that was read last is the next to be written, so that those beyond what readers need stay untouched.
 #[derive(Debug)]
 pub struct BufferPool {
     slots: Vec<Arc<Vec<u8>>>,
     bound: usize,
+    /// Every buffer has room for this much; nothing is made before it is needed if there is none.
+    room: Option<usize>,
     misses: u64,
 }
 
 impl BufferPool {
-    /// A pool that keeps at most `bound` buffers.
+    /// A pool that keeps at most `bound` buffers, each made when it is needed.
     pub fn new(bound: usize) -> Self {
-        Self { slots: Vec::with_capacity(bound), bound, misses: 0 }
+        Self { slots: Vec::with_capacity(bound), bound, room: None, misses: 0 }
+    }
+
+    /// A pool of `bound` buffers that are made with the first one that is asked for, and again with the first larger one:
+    /// a reader who falls behind for the first time costs no allocation either.
+    ///
+    /// The system gives a large buffer its memory when it is first written.
+    pub fn made_at_once(bound: usize) -> Self {
+        Self { room: Some(0), ..Self::new(bound) }
     }
 
     /// A buffer of `len` bytes written by `write` (its old contents are unspecified) and then shared.
     pub fn fill(&mut self, len: usize, write: impl FnOnce(&mut [u8])) -> SharedBytes {
+        if self.room.is_some_and(|room| room < len) {
+            self.make_room(len);
+        }
         let mut buffer = self.take_free().unwrap_or_default();
         let bytes = Arc::get_mut(&mut buffer).expect("a free slot has no reader: take_free checked its count");
         bytes.resize(len, 0);
@@ -84,8 +99,19 @@ impl BufferPool {
     }
 
     fn take_free(&mut self) -> Option<Arc<Vec<u8>>> {
-        let free = self.slots.iter_mut().position(|slot| Arc::get_mut(slot).is_some())?;
+        let free = self.slots.iter_mut().rposition(|slot| Arc::get_mut(slot).is_some())?;
         Some(self.slots.swap_remove(free))
+    }
+
+    /// All buffers that nobody reads get room for `len` bytes; where memory is short they are made when they are needed.
+    fn make_room(&mut self, len: usize) {
+        self.room = Some(len);
+        self.slots.resize_with(self.bound, Arc::default);
+        for buffer in self.slots.iter_mut().filter_map(Arc::get_mut) {
+            // What it holds is of no use to anybody, and is not to be copied.
+            buffer.clear();
+            let _ = buffer.try_reserve_exact(len);
+        }
     }
 
     fn keep(&mut self, buffer: Arc<Vec<u8>>) {
@@ -112,6 +138,28 @@ mod tests {
         assert_eq!(second.as_ptr(), address);
         assert_eq!((&*held, &*second), (&[1, 1, 1, 1][..], &[3, 3, 3][..]));
         assert_eq!(pool.misses(), 0);
+    }
+
+    #[test]
+    fn what_is_made_at_once_has_room_for_every_reader_before_there_is_one() {
+        let mut pool = BufferPool::made_at_once(3);
+        for len in [100, 1000] {
+            let first = pool.fill(len, |_| ());
+            let others: Vec<*const u8> =
+                pool.slots.iter().filter(|slot| slot.is_empty()).map(|slot| slot.as_ptr()).collect();
+            assert!(pool.slots.iter().all(|slot| slot.capacity() >= len) && others.len() == 2, "{pool:?}");
+            let held = [pool.fill(len, |_| ()), pool.fill(len, |_| ())];
+            assert!(held.iter().all(|held| others.contains(&held.as_ptr()) && !held.is_same_as(&first)));
+            assert_eq!((pool.slots.len(), pool.misses()), (3, 0));
+        }
+    }
+
+    #[test]
+    fn a_pool_made_at_once_writes_into_one_buffer_while_nobody_holds_on() {
+        let mut pool = BufferPool::made_at_once(3);
+        let addresses: Vec<_> = (0..5).map(|_| pool.fill(8, |_| ()).as_ptr()).collect();
+        assert!(addresses.iter().all(|&address| address == addresses[0]));
+        assert_eq!(pool.slots.iter().filter(|slot| slot.is_empty()).count(), 2);
     }
 
     #[test]

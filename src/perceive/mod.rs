@@ -141,7 +141,7 @@ impl<E: Engine> Perceiver<E> {
             engine.overlap();
         }
         let (relation, driving) = (Relation::default(), Driving::new(bicycle));
-        let (lateness, ages) = (Lateness::default(), BufferPool::new(AGES_IN_USE));
+        let (lateness, ages) = (Lateness::default(), BufferPool::made_at_once(AGES_IN_USE));
         Self { engine, schedule, ego_motion, lateness, relation, driving, previous: None, ages }
     }
 

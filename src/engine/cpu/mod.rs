@@ -233,8 +233,8 @@ impl CpuEngine {
             pictures: Pool::new(),
             pyramids: Pool::new(),
             fields: Pool::new(),
-            masks: BufferPool::new(MASKS_IN_USE),
-            confidences: BufferPool::new(MASKS_IN_USE),
+            masks: BufferPool::made_at_once(MASKS_IN_USE),
+            confidences: BufferPool::made_at_once(MASKS_IN_USE),
         })
     }
 

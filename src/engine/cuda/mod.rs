@@ -134,8 +134,8 @@ impl CudaEngine {
             sum: stream.buffer(1)?,
             stream,
             views: 0,
-            masks: BufferPool::new(MASKS_IN_USE),
-            confidences: BufferPool::new(MASKS_IN_USE),
+            masks: BufferPool::made_at_once(MASKS_IN_USE),
+            confidences: BufferPool::made_at_once(MASKS_IN_USE),
         })
     }
 

@@ -25,7 +25,7 @@ impl Outlet {
         for name in COUNTED {
             health.count(name, 0);
         }
-        Self { intake, health, pool: BufferPool::new(COPIES), lost: String::new() }
+        Self { intake, health, pool: BufferPool::made_at_once(COPIES), lost: String::new() }
     }
 
     pub(super) fn now(&self) -> Stamp {
