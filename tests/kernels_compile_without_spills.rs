@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const SOURCES: [&str; 6] = ["decode_mask", "ego_flow", "flow", "preprocess", "residual", "warp_features"];
+const SOURCES: [&str; 7] =
+    ["decode_mask", "disocclusion", "ego_flow", "flow", "preprocess", "residual", "warp_features"];
 /// Orin, H100, Thor.
 const ARCHITECTURES: [&str; 3] = ["sm_87", "sm_90", "sm_110"];
 /// A warp of the flow's search fills a scheduler by itself; any kernel of 256 threads fits four times.

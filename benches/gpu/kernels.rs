@@ -32,6 +32,7 @@ pub(crate) fn run(bench: &mut Bench) {
     }
     residual(bench);
     blend(bench);
+    fill_in(bench);
     let masks = [([19, 48, 80], HD), ([19, 96, 160], HD), ([19, 48, 80], UHD), ([19, 270, 480], UHD)];
     for (shape, size) in masks.into_iter().take(if quick { 1 } else { 4 }) {
         decode(bench, shape, size);
@@ -213,6 +214,24 @@ fn blend(bench: &mut Bench) {
     let bytes = 3 * 64 * 48 * 80 * 2 + 96 * 160 * 4;
     let work = |stream: &Stream, (fresh, carried, residual): &mut (DeviceMap<Half>, _, _)| {
         stream.blend_features(fresh, carried, residual, 0.226)
+    };
+    bench.case(name, bytes, &mut [set], work, |_, _| Ok(()));
+}
+
+fn fill_in(bench: &mut Bench) {
+    let (shape, name) = ([19, 128, 256], "fill_in/19x128x256");
+    if !bench.wants(name) {
+        return;
+    }
+    let mut noise = Noise(6);
+    let (logits, glance) = (noise.map(shape, 8.0), noise.map([3, 128, 256], 1.0));
+    let mut residual = noise.map([1, 128, 256], 0.6);
+    residual.values.iter_mut().for_each(|value| *value = value.abs());
+    let stream = &bench.stream;
+    let set = (upload_half(stream, &logits), upload(stream, &glance), upload(stream, &residual));
+    let bytes = 2 * 19 * 128 * 256 * 2 + 4 * 128 * 256 * 4 + 2 * 6 * 128 * 256 * 4;
+    let work = |stream: &Stream, (logits, glance, residual): &mut (DeviceMap<Half>, _, _)| {
+        stream.fill_in(logits, glance, residual, 0.226)
     };
     bench.case(name, bytes, &mut [set], work, |_, _| Ok(()));
 }

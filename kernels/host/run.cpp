@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "../decode_mask.cu"
+#include "../disocclusion.cu"
 #include "../ego_flow.cu"
 #include "../flow.cu"
 #include "../preprocess.cu"
@@ -116,6 +117,10 @@ int main(int count, char** arguments) {
         KERNEL(blend_features_f16_hwc8),
         KERNEL(average_blocks_f16),
         KERNEL(average_blocks_f32),
+        KERNEL(look_around_f16),
+        KERNEL(look_around_f32),
+        KERNEL(fill_in_f16),
+        KERNEL(fill_in_f32),
     };
     std::string name(read_value<uint32_t>(), ' ');
     read_bytes(name.data(), name.size());

@@ -29,6 +29,7 @@
 #include "../../kernels/host/cuda_on_host.h"
 
 #include "../../kernels/decode_mask.cu"
+#include "../../kernels/disocclusion.cu"
 #include "../../kernels/ego_flow.cu"
 #include "../../kernels/flow.cu"
 #include "../../kernels/preprocess.cu"
@@ -149,6 +150,10 @@ Kernel kernels[] = {
     KERNEL(blend_features_f16_hwc8),
     KERNEL(average_blocks_f16),
     KERNEL(average_blocks_f32),
+    KERNEL(look_around_f16),
+    KERNEL(look_around_f32),
+    KERNEL(fill_in_f16),
+    KERNEL(fill_in_f32),
 };
 
 /// Guards everything: the kernels' host has one launch at a time.

@@ -1,6 +1,7 @@
 //! Runs one kernel on the host and compares; a file for the tests of each kernel's source.
 
 mod decode_mask;
+mod disocclusion;
 mod ego_flow;
 mod flow;
 mod guards;

@@ -40,8 +40,11 @@ impl Blender {
         }
         self.shares.clear();
         self.shares.extend((0..cells).map(|cell| {
-            let apart =
-                mean_over(residual, part(cell / cols, rows, residual.rows), part(cell % cols, cols, residual.cols));
+            let apart = mean_over(
+                (&residual.values, residual.cols),
+                part(cell / cols, rows, residual.rows),
+                part(cell % cols, cols, residual.cols),
+            );
             SHARE * libm::expf(-apart * unit / AGREES)
         }));
         let planes = fresh.values.chunks_exact_mut(cells).zip(carried.values.chunks_exact(cells));
@@ -55,13 +58,18 @@ impl Blender {
 }
 
 /// The rows, of `fine`, of the `index`th of `coarse` parts.
-fn part(index: usize, coarse: usize, fine: usize) -> std::ops::Range<usize> {
+pub(super) fn part(index: usize, coarse: usize, fine: usize) -> std::ops::Range<usize> {
     index * fine / coarse..(index + 1) * fine / coarse
 }
 
-fn mean_over(map: &FeatureMap, rows: std::ops::Range<usize>, cols: std::ops::Range<usize>) -> f32 {
+/// Of a plane and its width.
+pub(super) fn mean_over(
+    (plane, width): (&[f32], usize),
+    rows: std::ops::Range<usize>,
+    cols: std::ops::Range<usize>,
+) -> f32 {
     let count = rows.len() * cols.len();
-    let sum: f32 = rows.map(|row| map.values[row * map.cols..][cols.clone()].iter().sum::<f32>()).sum();
+    let sum: f32 = rows.map(|row| plane[row * width..][cols.clone()].iter().sum::<f32>()).sum();
     sum / count as f32
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! image ─JPEG decoding, grey pyramid─▶ View ─preprocess, backbone─▶ Features ─head, decode─▶ labels
-//!                                      └preprocess, residual, correction──▲ (carried ones, blended into a key frame's)
+//!                    preprocess, residual, correction or disocclusion─▲ (carried ones, blended into a key frame's)
 //! ```
 //!
 //! Its own buffers are pooled: after the first frames only the ONNX runtimes allocate. Masks are
@@ -11,6 +11,7 @@
 pub(in crate::engine) mod backbone;
 pub mod blend;
 pub mod decode;
+pub mod disocclusion;
 pub(in crate::engine) mod features;
 pub(in crate::engine) mod graphs;
 mod input;
@@ -39,6 +40,7 @@ use crate::flow::{DenseFlow, EgoFlow, EgoMotion, FlowField, GreyPyramid};
 use backbone::Backbone;
 use blend::Blender;
 use decode::Decoder;
+use disocclusion::Disocclusion;
 use features::Pool;
 use graphs::{Again, LoadedGraphs};
 use input::NetworkInput;
@@ -126,6 +128,7 @@ pub struct CpuEngine {
     residual: Residual,
     warper: Warper,
     blender: Blender,
+    disocclusion: Disocclusion,
     /// Views handed out so far: the number of the next one.
     views: u64,
     maps: Pool<FeatureMap>,
@@ -227,6 +230,7 @@ impl CpuEngine {
             residual: Residual::default(),
             warper: Warper::new(),
             blender: Blender::default(),
+            disocclusion: Disocclusion::default(),
             views: 0,
             maps: Pool::new(),
             glances: Pool::new(),
@@ -449,8 +453,16 @@ impl Engine for CpuEngine {
         flow: &Pooled<FlowField>,
         current: &View,
     ) -> Result<Features, EngineError> {
-        let residual = if self.wants_residual { Some(self.residual(features, flow, current)?) } else { None };
-        let carried = self.carry(features, flow);
+        // What is carried of a plain network are logits, which their surroundings can vote on.
+        let plain = self.head.is_none();
+        let wanted = self.wants_residual || plain;
+        let residual = if wanted { Some(self.residual(features, flow, current)?) } else { None };
+        let mut carried = self.carry(features, flow);
+        if let Some(residual) = residual.as_deref().filter(|_| plain) {
+            let _span = tracing::debug_span!("fill").entered();
+            let glance = self.glance();
+            self.disocclusion.fill(&mut carried, &glance, residual, self.input.unit());
+        }
         let carried = self.correct(carried, residual.as_deref(), current)?;
         Ok(Features { carried, detailed: None, glance: None, residual })
     }

@@ -335,11 +335,17 @@ impl Engine for CudaEngine {
         flow: &DeviceMap<f32>,
         current: &View,
     ) -> Result<Features, EngineError> {
-        let wanted = self.nets.info().wants_residual;
+        // What is carried of a plain network are logits, which their surroundings can vote on.
+        let plain = !self.nets.info().has_head;
+        let wanted = self.nets.info().wants_residual || plain;
         let residual = if wanted { Some(self.residual(features, flow, current)?) } else { None };
         let mut carried = self.stream.map(features.carried.shape())?;
         tracing::debug_span!("propagate")
             .in_scope(|| self.stream.warp_features(&features.carried, flow, &mut carried))?;
+        if let Some(residual) = residual.as_ref().filter(|_| plain) {
+            let _span = tracing::debug_span!("fill").entered();
+            self.stream.fill_in(&mut carried, &current.glance, &residual.map, self.unit())?;
+        }
         let carried = self.nets.correct(&self.stream, carried, &current.picture, residual.as_ref())?;
         Ok(Features { carried, detailed: None, glance: None, residual })
     }

@@ -78,10 +78,12 @@ pub(super) struct Kernels {
     pub(super) blend_features: Pair,
     pub(super) blend_features_hwc8: Kernel,
     pub(super) average_blocks: Pair,
+    pub(super) look_around: Pair,
+    pub(super) fill_in: Pair,
     pub(super) decode_mask: Pair,
     pub(super) decode_nearest: Pair,
     /// Unloaded last, after every handle above is of no more use.
-    modules: [Module; 6],
+    modules: [Module; 7],
 }
 
 impl Kernels {
@@ -90,6 +92,7 @@ impl Kernels {
         let load = |name| Module::load(context, name, info);
         let (preprocess, flow, ego) = (load("preprocess")?, load("flow")?, load("ego_flow")?);
         let (warp, residual, decode) = (load("warp_features")?, load("residual")?, load("decode_mask")?);
+        let disocclusion = load("disocclusion")?;
         let kernel = |module: &Module, name| Ok(Kernel { name, function: module.function(name)? });
         let pair = |module, half, single| Ok(Pair { half: kernel(module, half)?, single: kernel(module, single)? });
         Ok(Self {
@@ -106,9 +109,11 @@ impl Kernels {
             blend_features: pair(&residual, "blend_features_f16", "blend_features_f32")?,
             blend_features_hwc8: kernel(&residual, "blend_features_f16_hwc8")?,
             average_blocks: pair(&residual, "average_blocks_f16", "average_blocks_f32")?,
+            look_around: pair(&disocclusion, "look_around_f16", "look_around_f32")?,
+            fill_in: pair(&disocclusion, "fill_in_f16", "fill_in_f32")?,
             decode_mask: pair(&decode, "decode_mask_f16", "decode_mask_f32")?,
             decode_nearest: pair(&decode, "decode_nearest_f16", "decode_nearest_f32")?,
-            modules: [preprocess, flow, ego, warp, residual, decode],
+            modules: [preprocess, flow, ego, warp, residual, disocclusion, decode],
         })
     }
 

@@ -11,6 +11,7 @@
 
 mod decode_mask;
 mod device;
+mod disocclusion;
 mod driver;
 mod ego_flow;
 mod error;

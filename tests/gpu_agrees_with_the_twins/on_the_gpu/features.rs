@@ -6,6 +6,7 @@ use crate::device::{
 use segfuse::data::Size;
 use segfuse::engine::cpu::blend::Blender;
 use segfuse::engine::cpu::decode::Decoder;
+use segfuse::engine::cpu::disocclusion::Disocclusion;
 use segfuse::engine::cpu::nearest::NearestDecoder;
 use segfuse::engine::cpu::residual::Residual;
 use segfuse::engine::cpu::warp::Warper;
@@ -105,6 +106,37 @@ fn blended_features_are_the_cpus_within_a_millionth_of_their_range() {
         verdict.near(&format!("{shape:?}, hwc8"), &download_half(&stream, &out), &expected.values, 0.008);
     }
     verdict.give("blend_features");
+}
+
+#[test]
+fn what_came_into_view_is_filled_in_as_the_cpu_fills_it_in() {
+    let Some(stream) = stream("disocclusion") else { return };
+    let (mut noise, mut verdict) = (Noise(7), Verdict::default());
+    for (shape, fine) in
+        [([19, 64, 96], (64, 96)), ([19, 24, 40], (48, 80)), ([40, 9, 7], (9, 7)), ([8, 9, 7], (4, 30))]
+    {
+        let mut logits = noise.map(shape, 8.0);
+        logits.values[0] = f32::NAN;
+        let (mut glance, mut residual) = (noise.map([3, fine.0, fine.1], 1.0), noise.map([1, fine.0, fine.1], 0.6));
+        // A few colours, alike in places.
+        glance.values.iter_mut().for_each(|value| *value = (*value * 2.0).round() / 2.0 + *value * 0.05);
+        residual.values.iter_mut().for_each(|value| *value = value.abs());
+        let filled = |logits: &FeatureMap| {
+            let mut filled = logits.clone();
+            Disocclusion::default().fill(&mut filled, &glance, &residual, 0.226);
+            filled
+        };
+        let (picture, map) = (upload(&stream, &glance), upload(&stream, &residual));
+        let mut out = upload(&stream, &logits);
+        stream.fill_in(&mut out, &picture, &map, 0.226).expect("launched");
+        verdict.near(&format!("{shape:?}"), &download(&stream, &out), &filled(&logits).values, 16e-6);
+        let mut out = upload_half(&stream, &logits);
+        stream.fill_in(&mut out, &picture, &map, 0.226).expect("launched");
+        let expected = halved(&filled(&halved(&logits)));
+        // The last bit of a half near 8 is worth 0.0078.
+        verdict.near(&format!("{shape:?}, half"), &download_half(&stream, &out), &expected.values, 0.008);
+    }
+    verdict.give("look_around, fill_in");
 }
 
 #[test]
