@@ -116,6 +116,8 @@ impl Disocclusion {
         let own = row * cols..(row + 1) * cols;
         let own_trust = &trust[own.clone()];
         line.doubtful.clear();
+        // For as many as there can be: how many there are depends on the picture.
+        line.doubtful.reserve(cols);
         line.doubtful.extend((0..cols).filter(|&col| own_trust[col] < SURE));
         if line.doubtful.is_empty() {
             return;
