@@ -211,9 +211,10 @@ fn sending_them_to_another_process_costs_five_blocks_of_zenohs_own() {
         let _subscriber = publishing::subscriber(&sink);
         let mut blocks = blocks_a_frame(&mut drive, &mut [&mut sink], A_WHILE);
         println!("shared {shared}: {blocks:?}");
-        // Its sender may be woken once or twice a frame, as it comes.
+        // Its sender is woken once a frame, on a busy machine twice for most, which takes one block more.
         blocks.sort_unstable();
-        assert_eq!(blocks[blocks.len() / 2], expected, "shared {shared}: {blocks:?}");
+        let most = blocks[blocks.len() / 2];
+        assert!((expected..=expected + 1).contains(&most), "shared {shared}: {blocks:?}");
     }
 }
 
