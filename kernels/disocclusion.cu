@@ -41,21 +41,6 @@ constexpr int AT_ONCE = 32;
 /// Planes of `cells`.
 enum { TRUST = 3, LABEL = 4, VOTE = 5 };
 
-/// The mean of a plane over a cell.
-__device__ float mean_over(const float* plane, int row, int col, int rows, int cols, int fine_rows, int fine_cols) {
-    int top = row * fine_rows / rows, bottom = (row + 1) * fine_rows / rows;
-    int left = col * fine_cols / cols, right = (col + 1) * fine_cols / cols;
-    float sum = 0.0f;
-    for (int y = top; y < bottom; ++y) {
-        float line = 0.0f;
-        for (int x = left; x < right; ++x) {
-            line += plane[size_t(y) * fine_cols + x];
-        }
-        sum += line;
-    }
-    return sum / float((bottom - top) * (right - left));
-}
-
 template <class Value>
 __device__ void look_around(const Value* logits, int classes, int rows, int cols, const float* glance,
                             const float* residual_map, int fine_rows, int fine_cols, float unit, float* cells) {

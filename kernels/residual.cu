@@ -55,18 +55,7 @@ __device__ float between(const float* plane, Taps down, Taps along, int cols) {
 /// The share of what was carried in a cell.
 __device__ float share_of(int cell, int rows, int cols, const float* residual_map, int residual_rows, int residual_cols,
                           float unit) {
-    int row = cell / cols, col = cell % cols;
-    int top = row * residual_rows / rows, bottom = (row + 1) * residual_rows / rows;
-    int left = col * residual_cols / cols, right = (col + 1) * residual_cols / cols;
-    float sum = 0.0f;
-    for (int y = top; y < bottom; ++y) {
-        float line = 0.0f;
-        for (int x = left; x < right; ++x) {
-            line += residual_map[size_t(y) * residual_cols + x];
-        }
-        sum += line;
-    }
-    float mean = sum / float((bottom - top) * (right - left));
+    float mean = mean_over(residual_map, cell / cols, cell % cols, rows, cols, residual_rows, residual_cols);
     return SHARE * expf(-mean * unit / AGREES);
 }
 

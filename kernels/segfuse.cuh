@@ -74,3 +74,19 @@ __device__ __forceinline__ float mix(float one, float other, float share) {
 }
 
 __device__ __forceinline__ float finite_or_0(float value) { return isfinite(value) ? value : 0.0f; }
+
+/// The mean of a plane as fine as a grid or finer over a cell of the grid (`engine/cpu/blend.rs`, mean_over).
+__device__ __forceinline__ float mean_over(const float* plane, int row, int col, int rows, int cols, int fine_rows,
+                                           int fine_cols) {
+    int top = row * fine_rows / rows, bottom = (row + 1) * fine_rows / rows;
+    int left = col * fine_cols / cols, right = (col + 1) * fine_cols / cols;
+    float sum = 0.0f;
+    for (int y = top; y < bottom; ++y) {
+        float line = 0.0f;
+        for (int x = left; x < right; ++x) {
+            line += plane[size_t(y) * fine_cols + x];
+        }
+        sum += line;
+    }
+    return sum / float((bottom - top) * (right - left));
+}
