@@ -136,6 +136,29 @@ fn the_same_frames_give_the_same_masks_twice() {
 }
 
 #[test]
+fn what_one_drive_teaches_is_not_heard_in_the_next() {
+    let config = Config { runtime: RuntimeChoice::Rten, ..Config::default() };
+    let network = plain();
+    let mut engine = CpuEngine::new(&network, &config).expect("rten is built in");
+    let mut run = |pictures: &[Image]| -> Vec<Perception> {
+        let schedule =
+            segfuse::perceive::Config { schedule: "every:3".parse().expect("a schedule"), ..Default::default() };
+        let mut perceiver = Perceiver::new(&mut engine, schedule);
+        let frames = pictures.iter().zip(0..).map(|(image, id)| {
+            let stamp = Stamp::from_ns(id);
+            let frame = Frame { id: FrameId(id), sequence: None, stamp, arrival: stamp, image: image.clone() };
+            perceiver.perceive(&AlignedFrame { frame, state: VehicleState::default() }).expect("a mask")
+        });
+        frames.collect()
+    };
+    let ahead: Vec<_> = (0..9).map(|id| shifted_picture(SIZE, 17.0 * id as f32)).collect();
+    let other: Vec<_> = (0..9).map(|id| shifted_picture(SIZE, 300.0 - 23.0 * id as f32)).collect();
+    let (first, between, again) = (run(&ahead), run(&other), run(&ahead));
+    assert!(first == again, "another drive between changes masks");
+    assert!(first != between);
+}
+
+#[test]
 fn frames_in_every_format_are_perceived_and_a_cut_jpeg_costs_only_itself() {
     let mut perceiver = perceiver(&tiny(), "every:100");
     let rgb = shifted_picture(SIZE, 0.0);

@@ -125,6 +125,9 @@ pub trait Engine {
     /// Runs the whole backbone: key frames.
     fn extract(&mut self, view: &Self::View) -> Result<Self::Features, EngineError>;
 
+    /// Begins a run: what the frames of another one taught is forgotten, so that every run of the same frames is alike.
+    fn forget(&mut self) {}
+
     /// Says that key frames will be [begun](Self::begin), so that what runs them may be made to give way to the frames
     /// meanwhile. Changes no result.
     fn overlap(&mut self) {}
@@ -172,7 +175,8 @@ pub trait Engine {
     ) -> Result<Option<f32>, EngineError>;
 
     /// Blends what was `propagated` to a frame and [compared](Self::compare) with it into features `fresh` from that
-    /// same frame, as far as it shows what the key frame did: two looks at a thing err less than one.
+    /// same frame, as far as it shows what the key frame did: two looks at a thing err less than one. An engine may learn
+    /// from what the two say; later frames hear of that.
     fn blend(&mut self, fresh: Self::Features, propagated: &Self::Features) -> Result<Self::Features, EngineError>;
 
     /// Head, upsampling to `size` and arg-max in one.
@@ -204,6 +208,10 @@ impl<E: Engine> Engine for &mut E {
 
     fn extract(&mut self, view: &Self::View) -> Result<Self::Features, EngineError> {
         (**self).extract(view)
+    }
+
+    fn forget(&mut self) {
+        (**self).forget();
     }
 
     fn overlap(&mut self) {

@@ -137,6 +137,7 @@ impl<E: Engine> Perceiver<E> {
     /// A perceiver that has seen nothing yet.
     pub fn new(mut engine: E, config: Config) -> Self {
         let Config { schedule, ego_motion, bicycle } = config;
+        engine.forget();
         if let Schedule::Overlapped { .. } = schedule {
             engine.overlap();
         }

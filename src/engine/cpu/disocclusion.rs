@@ -32,6 +32,8 @@ const VOTER_STEPS: isize = 5;
 /// Fills in, in buffers of its own.
 #[derive(Debug, Default)]
 pub struct Disocclusion {
+    rows: usize,
+    cols: usize,
     /// In parts of the range, a plane for each channel.
     colours: [Vec<f32>; 3],
     trust: Vec<f32>,
@@ -39,6 +41,21 @@ pub struct Disocclusion {
     /// Of each cell's vote.
     strength: Vec<f32>,
     line: Line,
+}
+
+/// What a picture shows, on the grid of the logits.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Cells from top to bottom.
+    pub rows: usize,
+    /// Cells from left to right.
+    pub cols: usize,
+    /// `[rows, cols]` each, in parts of their range.
+    pub colours: [&'a [f32]; 3],
+    /// How far what was carried to a cell is what the picture shows, 0 to 1.
+    pub trust: &'a [f32],
+    /// Of a vote, by the range of the logits that were carried; empty where none were filled in.
+    pub strength: &'a [f32],
 }
 
 /// A row that is voted on.
@@ -65,23 +82,62 @@ impl Disocclusion {
     /// # Panics
     /// If the glance is not on the residual's grid.
     pub fn fill(&mut self, logits: &mut FeatureMap, glance: &FeatureMap, residual: &FeatureMap, unit: f32) {
-        let FeatureMap { channels, rows, cols, .. } = *logits;
-        assert_eq!((glance.rows, glance.cols), (residual.rows, residual.cols), "a glance and a residual of two grids");
-        if residual.rows < rows || residual.cols < cols || channels * rows * cols == 0 {
+        let (rows, cols) = (logits.rows, logits.cols);
+        if self.look((rows, cols), glance, Some(residual), unit).is_none() {
             return;
-        }
-        for (channel, colour) in self.colours.iter_mut().enumerate() {
-            reduce(glance.plane(channel), residual, (rows, cols), unit, colour);
-        }
-        reduce(&residual.values, residual, (rows, cols), unit, &mut self.trust);
-        for apart in &mut self.trust {
-            *apart = libm::expf(-*apart / DOUBT);
         }
         self.ask(logits);
         let step = if residual.rows >= 2 * rows { 1 } else { 2 };
         for row in 0..rows {
             self.fill_row(row, step, logits);
         }
+    }
+
+    /// What a picture shows on a grid of `rows` by `cols` cells: its colours, and by the residual how far what was carried
+    /// there is trusted; without one, not at all. Nothing if the picture is coarser than that.
+    ///
+    /// # Panics
+    /// If the glance is not on the residual's grid.
+    pub fn look(
+        &mut self,
+        (rows, cols): (usize, usize),
+        glance: &FeatureMap,
+        residual: Option<&FeatureMap>,
+        unit: f32,
+    ) -> Option<Seen<'_>> {
+        if let Some(residual) = residual {
+            assert_eq!(
+                (glance.rows, glance.cols),
+                (residual.rows, residual.cols),
+                "a glance and a residual of two grids"
+            );
+        }
+        if glance.rows < rows || glance.cols < cols || rows * cols == 0 {
+            return None;
+        }
+        (self.rows, self.cols) = (rows, cols);
+        for (channel, colour) in self.colours.iter_mut().enumerate() {
+            reduce(glance.plane(channel), glance, (rows, cols), unit, colour);
+        }
+        self.trust.clear();
+        self.strength.clear();
+        match residual {
+            None => self.trust.resize(rows * cols, 0.0),
+            Some(residual) => {
+                reduce(&residual.values, residual, (rows, cols), unit, &mut self.trust);
+                for apart in &mut self.trust {
+                    *apart = libm::expf(-*apart / DOUBT);
+                }
+            }
+        }
+        Some(self.seen())
+    }
+
+    /// What was seen of the picture that was looked at or filled in last.
+    pub fn seen(&self) -> Seen<'_> {
+        let Self { rows, cols, colours, trust, strength, .. } = self;
+        let colours = colours.each_ref().map(Vec::as_slice);
+        Seen { rows: *rows, cols: *cols, colours, trust, strength }
     }
 
     /// Label and strength of each cell: its best logit, and how far that is above its worst.
@@ -111,7 +167,7 @@ impl Disocclusion {
 
     /// Lets the cells around those of a row vote on them.
     fn fill_row(&mut self, row: usize, step: isize, logits: &mut FeatureMap) {
-        let Self { colours, trust, labels, strength, line } = self;
+        let Self { colours, trust, labels, strength, line, .. } = self;
         let FeatureMap { channels, rows, cols, .. } = *logits;
         let own = row * cols..(row + 1) * cols;
         let own_trust = &trust[own.clone()];

@@ -41,9 +41,9 @@ impl FeatureMap {
     }
 }
 
-/// The most idle values a pool keeps: a plain network's key frame has two, is blended from two more and one carried, and
+/// The most idle values a pool keeps: a plain network's key frame has two, is blended from two more and two carried, and
 /// the next key frame's two may be on their way.
-const MAX_IDLE: usize = 7;
+const MAX_IDLE: usize = 8;
 
 /// Values whose buffers are used again: each comes back when its [`Pooled`] is dropped.
 #[derive(Debug)]

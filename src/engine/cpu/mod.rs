@@ -16,6 +16,7 @@ pub(in crate::engine) mod features;
 pub(in crate::engine) mod graphs;
 mod input;
 pub mod jpeg;
+pub mod learner;
 pub mod nearest;
 mod onnxruntime;
 pub(in crate::engine) mod pictures;
@@ -44,6 +45,7 @@ use disocclusion::Disocclusion;
 use features::Pool;
 use graphs::{Again, LoadedGraphs};
 use input::NetworkInput;
+use learner::Learner;
 use nearest::NearestDecoder;
 use pictures::Pictures;
 use residual::Residual;
@@ -129,6 +131,7 @@ pub struct CpuEngine {
     warper: Warper,
     blender: Blender,
     disocclusion: Disocclusion,
+    learner: Learner,
     /// Views handed out so far: the number of the next one.
     views: u64,
     maps: Pool<FeatureMap>,
@@ -178,6 +181,8 @@ pub struct Features {
     glance: Option<Pooled<FeatureMap>>,
     /// What is left of a later frame's picture when the key frame's, carried there, is taken away; where it was asked for.
     residual: Option<Pooled<FeatureMap>>,
+    /// A plain network's logits as they were carried to a later frame, before what was learnt was heard.
+    unmended: Option<Pooled<FeatureMap>>,
 }
 
 /// A key frame that the backbone works on beside the frames that follow.
@@ -231,6 +236,7 @@ impl CpuEngine {
             warper: Warper::new(),
             blender: Blender::default(),
             disocclusion: Disocclusion::default(),
+            learner: Learner::new(),
             views: 0,
             maps: Pool::new(),
             glances: Pool::new(),
@@ -258,12 +264,38 @@ impl CpuEngine {
     }
 
     /// What the backbone said of a key frame, as it is carried on.
-    fn key_features(&self, map: Pooled<FeatureMap>, glance: Pooled<FeatureMap>) -> Features {
-        let glance = Some(glance);
-        if self.carried.reduction == 1 {
-            return Features { carried: map, detailed: None, glance, residual: None };
+    fn key_features(&mut self, map: Pooled<FeatureMap>, glance: Pooled<FeatureMap>) -> Features {
+        let (carried, detailed) = match self.carried.reduction {
+            1 => (map, None),
+            _ => (self.reduce(&map), Some(map)),
+        };
+        let features = Features { carried, detailed, glance: Some(glance), residual: None, unmended: None };
+        if !self.learner.has_learnt() {
+            self.learn(&features, None);
         }
-        Features { carried: self.reduce(&map), detailed: Some(map), glance, residual: None }
+        features
+    }
+
+    /// Learns from a key frame, and what was carried there, what is wrong with carried logits.
+    fn learn(&mut self, key: &Features, carried: Option<&Features>) {
+        let (Some(glance), true) = (&key.glance, self.is_plain()) else { return };
+        let (unmended, residual) = match carried {
+            None => (None, None),
+            Some(Features { unmended: Some(unmended), residual: Some(residual), .. }) => {
+                (Some(&**unmended), Some(&**residual))
+            }
+            Some(_) => return,
+        };
+        let _span = tracing::debug_span!("learn").entered();
+        let grid = (key.carried.rows, key.carried.cols);
+        if let Some(seen) = self.disocclusion.look(grid, glance, residual, self.input.unit()) {
+            self.learner.learn(&key.carried, unmended, &seen);
+        }
+    }
+
+    /// What is carried of a plain network are logits, which can be voted on and learnt from.
+    fn is_plain(&self) -> bool {
+        self.head.is_none()
     }
 
     fn carry(&mut self, features: &Features, flow: &FlowField) -> Pooled<FeatureMap> {
@@ -271,6 +303,24 @@ impl CpuEngine {
         let mut carried = self.maps.take();
         self.warper.warp(&features.carried, flow, &mut carried);
         carried
+    }
+
+    /// Fills in logits that were `carried` to the prepared picture where it is another, and mends them by what was learnt;
+    /// gives them as they were before that.
+    fn fill_in(&mut self, carried: &mut FeatureMap, residual: &FeatureMap) -> Option<Pooled<FeatureMap>> {
+        let glance = self.glance();
+        tracing::debug_span!("fill").in_scope(|| self.disocclusion.fill(carried, &glance, residual, self.input.unit()));
+        let seen = self.disocclusion.seen();
+        // Of a coarser picture nothing can be said.
+        if (seen.rows, seen.cols) != (carried.rows, carried.cols) {
+            return None;
+        }
+        let _span = tracing::debug_span!("mend").entered();
+        let mut unmended = self.maps.take();
+        unmended.reshape(carried.channels, carried.rows, carried.cols);
+        unmended.values.copy_from_slice(&carried.values);
+        self.learner.mend(carried, &seen);
+        Some(unmended)
     }
 
     /// The prepared picture, small.
@@ -385,6 +435,10 @@ impl Engine for CpuEngine {
         Ok(self.key_features(map, glance))
     }
 
+    fn forget(&mut self) {
+        self.learner.forget();
+    }
+
     fn overlap(&mut self) {
         if let Err(error) = self.backbone.overlap() {
             tracing::warn!("{error}");
@@ -453,18 +507,15 @@ impl Engine for CpuEngine {
         flow: &Pooled<FlowField>,
         current: &View,
     ) -> Result<Features, EngineError> {
-        // What is carried of a plain network are logits, which their surroundings can vote on.
-        let plain = self.head.is_none();
-        let wanted = self.wants_residual || plain;
+        let wanted = self.wants_residual || self.is_plain();
         let residual = if wanted { Some(self.residual(features, flow, current)?) } else { None };
         let mut carried = self.carry(features, flow);
-        if let Some(residual) = residual.as_deref().filter(|_| plain) {
-            let _span = tracing::debug_span!("fill").entered();
-            let glance = self.glance();
-            self.disocclusion.fill(&mut carried, &glance, residual, self.input.unit());
+        let mut unmended = None;
+        if let Some(residual) = residual.as_deref().filter(|_| self.is_plain()) {
+            unmended = self.fill_in(&mut carried, residual);
         }
         let carried = self.correct(carried, residual.as_deref(), current)?;
-        Ok(Features { carried, detailed: None, glance: None, residual })
+        Ok(Features { carried, detailed: None, glance: None, residual, unmended })
     }
 
     fn compare(
@@ -490,6 +541,7 @@ impl Engine for CpuEngine {
         // A plain network's logits at full detail are of this look alone: decoded is what several looks say.
         fresh.detailed = None;
         self.blender.blend(&mut fresh.carried, &propagated.carried, residual, self.input.unit());
+        self.learn(&fresh, Some(propagated));
         Ok(fresh)
     }
 

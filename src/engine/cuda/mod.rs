@@ -121,6 +121,9 @@ impl CudaEngine {
             network_hash: network.hash(),
         };
         tracing::info!(device = %device.info(), runtime = info.runtime, network = info.network, "engine ready");
+        if !nets.info().has_head {
+            tracing::info!("a plain network's key frames teach nothing here: on the CPU engine they do");
+        }
         let input = *network.input();
         Ok(Self {
             info,
