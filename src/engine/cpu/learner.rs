@@ -31,8 +31,10 @@ const DOUBTFUL: f32 = 0.6;
 const GAIN: f32 = 2.0;
 /// Cells of a key frame that are learnt from, about.
 const SAMPLES: usize = 8192;
-/// Random features.
+/// The most random features.
 const HIDDEN: usize = 256;
+/// Cells for each of them, so that learning costs a small network as little as the network itself.
+const CELLS_EACH: usize = 128;
 /// What they are made of: the planes of a picture's description, and trust.
 const INPUTS: usize = PLANES + 1;
 /// Outputs that are worked out together.
@@ -57,6 +59,8 @@ pub struct Learner {
 /// Cells side by side, that are described together.
 #[derive(Debug, Default)]
 struct Block {
+    /// Random features of a description.
+    hidden: usize,
     /// `[INPUTS, LANES]`.
     inputs: Vec<f32>,
     /// `[described, LANES]`.
@@ -65,9 +69,14 @@ struct Block {
     answers: Vec<f32>,
 }
 
+/// Random features on a grid of so many cells: whole groups.
+fn hidden(cells: usize) -> usize {
+    (cells / CELLS_EACH).clamp(TOGETHER, HIDDEN) / TOGETHER * TOGETHER
+}
+
 /// Of what a cell's description is made: random features, their inputs, one, and what was carried, also times trust.
-const fn described(classes: usize) -> usize {
-    HIDDEN + INPUTS + 1 + 2 * classes
+fn described(cells: usize, classes: usize) -> usize {
+    hidden(cells) + INPUTS + 1 + 2 * classes
 }
 
 impl Learner {
@@ -113,11 +122,11 @@ impl Learner {
         self.describer.describe(seen);
         let samples: Vec<usize> = samples(cells, cols).collect();
         let scale = self.scale.unwrap_or_else(|| self.describer.scale(&samples));
-        let count = described(classes);
+        let count = described(cells, classes);
         let (mut descriptions, mut labels) = (Vec::with_capacity(samples.len() * count), Vec::new());
         for chosen in samples.chunks(LANES) {
             self.block.inputs(chosen, &self.describer, &scale, seen.trust);
-            self.block.carried(chosen, carried, classes, seen.trust);
+            self.block.carried(chosen, carried, [cells, classes], seen.trust);
             dispatch!(self.instructions, simd => self.block.fan_out(simd, &self.fan));
             for (lane, &cell) in chosen.iter().enumerate() {
                 let values = || (0..count).map(|value| self.block.described[value * LANES + lane]);
@@ -146,7 +155,7 @@ impl Learner {
         assert_eq!((seen.rows, seen.cols), (rows, cols), "a picture on another grid than the logits");
         let Some(scale) = self.scale.filter(|_| self.has_learnt()) else { return };
         let groups = classes.div_ceil(TOGETHER);
-        assert_eq!(self.lesson.len(), groups * TOGETHER * described(classes), "a lesson of other classes");
+        assert_eq!(self.lesson.len(), groups * TOGETHER * described(rows * cols, classes), "a lesson of other classes");
         self.doubtful.clear();
         // For as many as there can be: how many there are depends on the picture.
         self.doubtful.reserve(rows * cols);
@@ -158,7 +167,7 @@ impl Learner {
         let Self { instructions, describer, fan, lesson, block, doubtful, .. } = self;
         for chosen in doubtful.chunks(LANES) {
             block.inputs(chosen, describer, &scale, seen.trust);
-            block.carried(chosen, Some(logits), classes, seen.trust);
+            block.carried(chosen, Some(logits), [rows * cols, classes], seen.trust);
             dispatch!(*instructions, simd => block.fan_out(simd, fan));
             dispatch!(*instructions, simd => block.answer(simd, lesson));
             for (class, plane) in logits.values.chunks_exact_mut(rows * cols).enumerate() {
@@ -194,12 +203,12 @@ impl Block {
     }
 
     /// The probabilities of what was `carried` to the `chosen` cells, as they are and times trust; zero where nothing was.
-    fn carried(&mut self, chosen: &[usize], carried: Option<&FeatureMap>, classes: usize, trust: &[f32]) {
-        self.described.resize(described(classes) * LANES, 0.0);
-        let own = &mut self.described[(HIDDEN + INPUTS + 1) * LANES..];
+    fn carried(&mut self, chosen: &[usize], carried: Option<&FeatureMap>, [cells, classes]: [usize; 2], trust: &[f32]) {
+        self.hidden = hidden(cells);
+        self.described.resize(described(cells, classes) * LANES, 0.0);
+        let own = &mut self.described[(self.hidden + INPUTS + 1) * LANES..];
         own.fill(0.0);
         let Some(map) = carried else { return };
-        let cells = map.rows * map.cols;
         let (plain, trusted) = own.split_at_mut(classes * LANES);
         for (lane, &cell) in chosen.iter().enumerate() {
             let logits = map.values[cell..].iter().step_by(cells);
@@ -219,7 +228,7 @@ impl Block {
     /// The random features, their inputs, and one.
     #[inline(always)]
     fn fan_out<S: Simd>(&mut self, simd: S, fan: &[f32]) {
-        let (hidden, others) = self.described.split_at_mut(HIDDEN * LANES);
+        let (hidden, others) = self.described.split_at_mut(self.hidden * LANES);
         let groups = hidden.chunks_exact_mut(TOGETHER * LANES).zip(fan.chunks_exact((INPUTS + 1) * TOGETHER));
         for (lanes, weights) in groups {
             let (weights, bias) = weights.split_at(INPUTS * TOGETHER);
