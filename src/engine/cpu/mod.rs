@@ -59,6 +59,9 @@ use warp::Warper;
 /// Masks that may be in use at a time without a new allocation: the queues of all sinks and one being made.
 pub(in crate::engine) const MASKS_IN_USE: usize = 16;
 
+/// The fewest cells of a key frame that are learnt from: fewer say too little of a drive.
+const LEAST_LEARNT_FROM: usize = 8192;
+
 /// A plain network's logits are carried at this fraction of its input's grid, or coarser.
 ///
 /// Finer costs more for every frame and gains nothing that flow of that grid could keep.
@@ -286,8 +289,11 @@ impl CpuEngine {
             }
             Some(_) => return,
         };
-        let _span = tracing::debug_span!("learn").entered();
         let grid = (key.carried.rows, key.carried.cols);
+        if grid.0 * grid.1 < LEAST_LEARNT_FROM {
+            return;
+        }
+        let _span = tracing::debug_span!("learn").entered();
         if let Some(seen) = self.disocclusion.look(grid, glance, residual, self.input.unit()) {
             self.learner.learn(&key.carried, unmended, &seen);
         }
