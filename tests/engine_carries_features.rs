@@ -1,5 +1,7 @@
 //! Between key frames the CPU engine's masks follow the picture, for split and for plain networks alike.
 
+#[path = "support/onnx_graphs.rs"]
+mod onnx_graphs;
 #[path = "support/networks.rs"]
 mod tiny_networks;
 
@@ -138,7 +140,11 @@ fn the_same_frames_give_the_same_masks_twice() {
 #[test]
 fn what_one_drive_teaches_is_not_heard_in_the_next() {
     let config = Config { runtime: RuntimeChoice::Rten, ..Config::default() };
-    let network = plain();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("broad.onnx");
+    // Of as many cells as are learnt from.
+    onnx_graphs::broad(&path);
+    let network = Network::from_onnx(&path, &PlainOptions::default()).expect("the test network is right");
     let mut engine = CpuEngine::new(&network, &config).expect("rten is built in");
     let mut run = |pictures: &[Image]| -> Vec<Perception> {
         let schedule =

@@ -70,8 +70,13 @@ impl Builder {
     }
 
     /// The ONNX file.
-    pub(crate) fn bytes(mut self, logits: [i64; 4]) -> Vec<u8> {
-        self.graph.input = vec![f32_info("image", [1, 3, 48, 64])];
+    pub(crate) fn bytes(self, logits: [i64; 4]) -> Vec<u8> {
+        self.bytes_from([1, 3, 48, 64], logits)
+    }
+
+    /// The same of an image of another shape.
+    fn bytes_from(mut self, image: [i64; 4], logits: [i64; 4]) -> Vec<u8> {
+        self.graph.input = vec![f32_info("image", image)];
         self.graph.output = vec![f32_info("logits", logits)];
         let opset = OperatorSetIdProto { domain: Some(String::new()), version: Some(13) };
         let model = ModelProto {
@@ -130,6 +135,15 @@ pub(crate) fn enlarging(path: &Path) {
     let [from, to, axes] = [0, 19, 1].map(|number| graph.numbers(&[number]));
     graph.node("Slice", &["fine_logits", &from, &to, &axes], "logits", vec![]);
     write(path, &graph.bytes([1, 19, 24, 32]));
+}
+
+/// Two convolutions that end at a quarter of 256x512: a grid of 64x128.
+pub(crate) fn broad(path: &Path) {
+    let mut graph = Builder::default();
+    let linear = graph.conv("image", "linear", [8, 3, 3], 4);
+    graph.node("Relu", &[&linear], "features", vec![]);
+    graph.conv("features", "logits", [19, 8, 1], 1);
+    write(path, &graph.bytes_from([1, 3, 256, 512], [1, 19, 64, 128]));
 }
 
 fn trunk(graph: &mut Builder) {

@@ -81,16 +81,24 @@ impl Disocclusion {
     ///
     /// # Panics
     /// If the glance is not on the residual's grid.
-    pub fn fill(&mut self, logits: &mut FeatureMap, glance: &FeatureMap, residual: &FeatureMap, unit: f32) {
-        let (rows, cols) = (logits.rows, logits.cols);
-        if self.look((rows, cols), glance, Some(residual), unit).is_none() {
-            return;
+    pub fn fill(
+        &mut self,
+        logits: &mut FeatureMap,
+        glance: &FeatureMap,
+        residual: &FeatureMap,
+        unit: f32,
+    ) -> Option<Seen<'_>> {
+        let FeatureMap { channels, rows, cols, .. } = *logits;
+        if channels == 0 {
+            return None;
         }
+        self.look((rows, cols), glance, Some(residual), unit)?;
         self.ask(logits);
         let step = if residual.rows >= 2 * rows { 1 } else { 2 };
         for row in 0..rows {
             self.fill_row(row, step, logits);
         }
+        Some(self.seen())
     }
 
     /// What a picture shows on a grid of `rows` by `cols` cells: its colours, and by the residual how far what was carried
@@ -133,8 +141,7 @@ impl Disocclusion {
         Some(self.seen())
     }
 
-    /// What was seen of the picture that was looked at or filled in last.
-    pub fn seen(&self) -> Seen<'_> {
+    fn seen(&self) -> Seen<'_> {
         let Self { rows, cols, colours, trust, strength, .. } = self;
         let colours = colours.each_ref().map(Vec::as_slice);
         Seen { rows: *rows, cols: *cols, colours, trust, strength }

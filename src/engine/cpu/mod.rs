@@ -281,7 +281,7 @@ impl CpuEngine {
 
     /// Learns from a key frame, and what was carried there, what is wrong with carried logits.
     fn learn(&mut self, key: &Features, carried: Option<&Features>) {
-        let (Some(glance), true) = (&key.glance, self.is_plain()) else { return };
+        let (Some(glance), true) = (&key.glance, self.learns()) else { return };
         let (unmended, residual) = match carried {
             None => (None, None),
             Some(Features { unmended: Some(unmended), residual: Some(residual), .. }) => {
@@ -289,11 +289,8 @@ impl CpuEngine {
             }
             Some(_) => return,
         };
-        let grid = (key.carried.rows, key.carried.cols);
-        if grid.0 * grid.1 < LEAST_LEARNT_FROM {
-            return;
-        }
         let _span = tracing::debug_span!("learn").entered();
+        let grid = (key.carried.rows, key.carried.cols);
         if let Some(seen) = self.disocclusion.look(grid, glance, residual, self.input.unit()) {
             self.learner.learn(&key.carried, unmended, &seen);
         }
@@ -304,6 +301,11 @@ impl CpuEngine {
         self.head.is_none()
     }
 
+    /// Whether key frames have enough cells to be learnt from.
+    fn learns(&self) -> bool {
+        self.is_plain() && self.carried.rows * self.carried.cols >= LEAST_LEARNT_FROM
+    }
+
     fn carry(&mut self, features: &Features, flow: &FlowField) -> Pooled<FeatureMap> {
         let _span = tracing::debug_span!("propagate").entered();
         let mut carried = self.maps.take();
@@ -312,15 +314,12 @@ impl CpuEngine {
     }
 
     /// Fills in logits that were `carried` to the prepared picture where it is another, and mends them by what was learnt;
-    /// gives them as they were before that.
+    /// gives them as they were before that, where key frames are learnt from.
     fn fill_in(&mut self, carried: &mut FeatureMap, residual: &FeatureMap) -> Option<Pooled<FeatureMap>> {
-        let glance = self.glance();
-        tracing::debug_span!("fill").in_scope(|| self.disocclusion.fill(carried, &glance, residual, self.input.unit()));
-        let seen = self.disocclusion.seen();
-        // Of a coarser picture nothing can be said.
-        if (seen.rows, seen.cols) != (carried.rows, carried.cols) {
-            return None;
-        }
+        let (glance, learns, unit) = (self.glance(), self.learns(), self.input.unit());
+        let span = tracing::debug_span!("fill").entered();
+        let seen = self.disocclusion.fill(carried, &glance, residual, unit).filter(|_| learns)?;
+        drop(span);
         let _span = tracing::debug_span!("mend").entered();
         let mut unmended = self.maps.take();
         unmended.reshape(carried.channels, carried.rows, carried.cols);
