@@ -455,6 +455,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_carried_is_told_as_probabilities_and_as_these_times_trust() {
+        let mut map = FeatureMap::zeros(CLASSES, 1, 2);
+        map.values[1] = 3.0_f32.ln();
+        let mut block = Block::default();
+        block.carried(&[1], Some(&map), [2, CLASSES], &[0.0, 0.5]);
+        let told = &block.described[(hidden(2) + INPUTS + 1) * LANES..];
+        let expected = [0.6, 0.2, 0.2, 0.3, 0.1, 0.1];
+        for (value, expected) in told.iter().step_by(LANES).zip(expected) {
+            assert!((value - expected).abs() < 1e-6, "{value}, expected {expected}");
+        }
+        assert_eq!(told.len(), expected.len() * LANES);
+    }
+
+    #[test]
     fn any_number_of_classes_is_learnt() {
         for classes in [1, 2, 5, 40] {
             let (mut learner, scene) = (Learner::new(), Scene::new(8, 0.0));
