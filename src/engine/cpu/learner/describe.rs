@@ -206,9 +206,9 @@ mod tests {
         assert!((told(PLACE) + 1.0 / 30.0).abs() < 1e-6 && (told(PLACE + 1) - 1.0 / 30.0).abs() < 1e-6);
         // Upright stripes, two cells wide.
         let striped: Vec<f32> = (0..rows * cols).map(|cell| (cell / 2 % 2) as f32).collect();
-        let mut stripes = Describer::default();
-        stripes.describe(&Seen { colours: [&striped; 3], ..seen });
-        assert_eq!([stripes.planes()[EDGES][middle], stripes.planes()[EDGES + 1][middle]], [1.0, 0.0]);
+        let mut other = Describer::default();
+        other.describe(&Seen { colours: [&striped; 3], ..seen });
+        assert_eq!([other.planes()[EDGES][middle], other.planes()[EDGES + 1][middle]], [1.0, 0.0]);
         let scale = describer.scale(&[0, 1, cols, cols + 1]);
         assert!((scale[0][0] - 0.5).abs() < 1e-6 && (scale[0][1] - 1.0 / 0.501).abs() < 1e-4, "{:?}", scale[0]);
     }
