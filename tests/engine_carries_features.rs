@@ -129,6 +129,32 @@ fn an_engine_whose_backbone_runs_beside_the_frames_answers_as_before() {
 }
 
 #[test]
+fn a_key_frame_that_is_only_blended_comes_to_what_its_full_detail_comes_to() {
+    let config = Config { runtime: RuntimeChoice::Rten, ..Config::default() };
+    for network in [tiny(), plain()] {
+        for overlapping in [false, true] {
+            let mut engine = CpuEngine::new(&network, &config).expect("rten is built in");
+            if overlapping {
+                engine.overlap();
+            }
+            let [first, later] =
+                [0.0, 10.0].map(|shift| engine.observe(&shifted_picture(SIZE, shift)).expect("a picture"));
+            let key = engine.extract(&first).expect("features");
+            let flow = engine.flow(&first, &later, None).expect("a flow");
+            let mut carried = engine.propagate(&key, &flow, &later).expect("features");
+            engine.compare(&key, &flow, &later, &mut carried).expect("a residual");
+            let whole = engine.extract(&later).expect("features");
+            let to_blend = engine.extract_to_blend(&later).expect("features");
+            let [blended, others] = [whole, to_blend].map(|fresh| engine.blend(fresh, &carried).expect("features"));
+            let [blended, others, carried] =
+                [&blended, &others, &carried].map(|features| engine.decode(features, SIZE).expect("a mask"));
+            assert_eq!(blended, others, "{}", network.name());
+            assert_ne!(blended, carried, "{}: this test would show nothing", network.name());
+        }
+    }
+}
+
+#[test]
 fn the_same_frames_give_the_same_masks_twice() {
     for network in [tiny(), plain()] {
         for schedule in ["every:3", "overlapped:2:1"] {

@@ -125,6 +125,12 @@ pub trait Engine {
     /// Runs the whole backbone: key frames.
     fn extract(&mut self, view: &Self::View) -> Result<Self::Features, EngineError>;
 
+    /// The same on a key frame whose features are [blended](Self::blend) before anything else is asked of them; what
+    /// blending leaves out need not be there.
+    fn extract_to_blend(&mut self, view: &Self::View) -> Result<Self::Features, EngineError> {
+        self.extract(view)
+    }
+
     /// Begins a run: what the frames of another one taught is forgotten, so that every run of the same frames is alike.
     fn forget(&mut self) {}
 
@@ -208,6 +214,10 @@ impl<E: Engine> Engine for &mut E {
 
     fn extract(&mut self, view: &Self::View) -> Result<Self::Features, EngineError> {
         (**self).extract(view)
+    }
+
+    fn extract_to_blend(&mut self, view: &Self::View) -> Result<Self::Features, EngineError> {
+        (**self).extract_to_blend(view)
     }
 
     fn forget(&mut self) {

@@ -229,14 +229,14 @@ impl<E: Engine> Perceiver<E> {
         size: Size,
         carried: Option<(Carried<E>, Option<Disagreement>)>,
     ) -> Result<(E::Features, Option<Disagreement>), EngineError> {
-        let fresh = self.engine.extract(view)?;
-        let Some((carried, judged)) = carried else { return Ok((fresh, None)) };
-        let measured = match judged {
-            None => None,
+        let Some((carried, judged)) = carried else { return Ok((self.engine.extract(view)?, None)) };
+        let (fresh, measured) = match judged {
+            None => (self.engine.extract_to_blend(view)?, None),
             Some(judged) => {
+                let fresh = self.engine.extract(view)?;
                 let differing = self.differing(&fresh, &carried.features, size)?;
                 self.relation.learn(judged.residual, differing);
-                Some(Disagreement { measured: Some(differing), ..judged })
+                (fresh, Some(Disagreement { measured: Some(differing), ..judged }))
             }
         };
         Ok((self.engine.blend(fresh, &carried.features)?, measured))

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from segfuse_train import options as take
-from segfuse_train import origin, pictures
+from segfuse_train import losses, origin, pictures
 from segfuse_train.batches import Source, class_weights
 from segfuse_train.conditions import conditions, table
 from segfuse_train.correct import CorrectionRun
@@ -175,6 +175,8 @@ def add_run_options(command, recipe: Recipe) -> None:
     command.add_argument(
         "--each", type=take.weight, default=recipe.each_share, help="share of the areas' loss in each view"
     )
+    help = "both as 1 - IoU, or as -log IoU, which cares more for what is hardly found"
+    command.add_argument("--areas", choices=losses.AREAS, default=recipe.areas, help=help)
     command.add_argument(
         "--pasted", type=take.part, default=recipe.pasted_part, help="part of the views that get rare things"
     )
@@ -206,8 +208,8 @@ def add_seed(command, default: int) -> None:
 def recipe_of(options) -> Recipe:
     given = {name: getattr(options, name) for name in ("steps", "batch", "moved", "seed", "rate")}
     far, near = options.scales
-    shares = {"jaccard_share": options.jaccard, "each_share": options.each, "pasted_part": options.pasted}
-    recipe = replace(options.recipe, farthest=far, nearest=near, **shares, **given)
+    shares = {"jaccard_share": options.jaccard, "each_share": options.each, "areas": options.areas}
+    recipe = replace(options.recipe, farthest=far, nearest=near, pasted_part=options.pasted, **shares, **given)
     if getattr(options, "distil", None) is not None:
         told = {"distilled_share": options.distilled, "example_scale": options.larger}
         recipe = replace(recipe, **{name: 1.0 if value is None else value for name, value in told.items()})

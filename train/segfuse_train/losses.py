@@ -75,26 +75,45 @@ def balanced(loss: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return (loss * weight).sum() / weight.sum().clamp(min=1.0)
 
 
-def jaccard(probabilities: torch.Tensor, label: torch.Tensor, covers: torch.Tensor) -> torch.Tensor:
-    """1 - the soft IoU over a batch of one table, mean of the classes in it: what the score itself rewards."""
+# How the area losses count an intersection over union; and the pixels that both areas have more in LOG: without them the
+# few pixels of a class that is missed altogether would outweigh all the rest.
+SHARE, LOG = "share", "log"
+AREAS = (SHARE, LOG)
+MORE_PIXELS = 20.0
+
+
+def jaccard(
+    probabilities: torch.Tensor, label: torch.Tensor, covers: torch.Tensor, counted: str = SHARE
+) -> torch.Tensor:
+    """The soft IoU over a batch of one table, mean of the classes in it: what the score itself rewards. See `apart`."""
     both, either, truth = (counts.sum(0) for counts in areas(probabilities, label, covers))
-    return apart(both, either, truth)
+    return apart(both, either, truth, counted)
 
 
-def jaccard_of_each(probabilities: torch.Tensor, label: torch.Tensor, covers: torch.Tensor) -> torch.Tensor:
-    """1 - the soft IoU of every view by itself, mean of the classes in each of them.
+def jaccard_of_each(
+    probabilities: torch.Tensor, label: torch.Tensor, covers: torch.Tensor, counted: str = SHARE
+) -> torch.Tensor:
+    """The soft IoU of every view by itself, mean of the classes in each of them. See `apart`.
 
     Over a whole batch the near things hide the far ones: a lamp post beside the car has the pixels of twenty down the
     road. Here each view's count as much. (After Wang et al., "Revisiting Evaluation Metrics for Semantic
     Segmentation: Optimization and Evaluation of Fine-grained Intersection over Union", 2023.)
     """
-    return apart(*areas(probabilities, label, covers))
+    return apart(*areas(probabilities, label, covers), counted)
 
 
-def apart(both: torch.Tensor, either: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """1 - intersection over union, mean over what there is; 0 where there is nothing."""
+def apart(both: torch.Tensor, either: torch.Tensor, truth: torch.Tensor, counted: str) -> torch.Tensor:
+    """How far intersections are from unions, mean over what there is; 0 where there is nothing.
+
+    SHARE is 1 - IoU; LOG is -log IoU, whose slope is the steeper the smaller the IoU is: a class that is hardly found
+    at all is worth more there than one that is nearly right.
+    """
     present = truth > 0
-    return (1 - both / either.clamp(min=1.0))[present].mean() if present.any() else both.sum() * 0
+    if not present.any():
+        return both.sum() * 0
+    if counted == LOG:
+        return -((both + MORE_PIXELS) / (either + MORE_PIXELS))[present].log().mean()
+    return (1 - both / either.clamp(min=1.0))[present].mean()
 
 
 def areas(probabilities: torch.Tensor, label: torch.Tensor, covers: torch.Tensor) -> tuple[torch.Tensor, ...]:

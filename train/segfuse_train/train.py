@@ -49,6 +49,8 @@ class Recipe:
     jaccard_share: float = 0.5
     # The same of every view by itself, where far things count as much as near ones.
     each_share: float = 0.0
+    # How both count an intersection over union, one of `losses.AREAS`.
+    areas: str = losses.SHARE
     auxiliary_share: float = 0.3
     carried_share: float = 0.4
     steady_share: float = 0.2
@@ -134,10 +136,10 @@ def answer_loss(logits: torch.Tensor, batch: Batch, recipe: Recipe) -> torch.Ten
         part = (batch.source == source) & (label != IGNORED).any(2).any(1)
         if part.any():
             covers, share = batch.covers[part][0][None], part.float().mean()
-            area = losses.jaccard(log_probabilities[part].exp(), label[part], covers)
+            area = losses.jaccard(log_probabilities[part].exp(), label[part], covers, recipe.areas)
             loss = loss + recipe.jaccard_share * area * share
             if recipe.each_share > 0:
-                each = losses.jaccard_of_each(fine[part].exp(), batch.label[part], covers)
+                each = losses.jaccard_of_each(fine[part].exp(), batch.label[part], covers, recipe.areas)
                 loss = loss + recipe.each_share * each * share
     return loss
 

@@ -95,6 +95,43 @@ def test_logits_that_say_the_same_are_alike_and_small_classes_count_as_much_as_l
     assert found[5] > found[0] > 1, found
 
 
+def test_the_log_of_an_area_cares_most_for_what_is_hardly_found_and_a_share_for_all_alike():
+    # Of each class a hundred pixels in one view, found in part: one pole in fifty, and nine in ten of the road.
+    covers = torch.eye(19)[None]
+    label = torch.cat([torch.full((1, 10, 10), 5), torch.zeros(1, 10, 10, dtype=torch.long)], 2)
+    found = torch.tensor([0.02, 0.9], requires_grad=True)
+    probabilities = torch.zeros(1, 19, 10, 20)
+    probabilities = probabilities.index_put(
+        (torch.tensor(0), torch.tensor(5)), torch.nn.functional.pad(found[0].expand(10, 10), (0, 10))
+    )
+    probabilities = probabilities.index_put(
+        (torch.tensor(0), torch.tensor(0)), torch.nn.functional.pad(found[1].expand(10, 10), (10, 0))
+    )
+    for area in (losses.jaccard, losses.jaccard_of_each):
+        share = area(probabilities, label, covers)
+        assert share.item() == pytest.approx(1 - (0.02 + 0.9) / 2, abs=1e-5)
+        pole, road = torch.autograd.grad(share, found, retain_graph=True)[0]
+        assert pole.item() == pytest.approx(road.item())
+        log = area(probabilities, label, covers, losses.LOG)
+        expected = -(np.log((2 + 20) / 120) + np.log((90 + 20) / 120)) / 2
+        assert log.item() == pytest.approx(expected, abs=1e-5)
+        pole, road = torch.autograd.grad(log, found, retain_graph=True)[0]
+        assert pole.item() == pytest.approx(road.item() * 110 / 22, rel=1e-4), "as much more as it is less found"
+    nothing = torch.full_like(label, IGNORED)
+    assert losses.jaccard(probabilities, nothing, covers, losses.LOG) == 0
+
+
+def test_a_run_counts_areas_as_it_is_told(camvid):
+    batch = draw([source_of(camvid)], RECIPE.form(0), 1, 5).exposed()
+    logits = torch.randn(len(batch.label), 19, 12, 20, generator=torch.Generator().manual_seed(1))
+    loss = lambda **told: answer_loss(logits, batch, Recipe(**told)).item()
+    for name in ("jaccard_share", "each_share"):
+        others = {"jaccard_share": 0.0, "each_share": 0.0}
+        none = loss(**others)
+        share, log = (loss(**others | {name: 1.0, "areas": areas}) - none for areas in losses.AREAS)
+        assert 0 < share < 1 < log, (name, share, log)
+
+
 def test_a_network_comes_nearer_to_the_larger_one_whose_answers_it_learns(camvid, tmp_path):
     torch.set_num_threads(1)
     source, judged = source_of(camvid), pictures.read(f"camvid:{camvid}")

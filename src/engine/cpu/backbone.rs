@@ -83,6 +83,22 @@ impl Backbone {
         }
     }
 
+    /// Runs the graph on `picture`, as [`run`](Self::run) does, and looks at the features `[channels, rows, cols]` without
+    /// taking them.
+    pub(in crate::engine) fn read(
+        &mut self,
+        picture: &[f32],
+        look: &mut dyn FnMut([usize; 3], &[f32]),
+    ) -> Result<(), EngineError> {
+        if let Place::Here(graph) = &mut self.place {
+            return graph.read(&[picture], look);
+        }
+        let mut features = self.pictures.take();
+        self.run(picture, &mut features)?;
+        look([features.channels, features.rows, features.cols], &features.values);
+        Ok(())
+    }
+
     /// Begins to run the graph on `picture`; the number to [`finish`](Self::finish) it by.
     pub(in crate::engine) fn begin(
         &mut self,

@@ -12,8 +12,11 @@
 //! right beside it: road of the same grey. Only logits are filled in: features say nothing without their head, and networks
 //! that carry those bring a correction of their own.
 
+#![allow(clippy::inline_always, reason = "only what is inlined into dispatch! is compiled for its instructions")]
+
 use super::FeatureMap;
 use super::blend::{mean_over, part};
+use fearless_simd::{Level, dispatch};
 
 /// The residual, in parts of the range of colours, at which trust has fallen to 1/e: about 17 grey levels, twice what a
 /// key frame is blended by, for between flow and noise few cells of a picture agree better.
@@ -30,8 +33,9 @@ const STRENGTH: f32 = 0.25;
 const VOTER_STEPS: isize = 5;
 
 /// Fills in, in buffers of its own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Disocclusion {
+    instructions: Level,
     rows: usize,
     cols: usize,
     /// In parts of the range, a plane for each channel.
@@ -65,10 +69,27 @@ struct Line {
     doubtful: Vec<usize>,
     /// Of one voter for each cell.
     weights: Vec<f32>,
-    /// Of all voters for each cell.
+    /// Its vote: its weight times its strength.
+    powers: Vec<f32>,
+    /// The weights of all voters for each cell.
     totals: Vec<f32>,
     /// `[cols, classes]`.
     votes: Vec<f32>,
+}
+
+impl Default for Disocclusion {
+    fn default() -> Self {
+        Self {
+            instructions: Level::new(),
+            rows: 0,
+            cols: 0,
+            colours: Default::default(),
+            trust: Vec::new(),
+            labels: Vec::new(),
+            strength: Vec::new(),
+            line: Line::default(),
+        }
+    }
 }
 
 impl Disocclusion {
@@ -174,7 +195,7 @@ impl Disocclusion {
 
     /// Lets the cells around those of a row vote on them.
     fn fill_row(&mut self, row: usize, step: isize, logits: &mut FeatureMap) {
-        let Self { colours, trust, labels, strength, line, .. } = self;
+        let Self { instructions, colours, trust, labels, strength, line, .. } = self;
         let FeatureMap { channels, rows, cols, .. } = *logits;
         let own = row * cols..(row + 1) * cols;
         let own_trust = &trust[own.clone()];
@@ -202,9 +223,10 @@ impl Disocclusion {
             }
             let voters = y * cols + first.saturating_add_signed(along)..y * cols + last.saturating_add_signed(along);
             let asked = row * cols + first..row * cols + last;
-            let [one, two, three] = colours.each_ref().map(|plane| (&plane[asked.clone()], &plane[voters.clone()]));
-            line.weigh([one, two, three], &trust[voters.clone()]);
-            line.count((first, last), channels, (&labels[voters.clone()], &strength[voters]));
+            let colours = colours.each_ref().map(|plane| (&plane[asked.clone()], &plane[voters.clone()]));
+            let (trust, strength) = (&trust[voters.clone()], &strength[voters.clone()]);
+            dispatch!(*instructions, _simd => line.weigh(colours, trust, strength, first));
+            line.count(first, channels, &labels[voters]);
         }
         for (channel, plane) in logits.values.chunks_exact_mut(rows * cols).enumerate() {
             let logits = &mut plane[own.clone()];
@@ -217,25 +239,38 @@ impl Disocclusion {
 }
 
 impl Line {
-    /// The weights of voters, by their colours beside those of the cells they vote on, and by their trust.
-    fn weigh(&mut self, colours: [(&[f32], &[f32]); 3], trust: &[f32]) {
-        let [red, green, blue] = colours.map(|(asked, voters)| asked.iter().zip(voters));
-        self.weights.clear();
-        self.weights.extend(red.zip(green).zip(blue).zip(trust).map(|(((red, green), blue), trust)| {
-            let [red, green, blue] = [red, green, blue].map(|(asked, voter)| asked - voter);
+    /// The weights of voters, by their colours beside those of the cells they vote on, of which the one in column `first` is
+    /// the first, and by their trust.
+    #[inline(always)]
+    fn weigh(&mut self, colours: [(&[f32], &[f32]); 3], trust: &[f32], strength: &[f32], first: usize) {
+        let [(red, reds), (green, greens), (blue, blues)] = colours;
+        self.weights.resize(trust.len(), 0.0);
+        self.powers.resize(trust.len(), 0.0);
+        let asked = red.iter().zip(green).zip(blue);
+        let voters = reds.iter().zip(greens).zip(blues).zip(trust);
+        for (weight, (((red, green), blue), (((of_red, of_green), of_blue), trust))) in
+            self.weights.iter_mut().zip(asked.zip(voters))
+        {
+            let (red, green, blue) = (red - of_red, green - of_green, blue - of_blue);
             let apart = red * red + green * green + blue * blue;
             // 0 as well for what is no number.
-            ((1.0 - apart * (1.0 / (3.0 * ALIKE_COLOURS * ALIKE_COLOURS))) * trust).max(0.0)
-        }));
+            *weight = ((1.0 - apart * (1.0 / (3.0 * ALIKE_COLOURS * ALIKE_COLOURS))) * trust).max(0.0);
+        }
+        for (power, (weight, strength)) in self.powers.iter_mut().zip(self.weights.iter().zip(strength)) {
+            *power = weight * strength;
+        }
+        for (total, weight) in self.totals[first..].iter_mut().zip(&self.weights) {
+            *total += weight;
+        }
     }
 
-    /// Counts the votes on the cells from column `first` to `last`.
-    fn count(&mut self, (first, last): (usize, usize), classes: usize, (labels, strength): (&[u32], &[f32])) {
+    /// Counts the votes on the cells from column `first` on, one of each of the `labels`.
+    fn count(&mut self, first: usize, classes: usize, labels: &[u32]) {
+        let powers = &self.powers[..labels.len()];
         for &col in &self.doubtful {
-            if (first..last).contains(&col) {
-                let (voter, weight) = (col - first, self.weights[col - first]);
-                self.votes[col * classes + labels[voter] as usize] += weight * strength[voter];
-                self.totals[col] += weight;
+            let voter = col.wrapping_sub(first);
+            if voter < labels.len() {
+                self.votes[col * classes + labels[voter] as usize] += powers[voter];
             }
         }
     }

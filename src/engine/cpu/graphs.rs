@@ -33,7 +33,7 @@ impl LoadedGraphs {
         Ok((runtime.describe(), Self::load(runtime, network)?))
     }
 
-    /// Loads every graph and runs it once on zeros.
+    /// Loads every graph and runs it on zeros until it is warm.
     pub(super) fn load(runtime: Runtime, network: &Network) -> Result<Self, EngineError> {
         match network.graphs() {
             Graphs::Split { backbone, head, correction } => Ok(Self {

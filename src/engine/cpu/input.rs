@@ -1,9 +1,12 @@
 //! The network's input tensor: where every frame that a graph looks at is prepared.
 
+#![allow(clippy::inline_always, reason = "only what is inlined into dispatch! is compiled for its instructions")]
+
 use super::preprocess::{ChannelOrder, Normalization, Preprocessor};
 use crate::data::Image;
 use crate::engine::EngineError;
 use crate::engine::network::{Chain, Channels, InputSpec};
+use fearless_simd::{Level, dispatch};
 
 /// Prepares pictures as a network wants them, in a buffer of its own.
 pub(super) struct NetworkInput {
@@ -66,13 +69,18 @@ pub(super) fn normalization(input: &InputSpec) -> Normalization {
 
 /// Rounds prepared colours `[3, rows, cols]` to what they would be had the resized picture been one of bytes.
 pub fn round_to_bytes(tensor: &mut [f32], input: &InputSpec) {
-    /// 1.5 * 2^23: adding it leaves no bits below 1, so that the sum is rounded to a whole number.
-    const WHOLE: f32 = 12_582_912.0;
     let cells = input.rows * input.cols;
     for ((plane, mean), std) in tensor.chunks_exact_mut(cells).zip(input.mean).zip(input.std) {
-        for value in plane {
-            let byte = (*value * std + mean) * 255.0 + WHOLE - WHOLE;
-            *value = (byte / 255.0 - mean) / std;
-        }
+        dispatch!(Level::new(), _simd => round_plane(plane, mean, std));
+    }
+}
+
+#[inline(always)]
+fn round_plane(plane: &mut [f32], mean: f32, std: f32) {
+    /// 1.5 * 2^23: adding it leaves no bits below 1, so that the sum is rounded to a whole number.
+    const WHOLE: f32 = 12_582_912.0;
+    for value in plane {
+        let byte = (*value * std + mean) * 255.0 + WHOLE - WHOLE;
+        *value = (byte / 255.0 - mean) / std;
     }
 }

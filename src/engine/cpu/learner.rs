@@ -22,7 +22,7 @@ mod regression;
 use super::FeatureMap;
 use super::disocclusion::Seen;
 use describe::{Describer, LANES, PLANES, Scale};
-use fearless_simd::{Level, Simd, SimdBase, dispatch, f32x16};
+use fearless_simd::{Bytes, Level, Simd, SimdBase, SimdFloat, dispatch, f32x16, i32x16};
 use regression::Regression;
 
 /// Cells that are trusted as much or more stay as they are.
@@ -32,9 +32,9 @@ const GAIN: f32 = 2.0;
 /// Cells of a key frame that are learnt from, about.
 const SAMPLES: usize = 8192;
 /// The most random features.
-const HIDDEN: usize = 256;
+const HIDDEN: usize = 128;
 /// Cells for each of them, so that learning costs a small network as little as the network itself.
-const CELLS_EACH: usize = 128;
+const CELLS_EACH: usize = 256;
 /// What they are made of: the planes of a picture's description, and trust.
 const INPUTS: usize = PLANES + 1;
 /// Outputs that are worked out together.
@@ -54,6 +54,9 @@ pub struct Learner {
     lesson: Vec<f32>,
     block: Block,
     doubtful: Vec<usize>,
+    /// `[samples, described]` of a key frame, and their labels.
+    descriptions: Vec<f32>,
+    labels: Vec<usize>,
 }
 
 /// Cells side by side, that are described together.
@@ -91,12 +94,15 @@ impl Learner {
             lesson: Vec::new(),
             block: Block::default(),
             doubtful: Vec::new(),
+            descriptions: Vec::new(),
+            labels: Vec::new(),
         }
     }
 
     /// Forgets all that was learnt.
     pub fn forget(&mut self) {
-        (self.scale, self.regression) = (None, Regression::default());
+        self.scale = None;
+        self.regression.forget();
         self.lesson.clear();
     }
 
@@ -123,10 +129,16 @@ impl Learner {
         let samples: Vec<usize> = samples(cells, cols).collect();
         let scale = self.scale.unwrap_or_else(|| self.describer.scale(&samples));
         let count = described(cells, classes);
-        let (mut descriptions, mut labels) = (Vec::with_capacity(samples.len() * count), Vec::new());
+        let Self { descriptions, labels, .. } = self;
+        descriptions.clear();
+        labels.clear();
+        // For all, whatever of them are numbers.
+        descriptions.reserve(samples.len() * count);
+        labels.reserve(samples.len());
         for chosen in samples.chunks(LANES) {
             self.block.inputs(chosen, &self.describer, &scale, seen.trust);
-            self.block.carried(chosen, carried, [cells, classes], seen.trust);
+            let shape = [cells, classes];
+            dispatch!(self.instructions, simd => self.block.carried(simd, chosen, carried, shape, seen.trust));
             dispatch!(self.instructions, simd => self.block.fan_out(simd, &self.fan));
             for (lane, &cell) in chosen.iter().enumerate() {
                 let values = || (0..count).map(|value| self.block.described[value * LANES + lane]);
@@ -140,7 +152,7 @@ impl Learner {
             return;
         }
         self.scale = Some(scale);
-        match self.regression.learn(&descriptions, &labels, classes) {
+        match self.regression.learn(descriptions, labels, classes) {
             Some(weights) => self.lesson = grouped(&weights, count, classes),
             None => self.lesson.clear(),
         }
@@ -167,7 +179,8 @@ impl Learner {
         let Self { instructions, describer, fan, lesson, block, doubtful, .. } = self;
         for chosen in doubtful.chunks(LANES) {
             block.inputs(chosen, describer, &scale, seen.trust);
-            block.carried(chosen, Some(logits), [rows * cols, classes], seen.trust);
+            let (carried, shape) = (Some(&*logits), [rows * cols, classes]);
+            dispatch!(*instructions, simd => block.carried(simd, chosen, carried, shape, seen.trust));
             dispatch!(*instructions, simd => block.fan_out(simd, fan));
             dispatch!(*instructions, simd => block.answer(simd, lesson));
             for (class, plane) in logits.values.chunks_exact_mut(rows * cols).enumerate() {
@@ -203,25 +216,44 @@ impl Block {
     }
 
     /// The probabilities of what was `carried` to the `chosen` cells, as they are and times trust; zero where nothing was.
-    fn carried(&mut self, chosen: &[usize], carried: Option<&FeatureMap>, [cells, classes]: [usize; 2], trust: &[f32]) {
+    /// What is no number is taken for the least likely.
+    #[inline(always)]
+    fn carried<S: Simd>(
+        &mut self,
+        simd: S,
+        chosen: &[usize],
+        carried: Option<&FeatureMap>,
+        [cells, classes]: [usize; 2],
+        trust: &[f32],
+    ) {
         self.hidden = hidden(cells);
         self.described.resize(described(cells, classes) * LANES, 0.0);
         let own = &mut self.described[(self.hidden + INPUTS + 1) * LANES..];
         own.fill(0.0);
         let Some(map) = carried else { return };
         let (plain, trusted) = own.split_at_mut(classes * LANES);
+        let mut trust_of = [0.0; LANES];
         for (lane, &cell) in chosen.iter().enumerate() {
-            let logits = map.values[cell..].iter().step_by(cells);
-            let most = logits.clone().copied().fold(f32::NEG_INFINITY, f32::max);
-            let mut total = 0.0;
-            for (logit, lanes) in logits.zip(plain.chunks_exact_mut(LANES)) {
-                lanes[lane] = libm::expf(logit - most);
-                total += lanes[lane];
+            trust_of[lane] = trust[cell];
+            for (lanes, plane) in plain.chunks_exact_mut(LANES).zip(map.values.chunks_exact(cells)) {
+                lanes[lane] = plane[cell];
             }
-            for (lanes, trusted) in plain.chunks_exact_mut(LANES).zip(trusted.chunks_exact_mut(LANES)) {
-                lanes[lane] /= total;
-                trusted[lane] = lanes[lane] * trust[cell];
-            }
+        }
+        let mut most = f32x16::splat(simd, f32::NEG_INFINITY);
+        for lanes in plain.chunks_exact(LANES) {
+            most = most.max_precise(f32x16::from_slice(simd, lanes));
+        }
+        let mut total = f32x16::splat(simd, 0.0);
+        for lanes in plain.chunks_exact_mut(LANES) {
+            let part = exp(simd, f32x16::from_slice(simd, lanes) - most);
+            part.store_slice(lanes);
+            total += part;
+        }
+        let trust_of = f32x16::from_slice(simd, &trust_of);
+        for (lanes, trusted) in plain.chunks_exact_mut(LANES).zip(trusted.chunks_exact_mut(LANES)) {
+            let probability = f32x16::from_slice(simd, lanes) / total;
+            probability.store_slice(lanes);
+            (probability * trust_of).store_slice(trusted);
         }
     }
 
@@ -273,6 +305,22 @@ fn weigh<S: Simd>(simd: S, values: &[f32], weights: &[f32], begin: &[f32]) -> [f
         }
     }
     sums
+}
+
+/// e to the power of what is not above 0, to one in a million; of what is no number, 0 but for 1e-38.
+#[inline(always)]
+fn exp<S: Simd>(simd: S, power: f32x16<S>) -> f32x16<S> {
+    // 2 to a whole number, by its bits, and to a rest between -1/2 and 1/2, by its series.
+    let power = (power * std::f32::consts::LOG2_E).max_precise(f32x16::splat(simd, -126.0));
+    let whole = (power + 0.5).floor();
+    let rest = (power - whole) * std::f32::consts::LN_2;
+    let mut series = f32x16::splat(simd, 1.0 / 720.0);
+    for term in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        series = series * rest + term;
+    }
+    let exponent: i32x16<S> = whole.to_int();
+    let scale: f32x16<S> = ((exponent + 127) << 23).bitcast();
+    series * scale
 }
 
 /// Cells that are learnt from: evenly over the picture, but not one below the other.
@@ -459,13 +507,38 @@ mod tests {
         let mut map = FeatureMap::zeros(CLASSES, 1, 2);
         map.values[1] = 3.0_f32.ln();
         let mut block = Block::default();
-        block.carried(&[1], Some(&map), [2, CLASSES], &[0.0, 0.5]);
+        let (shape, trust) = ([2, CLASSES], [0.0, 0.5]);
+        dispatch!(Level::new(), simd => block.carried(simd, &[1], Some(&map), shape, &trust));
         let told = &block.described[(hidden(2) + INPUTS + 1) * LANES..];
         let expected = [0.6, 0.2, 0.2, 0.3, 0.1, 0.1];
         for (value, expected) in told.iter().step_by(LANES).zip(expected) {
             assert!((value - expected).abs() < 1e-6, "{value}, expected {expected}");
         }
         assert_eq!(told.len(), expected.len() * LANES);
+    }
+
+    #[test]
+    fn powers_of_e_are_right_to_one_in_a_million() {
+        #[inline(always)]
+        fn of<S: Simd>(simd: S, powers: &[f32], out: &mut [f32]) {
+            exp(simd, f32x16::from_slice(simd, powers)).store_slice(out);
+        }
+        for block in 0..200 {
+            let powers: Vec<f32> = (0..LANES).map(|lane| (block * LANES + lane) as f32 * -0.0123).collect();
+            let mut out = [0.0; LANES];
+            dispatch!(Level::new(), simd => of(simd, &powers, &mut out));
+            for (power, found) in powers.iter().zip(out) {
+                let expected = power.exp();
+                assert!(
+                    (found / expected - 1.0).abs() < 1e-6 * (1.0 - power),
+                    "e to {power}: {found}, expected {expected}"
+                );
+            }
+        }
+        let powers = [f32::NEG_INFINITY, f32::NAN, -200.0, -87.0].repeat(4);
+        let mut out = [1.0; LANES];
+        dispatch!(Level::new(), simd => of(simd, &powers, &mut out));
+        assert!(out.iter().all(|found| (0.0..2e-38).contains(found)), "{out:?}");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 pub(in crate::engine) mod backbone;
 pub mod blend;
+mod blocks;
 pub mod decode;
 pub mod disocclusion;
 pub(in crate::engine) mod features;
@@ -31,6 +32,7 @@ pub(crate) mod trial;
 pub mod warp;
 mod worker;
 
+pub use blocks::average_blocks;
 pub use features::{FeatureMap, Pooled};
 pub use input::round_to_bytes;
 
@@ -138,6 +140,8 @@ pub struct CpuEngine {
     /// Views handed out so far: the number of the next one.
     views: u64,
     maps: Pool<FeatureMap>,
+    /// What a backbone says at full detail, where what is carried of it is coarser.
+    details: Pool<FeatureMap>,
     /// Pictures, small, and what is left of them.
     glances: Pool<FeatureMap>,
     /// Prepared pictures on their way to the backbone.
@@ -211,7 +215,7 @@ impl Config {
 }
 
 impl CpuEngine {
-    /// Loads `network` and runs it once, so that whatever is wrong with it is told now.
+    /// Loads `network` and runs it until it is warm, so that whatever is wrong with it is told now.
     pub fn new(network: &Network, config: &Config) -> Result<Self, EngineError> {
         config.check().map_err(|reason| EngineError::Unavailable { runtime: "cpu", reason })?;
         let runtime = Runtime::choose(config)?;
@@ -242,6 +246,7 @@ impl CpuEngine {
             learner: Learner::new(),
             views: 0,
             maps: Pool::new(),
+            details: Pool::new(),
             glances: Pool::new(),
             pictures: Pool::new(),
             pyramids: Pool::new(),
@@ -260,18 +265,28 @@ impl CpuEngine {
         Ok(())
     }
 
-    fn reduce(&self, detailed: &FeatureMap) -> Pooled<FeatureMap> {
-        let mut carried = self.maps.take();
-        average_blocks(detailed, self.carried.reduction, &mut carried);
-        carried
+    /// Room for what the backbone says: of one size in each pool, so that none has to grow.
+    fn answer_room(&self) -> Pooled<FeatureMap> {
+        if self.carried.reduction == 1 { self.maps.take() } else { self.details.take() }
     }
 
     /// What the backbone said of a key frame, as it is carried on.
     fn key_features(&mut self, map: Pooled<FeatureMap>, glance: Pooled<FeatureMap>) -> Features {
-        let (carried, detailed) = match self.carried.reduction {
-            1 => (map, None),
-            _ => (self.reduce(&map), Some(map)),
-        };
+        if self.carried.reduction == 1 {
+            return self.taught(map, None, glance);
+        }
+        let mut carried = self.maps.take();
+        average_blocks(&map, self.carried.reduction, &mut carried);
+        self.taught(carried, Some(map), glance)
+    }
+
+    /// A key frame's features, of which the first one teaches.
+    fn taught(
+        &mut self,
+        carried: Pooled<FeatureMap>,
+        detailed: Option<Pooled<FeatureMap>>,
+        glance: Pooled<FeatureMap>,
+    ) -> Features {
         let features = Features { carried, detailed, glance: Some(glance), residual: None, unmended: None };
         if !self.learner.has_learnt() {
             self.learn(&features, None);
@@ -435,9 +450,24 @@ impl Engine for CpuEngine {
         self.input.prepare(view.number, view.image()?)?;
         let glance = self.glance();
         let _span = tracing::debug_span!("backbone").entered();
-        let mut map = self.maps.take();
+        let mut map = self.answer_room();
         self.backbone.run(self.input.prepared(), &mut map)?;
         Ok(self.key_features(map, glance))
+    }
+
+    fn extract_to_blend(&mut self, view: &View) -> Result<Features, EngineError> {
+        let side = self.carried.reduction;
+        if side == 1 {
+            return self.extract(view);
+        }
+        self.input.prepare(view.number, view.image()?)?;
+        let glance = self.glance();
+        let span = tracing::debug_span!("backbone").entered();
+        let mut carried = self.maps.take();
+        let mut reduce = |shape: [usize; 3], values: &[f32]| blocks::average(shape, values, side, &mut carried);
+        self.backbone.read(self.input.prepared(), &mut reduce)?;
+        drop(span);
+        Ok(self.taught(carried, None, glance))
     }
 
     fn forget(&mut self) {
@@ -461,7 +491,7 @@ impl Engine for CpuEngine {
         let [channels, rows, cols] = self.input.shape();
         picture.reshape(channels, rows, cols);
         picture.values.copy_from_slice(self.input.prepared());
-        let number = self.backbone.begin(picture, self.maps.take())?;
+        let number = self.backbone.begin(picture, self.answer_room())?;
         Ok(Pending { number, glance })
     }
 
@@ -573,37 +603,5 @@ impl Carried {
         let fits = |factor: &usize| rows.is_multiple_of(*factor) && cols.is_multiple_of(*factor);
         let reduction = (1..=wanted).rev().find(fits).unwrap_or(1);
         Self { rows: rows / reduction, cols: cols / reduction, reduction }
-    }
-}
-
-/// Averages blocks of `side` by `side` cells: `[C, rows, cols]` to `[C, rows / side, cols / side]`.
-pub fn average_blocks(map: &FeatureMap, side: usize, out: &mut FeatureMap) {
-    let (rows, cols) = (map.rows / side, map.cols / side);
-    out.reshape(map.channels, rows, cols);
-    let share = 1.0 / (side * side) as f32;
-    let out_rows = out.values.chunks_exact_mut(cols.max(1));
-    for (out_row, block_rows) in out_rows.zip(map.values.chunks_exact((map.cols * side).max(1))) {
-        out_row.fill(0.0);
-        for row in block_rows.chunks_exact(map.cols) {
-            for (sum, block) in out_row.iter_mut().zip(row.chunks_exact(side)) {
-                *sum += block.iter().sum::<f32>();
-            }
-        }
-        for sum in out_row {
-            *sum *= share;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn averaging_takes_blocks_of_every_plane() {
-        let map = FeatureMap { channels: 2, rows: 2, cols: 4, values: (0..16_u8).map(f32::from).collect() };
-        let mut out = FeatureMap::zeros(7, 7, 7);
-        average_blocks(&map, 2, &mut out);
-        assert_eq!(out, FeatureMap { channels: 2, rows: 1, cols: 2, values: vec![2.5, 4.5, 10.5, 12.5] });
     }
 }

@@ -9,38 +9,13 @@
 //! over what is known from before only where little is left.
 
 use super::FeatureMap;
+use super::blocks::average;
 use crate::engine::network::RESIDUAL_STRIDE;
 use crate::flow::{FlowField, mix, split};
 
 /// A prepared picture `[3, rows, cols]`, its shape, averaged over blocks of `RESIDUAL_STRIDE` pixels a side.
 pub fn glance(prepared: &[f32], shape: [usize; 3], glance: &mut FeatureMap) {
-    let [channels, rows, cols] = shape;
-    glance.reshape(channels, rows / RESIDUAL_STRIDE, cols / RESIDUAL_STRIDE);
-    // An input narrower than a block has none.
-    let lines = glance.values.chunks_exact_mut((cols / RESIDUAL_STRIDE).max(1));
-    let planes = prepared.chunks_exact((rows * cols).max(1));
-    let four_rows = planes.flat_map(|plane| plane.chunks_exact((cols * RESIDUAL_STRIDE).max(1)));
-    for (line, four_rows) in lines.zip(four_rows) {
-        average(line, four_rows, cols);
-    }
-}
-
-/// Averages blocks of four rows, columns side by side, so that the compiler adds four at a time.
-fn average(line: &mut [f32], four_rows: &[f32], cols: usize) {
-    const SHARE: f32 = 1.0 / (RESIDUAL_STRIDE * RESIDUAL_STRIDE) as f32;
-    let (first, others) = four_rows.split_at(cols);
-    let (second, others) = others.split_at(cols);
-    let (third, fourth) = others.split_at(cols);
-    let rows = [first, second, third, fourth].map(|row| row.as_chunks::<RESIDUAL_STRIDE>().0);
-    for (col, mean) in line.iter_mut().enumerate() {
-        let mut sums = [0.0; RESIDUAL_STRIDE];
-        for row in rows {
-            for (sum, value) in sums.iter_mut().zip(row[col]) {
-                *sum += value;
-            }
-        }
-        *mean = sums.iter().sum::<f32>() * SHARE;
-    }
+    average(shape, prepared, RESIDUAL_STRIDE, glance);
 }
 
 /// Works out residuals, in buffers of its own.

@@ -106,19 +106,35 @@ impl Session for RtenSession {
     }
 
     fn run(&mut self, inputs: &[&[f32]], output: &mut FeatureMap) -> Result<(), String> {
+        let answer = self.answer(inputs)?;
+        let [_, channels, rows, cols] = answer.shape();
+        (output.channels, output.rows, output.cols) = (channels, rows, cols);
+        // The runtime has allocated the answer: taking it over saves a copy of it.
+        output.values = answer.into_data();
+        Ok(())
+    }
+
+    fn read(&mut self, inputs: &[&[f32]], look: &mut dyn FnMut([usize; 3], &[f32])) -> Result<(), String> {
+        let answer = self.answer(inputs)?;
+        let [_, channels, rows, cols] = answer.shape();
+        look([channels, rows, cols], &answer.into_data());
+        Ok(())
+    }
+}
+
+impl RtenSession {
+    /// `[1, channels, rows, cols]`.
+    fn answer(&self, inputs: &[&[f32]]) -> Result<NdTensor<f32, 4>, String> {
         let views = views(&self.inputs, inputs.iter().copied());
         let answer = self.model.run_n(views, [self.output], Some(self.options.clone()));
         let [value]: [Value; 1] = answer.map_err(|error| error.to_string())?;
         let shape = value.shape().to_vec();
         let tensor: NdTensor<f32, 4> =
             value.try_into().map_err(|error| format!("output {shape:?}: expected four axes of f32: {error}"))?;
-        let [batch, channels, rows, cols] = tensor.shape();
+        let [batch, ..] = tensor.shape();
         if batch != 1 {
             return Err(format!("output: expected a batch of 1, got {batch}"));
         }
-        (output.channels, output.rows, output.cols) = (channels, rows, cols);
-        // The runtime has allocated the answer: taking it over saves a copy of it.
-        output.values = tensor.into_data();
-        Ok(())
+        Ok(tensor)
     }
 }

@@ -18,6 +18,9 @@ pub(super) trait Session: Send {
 
     /// Runs the graph on `inputs`, in order and laid out as the graph's input shapes say; `output` takes the answer's shape.
     fn run(&mut self, inputs: &[&[f32]], output: &mut FeatureMap) -> Result<(), String>;
+
+    /// The same; the answer is only looked at, where the runtime has it: its shape `[channels, rows, cols]`, and its values.
+    fn read(&mut self, inputs: &[&[f32]], look: &mut dyn FnMut([usize; 3], &[f32])) -> Result<(), String>;
 }
 
 /// A runtime that graphs can be loaded into.
@@ -87,7 +90,15 @@ impl Runtime {
         }
     }
 
-    /// Loads `graph` and runs it once on zeros: what a file does not state is found out here,
+    /// onnxruntime lays its memory out by what the first run needed, and takes it in the second.
+    fn runs_until_warm(&self) -> usize {
+        match self {
+            Self::Rten(_) => 1,
+            Self::OnnxRuntime(_) => 2,
+        }
+    }
+
+    /// Loads `graph` and runs it on zeros until it is warm: what a file does not state is found out here,
     /// not in the middle of a drive, and the first frame is as fast as the others.
     pub(super) fn load(&self, graph: &Graph) -> Result<LoadedGraph, EngineError> {
         let refuse = |reason: String| EngineError::Network {
@@ -99,7 +110,9 @@ impl Runtime {
         let mut answer = FeatureMap::default();
         let zeros = zeros(&graph.inputs);
         let zeros: Vec<&[f32]> = zeros.iter().map(Vec::as_slice).collect();
-        loaded.run_any(&zeros, &mut answer).map_err(refuse)?;
+        for _ in 0..self.runs_until_warm() {
+            loaded.run_any(&zeros, &mut answer).map_err(refuse)?;
+        }
         loaded.output = [1, answer.channels, answer.rows, answer.cols];
         match graph.output {
             Some(stated) if stated != loaded.output => {
@@ -143,17 +156,38 @@ impl LoadedGraph {
         let runtime = self.session.runtime();
         let failed = |reason: String| EngineError::Failed { runtime, reason };
         self.run_any(inputs, output).map_err(failed)?;
-        let got = [1, output.channels, output.rows, output.cols];
-        if got == self.output {
-            return Ok(());
-        }
-        Err(failed(format!("output: expected {:?}, got {got:?}", self.output)))
+        insist([1, output.channels, output.rows, output.cols], self.output).map_err(failed)
+    }
+
+    /// Runs the graph, and looks at the answer `[channels, rows, cols]` without taking it: it may be large.
+    pub(crate) fn read(
+        &mut self,
+        inputs: &[&[f32]],
+        look: &mut dyn FnMut([usize; 3], &[f32]),
+    ) -> Result<(), EngineError> {
+        let (expected, session) = (self.output, &mut self.session);
+        let runtime = session.runtime();
+        let mut got = expected;
+        let mut look_if_right = |[channels, rows, cols]: [usize; 3], values: &[f32]| {
+            got = [1, channels, rows, cols];
+            if got == expected {
+                look([channels, rows, cols], values);
+            }
+        };
+        let ran = guard(|| session.read(inputs, &mut look_if_right));
+        let failed = |reason: String| EngineError::Failed { runtime, reason };
+        ran.map_err(failed)?;
+        insist(got, expected).map_err(failed)
     }
 
     fn run_any(&mut self, inputs: &[&[f32]], output: &mut FeatureMap) -> Result<(), String> {
         let session = &mut self.session;
         guard(|| session.run(inputs, output))
     }
+}
+
+fn insist(got: [usize; 4], expected: [usize; 4]) -> Result<(), String> {
+    if got == expected { Ok(()) } else { Err(format!("output: expected {expected:?}, got {got:?}")) }
 }
 
 /// A runtime that panics over a graph has refused it: the program goes on to say so.

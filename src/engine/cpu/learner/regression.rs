@@ -16,30 +16,46 @@ const RIDGE: f64 = 1e-3;
 /// The share of samples below which a class is given no more weight for being rare.
 const RARE: f32 = 0.006;
 
+/// Columns of the squares that are worked out together.
+const BLOCK: usize = 48;
+
 /// Sums over what was learnt from so far.
 #[derive(Debug, Default)]
 pub(super) struct Regression {
-    /// `[described, described]` and `[described, classes]`; nothing yet at first.
+    /// `[described, described]`, of which the lower half is used, and `[described, classes]`; nothing yet at first.
     sums: Option<[DMatrix<f32>; 2]>,
+    /// Descriptions times the weights of their samples.
+    weighted: Vec<f32>,
 }
 
 impl Regression {
+    /// Forgets all that was learnt.
+    pub(super) fn forget(&mut self) {
+        self.sums = None;
+    }
+
     /// Learns from samples' `descriptions`, one after the other, and `labels` below `classes`; gives weights
     /// `[classes, described]`, or nothing, and forgets all, if these are no numbers.
     pub(super) fn learn(&mut self, descriptions: &[f32], labels: &[usize], classes: usize) -> Option<Vec<f32>> {
         let (samples, count) = (labels.len(), descriptions.len() / labels.len().max(1));
         let weights = sample_weights(labels, classes);
-        let weighted: Vec<f32> = descriptions
-            .chunks_exact(count.max(1))
-            .zip(&weights)
-            .flat_map(|(described, weight)| described.iter().map(move |value| value * weight))
-            .collect();
+        let Self { sums, weighted, .. } = self;
+        weighted.clear();
+        weighted.reserve(descriptions.len());
+        for (described, weight) in descriptions.chunks_exact(count.max(1)).zip(&weights) {
+            weighted.extend(described.iter().map(|value| value * weight));
+        }
         let zeros = || [DMatrix::zeros(count, count), DMatrix::zeros(count, classes)];
-        let [gram, cross] = self.sums.get_or_insert_with(zeros);
+        let [gram, cross] = sums.get_or_insert_with(zeros);
         let described = DMatrixView::from_slice(descriptions, count, samples);
         let turned =
-            DMatrixView::from_slice_with_strides_generic(&weighted, Dyn(samples), Dyn(count), Dyn(count), Dyn(1));
-        gram.gemm(1.0, &described, &turned, KEPT);
+            DMatrixView::from_slice_with_strides_generic(weighted, Dyn(samples), Dyn(count), Dyn(count), Dyn(1));
+        // Of what mirrors, the lower half is enough.
+        for first in (0..count).step_by(BLOCK) {
+            let width = BLOCK.min(count - first);
+            let mut block = gram.view_mut((first, first), (count - first, width));
+            block.gemm(1.0, &described.rows(first, count - first), &turned.columns(first, width), KEPT);
+        }
         *cross *= KEPT;
         for (described, &label) in weighted.chunks_exact(count.max(1)).zip(labels) {
             let sums = &mut cross.as_mut_slice()[label * count..][..count];
@@ -47,7 +63,7 @@ impl Regression {
         }
         let solved = solve(gram, cross);
         if solved.is_none() {
-            self.sums = None;
+            self.forget();
         }
         solved
     }
@@ -70,6 +86,7 @@ fn solve(gram: &DMatrix<f32>, cross: &DMatrix<f32>) -> Option<Vec<f32>> {
     for index in 0..gram.nrows() {
         gram[(index, index)] += RIDGE;
     }
+    // Which reads the lower half only.
     let weights = gram.cholesky()?.solve(&cross.map(f64::from));
     let weights: Vec<f32> = weights.iter().map(|weight| *weight as f32).collect();
     weights.iter().all(|weight| weight.is_finite()).then_some(weights)
@@ -111,7 +128,7 @@ mod tests {
         let (descriptions, labels) = line(&[0, 1], &[-1.0, 1.0]);
         regression.learn(&descriptions, &labels, 2);
         let after = |times: usize| {
-            let mut regression = Regression { sums: regression.sums.clone() };
+            let mut regression = Regression { sums: regression.sums.clone(), ..Regression::default() };
             let (descriptions, labels) = line(&[1, 0], &[-1.0, 1.0]);
             let learnt = (0..times).map(|_| regression.learn(&descriptions, &labels, 2).expect("numbers")).last();
             learnt.expect("once or more")[0]
