@@ -113,6 +113,11 @@ fn a_run_that_did_not_wait_for_its_network_is_repeated_from_its_recording() {
     assert_eq!(json(again.as_ref())["late"], 0, "what was late with one schedule says nothing of another");
     let told = String::from_utf8_lossy(&told.stderr).into_owned();
     assert!(told.contains("overlapped:4: not repeated with overlapped:4:2"), "{told}");
+    let hurried = "--no-wait without --realtime: frames come faster than a camera's";
+    for (pace, is_told) in [(&[][..], true), (&["--realtime", "--no-publish"], false)] {
+        let told = segfuse(&[&replay[..], &["overlapped:4:1", "--no-wait"], pace].concat());
+        assert_eq!(String::from_utf8_lossy(&told.stderr).contains(hurried), is_told, "{pace:?}");
+    }
 }
 
 #[test]

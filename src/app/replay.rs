@@ -243,6 +243,11 @@ pub(super) fn replay(
 /// What happens where the network is not through in time: what the trip records, if it is of a run of this schedule.
 fn lateness(arguments: &Arguments, schedule: Schedule, source: &TripReader) -> anyhow::Result<Lateness> {
     if arguments.no_wait {
+        if !arguments.realtime {
+            tracing::warn!(
+                "--no-wait without --realtime: frames come faster than a camera's, and more key frames are late"
+            );
+        }
         return Ok(Lateness::Allowed);
     }
     let late = source.late_keys()?;

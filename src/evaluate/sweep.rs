@@ -112,7 +112,11 @@ impl Display for Sweep {
             "schedule", "keys %", "mIoU", "loss", "worst", "at", "steady", "ms/frame", "p50", "p99", "faster"
         )?;
         self.rows.iter().try_for_each(|row| write_row(row, width, f))?;
-        writeln!(f, "\n  loss: points of mIoU less than {}; worst: mIoU at the worst distance", self.reference())?;
+        writeln!(
+            f,
+            "\n  loss: points of mIoU less than {}; worst: mIoU of the classes seen at the worst distance",
+            self.reference()
+        )?;
         write!(f, "  steady: unchanged pixels where the truth is; ms from a frame to its mask: mean, p50, p99")
     }
 }

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from segfuse_train import options as take
 from segfuse_train import losses, origin, pictures
+from segfuse_train import options as take
 from segfuse_train.batches import Source, class_weights
 from segfuse_train.conditions import conditions, table
 from segfuse_train.correct import CorrectionRun

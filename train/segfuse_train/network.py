@@ -42,7 +42,7 @@ class Widths:
 
 SIZES = {
     "small": Widths(half=32, quarter=48, eighth=64, context=128, quarter_blocks=1, eighth_blocks=2),
-    "tiny": Widths(half=16, quarter=32, eighth=48, context=64, quarter_blocks=0, eighth_blocks=1),
+    "tiny": Widths(half=24, quarter=32, eighth=48, context=64, quarter_blocks=0, eighth_blocks=1),
 }
 
 

@@ -56,7 +56,9 @@ impl OnnxRuntime {
         // A library that claims to be what it is not makes the binding panic.
         let environment =
             guard(|| environment(library)).map_err(|reason| EngineError::Unavailable { runtime: NAME, reason })?;
-        Ok(Self { environment, version: version(), threads, spins: true })
+        // More threads than cores: one that spins would take the core of one that has work.
+        let spins = std::thread::available_parallelism().is_ok_and(|cores| threads <= cores.get());
+        Ok(Self { environment, version: version(), threads, spins })
     }
 
     /// The same with other threads: every session has its own. They run beside other work, and wait asleep.
@@ -88,7 +90,7 @@ impl OnnxRuntime {
         (0..answers.len()).map(numbers).collect()
     }
 
-    /// Threads that wait by spinning are a tenth faster; once a run is over, the cores are for the pipeline's other work.
+    /// Threads that wait by spinning are a tenth faster, each on a core of its own; once a run is over, the cores are for the pipeline's other work.
     fn build(&self, bytes: &[u8]) -> ort::Result<OrtSession> {
         let builder = OrtSession::builder(&self.environment)?;
         let builder = builder.with_intra_threads(self.threads)?.with_inter_threads(1)?;
