@@ -1,6 +1,6 @@
 // What was carried held against what is there: the residual, its mean, what is blended by it, and smaller maps.
 //
-// Twins: engine/cpu/residual.rs, engine/cpu/blend.rs, `average_blocks` in engine/cpu/mod.rs.
+// Twins: engine/cpu/residual.rs, engine/cpu/blend.rs, engine/cpu/blocks.rs (`average_blocks`).
 // residual, average_blocks: equal bits (f16: rounded to nearest even). sum_residual: within 1e-5, in parts of the sum.
 // blend_features: within 2e-6 of values up to 8 (the device's exponential), then rounded if f16.
 //
@@ -87,12 +87,13 @@ __device__ void average(const Value* map, int rows, int cols, int side, Value* o
     const Value* plane = map + size_t(blockIdx.y) * rows * cols;
     int top = cell / out_cols * side, left = cell % out_cols * side;
     float sum = 0.0f;
-    for (int y = top; y < top + side; ++y) {
-        float line = 0.0f;
-        for (int x = left; x < left + side; ++x) {
-            line += load(plane, size_t(y) * cols + x);
+    // Down first, as the twin adds them.
+    for (int x = left; x < left + side; ++x) {
+        float column = 0.0f;
+        for (int y = top; y < top + side; ++y) {
+            column += load(plane, size_t(y) * cols + x);
         }
-        sum += line;
+        sum += column;
     }
     store(out, size_t(blockIdx.y) * out_rows * out_cols + cell, sum * (1.0f / float(side * side)));
 }
