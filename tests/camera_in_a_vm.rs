@@ -204,7 +204,8 @@ fn slow_consumer() -> Option<String> {
     drop(waits);
     let drive = Drive::with(&config(), 500, 1).expect("vivid is there");
     pause(8000);
-    let (frames, oldest_ms) = (drive.seen().frames.len(), oldest_ms(&drive));
+    let oldest_ms = oldest_ms(&drive);
+    let frames = drive.seen().frames.len();
     let lost: u32 = drive.seen().lost.iter().map(|(_, lost)| lost).sum();
     let told = format!(
         "2 fps: {frames} frames, {lost} lost, the oldest {oldest_ms:.1} ms old, of which {there_ms:.1} ms until it was there"
