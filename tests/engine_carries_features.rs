@@ -108,17 +108,22 @@ fn a_run_beside_other_work_gives_what_a_run_at_once_gives_whatever_was_forgotten
     }
 }
 
+/// An engine, whose backbone runs beside the frames if it is `overlapping`, that has seen a picture and, later, that moved.
+fn moved(network: &Network, overlapping: bool) -> (CpuEngine, [<CpuEngine as Engine>::View; 2]) {
+    let config = Config { runtime: RuntimeChoice::Rten, ..Config::default() };
+    let mut engine = CpuEngine::new(network, &config).expect("rten is built in");
+    if overlapping {
+        engine.overlap();
+    }
+    let views = [0.0, 10.0].map(|shift| engine.observe(&shifted_picture(SIZE, shift)).expect("a picture"));
+    (engine, views)
+}
+
 #[test]
 fn an_engine_whose_backbone_runs_beside_the_frames_answers_as_before() {
-    let config = Config { runtime: RuntimeChoice::Rten, ..Config::default() };
     for network in [tiny(), plain()] {
         let answers = |overlapping: bool| {
-            let mut engine = CpuEngine::new(&network, &config).expect("rten is built in");
-            if overlapping {
-                engine.overlap();
-            }
-            let [first, later] =
-                [0.0, 10.0].map(|shift| engine.observe(&shifted_picture(SIZE, shift)).expect("a picture"));
+            let (mut engine, [first, later]) = moved(&network, overlapping);
             let key = engine.extract(&first).expect("features");
             let flow = engine.flow(&first, &later, None).expect("a flow");
             let carried = engine.propagate(&key, &flow, &later).expect("features");
@@ -130,15 +135,9 @@ fn an_engine_whose_backbone_runs_beside_the_frames_answers_as_before() {
 
 #[test]
 fn a_key_frame_that_is_only_blended_comes_to_what_its_full_detail_comes_to() {
-    let config = Config { runtime: RuntimeChoice::Rten, ..Config::default() };
     for network in [tiny(), plain()] {
         for overlapping in [false, true] {
-            let mut engine = CpuEngine::new(&network, &config).expect("rten is built in");
-            if overlapping {
-                engine.overlap();
-            }
-            let [first, later] =
-                [0.0, 10.0].map(|shift| engine.observe(&shifted_picture(SIZE, shift)).expect("a picture"));
+            let (mut engine, [first, later]) = moved(&network, overlapping);
             let key = engine.extract(&first).expect("features");
             let flow = engine.flow(&first, &later, None).expect("a flow");
             let mut carried = engine.propagate(&key, &flow, &later).expect("features");
