@@ -1,9 +1,9 @@
 //! Renders labelled pictures of many synthetic drives: what `train/` trains on.
 //!
 //! ```text
-//! cargo run --release --example render_training_set -- OUT FIRST_SEED SEEDS FRAMES_A_SEED [WIDTHxHEIGHT]
+//! cargo run --release --example render_training_set -- OUT FIRST_SEED SEEDS FRAMES_A_SEED [WIDTHxHEIGHT [FPS]]
 //! OUT/image/000012_0.png         RGB                     OUT/label/000012_0.png         Cityscapes train ids
-//! OUT/later/image/000012_0.png   a fifth of a second     OUT/later/label/000012_0.png   later
+//! OUT/later/image/000012_0.png   the next frame          OUT/later/label/000012_0.png   (FPS: 5)
 //! OUT/later/flow/000012_0.flo    from there back, in cells of a quarter of the size; unknown where it is not seen
 //! ```
 
@@ -13,9 +13,7 @@ use segfuse::source::synthetic::{CameraConfig, Config, Rendered, Scenario, Scene
 use std::error::Error;
 use std::path::Path;
 
-/// Frames a second: the later picture is the next frame.
-const FPS: f64 = 5.0;
-/// Frames from one pair to the next: 2 s.
+/// Frames from one pair to the next.
 const APART: u64 = 10;
 /// Pixels of a cell of the flow file.
 const CELL: usize = 4;
@@ -23,21 +21,22 @@ const CELL: usize = 4;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [out, first, seeds, pairs, rest @ ..] = &arguments[..] else {
-        return Err("usage: render_training_set OUT FIRST_SEED SEEDS FRAMES_A_SEED [WIDTHxHEIGHT]".into());
+        return Err("usage: render_training_set OUT FIRST_SEED SEEDS FRAMES_A_SEED [WIDTHxHEIGHT [FPS]]".into());
     };
     let size = rest.first().map_or(Ok(Size::new(400, 240)), |text| text.parse())?;
+    let fps = rest.get(1).map_or(Ok(5.0), |text| text.parse())?;
     let (first, seeds, pairs): (u64, u64, u64) = (first.parse()?, seeds.parse()?, pairs.parse()?);
     for folder in ["image", "label", "later/image", "later/label", "later/flow"] {
         std::fs::create_dir_all(Path::new(out).join(folder))?;
     }
     for seed in first..first + seeds {
-        render_drive(Path::new(out), &config(seed, size, pairs), pairs)?;
+        render_drive(Path::new(out), &config(seed, size, fps, pairs), pairs)?;
     }
     Ok(())
 }
 
 /// A drive whose camera and scenario differ from seed to seed.
-fn config(seed: u64, size: Size, pairs: u64) -> Config {
+fn config(seed: u64, size: Size, fps: f64, pairs: u64) -> Config {
     let part = |step: u64, steps: u64| (seed * step % steps) as f64 / (steps - 1) as f64;
     let camera = CameraConfig {
         horizontal_view_deg: 45.0 + 30.0 * part(7, 11),
@@ -52,8 +51,8 @@ fn config(seed: u64, size: Size, pairs: u64) -> Config {
         stops: false,
         ..Scenario::default()
     };
-    let seconds = (pairs * APART + 2) as f64 / FPS;
-    Config { seed, size, fps: FPS, seconds, scenario, camera, ..Config::default() }
+    let seconds = (pairs * APART + 2) as f64 / fps;
+    Config { seed, size, fps, seconds, scenario, camera, ..Config::default() }
 }
 
 fn render_drive(out: &Path, config: &Config, pairs: u64) -> Result<(), Box<dyn Error>> {

@@ -6,19 +6,22 @@
 //! ```
 //!
 //! A figure means something only beside another of the same run: each row shows the time that copying
-//! as many bytes would have taken, and the peer's time.
+//! as many bytes would have taken, and the peer's time. The two take turns: machines that are shared are fast for a while
+//! and slow for a while, and a turn's ratio hardly knows of it.
 
 #![allow(dead_code, reason = "every bench takes what it needs of the harness")]
 #![allow(unreachable_pub, reason = "a bench program exports nothing, its harness is written like a library")]
 
 use segfuse::clock::{MeasuringClock, MonotonicClock};
-use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// How long one case is repeated, and between how many runs.
-const BUDGET_NS: u64 = 400_000_000;
-const RUNS: std::ops::RangeInclusive<usize> = 20..=2000;
+/// Turns that a case and its peer take.
+const TURNS: usize = 7;
+/// How long a case is repeated in a turn, and between how many runs.
+const BUDGET_NS: u64 = 80_000_000;
+const RUNS: std::ops::RangeInclusive<usize> = 5..=500;
 /// Bytes of the buffer whose copying is measured: beyond the first two cache levels, as frames are.
 const COPY_BYTES: usize = 4 << 20;
 
@@ -39,7 +42,7 @@ pub struct Row {
     pub copies: f64,
     /// The peer's median, where there is one.
     pub peer_us: Option<f64>,
-    /// The peer's median over ours.
+    /// The peer's median over ours, in the middle one of the turns.
     pub times_faster: Option<f64>,
 }
 
@@ -48,7 +51,7 @@ pub struct Bench {
     filter: String,
     json: Option<PathBuf>,
     copy_bytes_per_us: f64,
-    peers: BTreeMap<String, f64>,
+    peers: Option<Peers>,
     rows: Vec<Row>,
 }
 
@@ -64,7 +67,7 @@ impl Bench {
                 text => text.clone_into(&mut filter),
             }
         }
-        let peers = peers(stage, &filter);
+        let peers = Peers::start(stage, &filter);
         Self { filter, json, copy_bytes_per_us: copy_speed(), peers, rows: Vec::new() }
     }
 
@@ -82,9 +85,17 @@ impl Bench {
         if let Err(fault) = check() {
             panic!("{name}: wrong answer: {fault}");
         }
-        let times = measure(&mut work);
+        let (mut times, mut peer, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..TURNS {
+            let turn = measure(&mut work);
+            if let Some(theirs) = self.peers.as_mut().and_then(|peers| peers.median_us(name)) {
+                ratios.push(theirs / percentile(&turn, 0.5));
+                peer.push(theirs);
+            }
+            times.extend(turn);
+        }
+        times.sort_by(f64::total_cmp);
         let median_us = percentile(&times, 0.5);
-        let peer_us = self.peers.get(name).copied();
         self.rows.push(Row {
             name: name.to_owned(),
             median_us,
@@ -92,8 +103,8 @@ impl Bench {
             runs: times.len(),
             bytes,
             copies: median_us / (bytes as f64 / self.copy_bytes_per_us),
-            peer_us,
-            times_faster: peer_us.map(|peer| peer / median_us),
+            peer_us: middle(peer),
+            times_faster: middle(ratios),
         });
     }
 
@@ -145,6 +156,11 @@ fn once_us(work: &mut impl FnMut()) -> f64 {
     MonotonicClock.now().signed_ns_since(start) as f64 / 1e3
 }
 
+fn middle(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    (!values.is_empty()).then(|| percentile(&values, 0.5))
+}
+
 fn percentile(sorted: &[f64], share: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * share).round() as usize]
 }
@@ -157,14 +173,52 @@ fn copy_speed() -> f64 {
     2.0 * COPY_BYTES as f64 / percentile(&times, 0.5)
 }
 
-/// Medians in microseconds that OpenCV needs, by case; empty without `SEGFUSE_PYTHON`.
-fn peers(stage: &str, filter: &str) -> BTreeMap<String, f64> {
-    let Some(python) = std::env::var_os("SEGFUSE_PYTHON") else {
-        println!("No peers: set SEGFUSE_PYTHON to a Python with numpy and opencv-python-headless.\n");
-        return BTreeMap::new();
-    };
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/opencv_peers.py");
-    let output = Command::new(python).args([script, stage, filter]).output().expect("SEGFUSE_PYTHON is a program");
-    assert!(output.status.success(), "opencv_peers.py failed: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("opencv_peers.py prints one JSON object of numbers")
+/// The same work in OpenCV, in a process of its own that works only when it is asked.
+struct Peers {
+    script: Child,
+    ask: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    cases: Vec<String>,
+}
+
+impl Peers {
+    /// None without `SEGFUSE_PYTHON`.
+    fn start(stage: &str, filter: &str) -> Option<Self> {
+        let Some(python) = std::env::var_os("SEGFUSE_PYTHON") else {
+            println!("No peers: set SEGFUSE_PYTHON to a Python with numpy and opencv-python-headless.\n");
+            return None;
+        };
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/opencv_peers.py");
+        let mut command = Command::new(python);
+        command.args([script, stage, filter]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut script = command.spawn().expect("SEGFUSE_PYTHON is a program");
+        let (ask, answers) = (script.stdin.take().expect("piped"), script.stdout.take().expect("piped"));
+        let mut peers = Self { script, ask, answers: BufReader::new(answers), cases: vec![] };
+        peers.cases = serde_json::from_str(&peers.line()).expect("opencv_peers.py begins with the names of its cases");
+        Some(peers)
+    }
+
+    /// The median of one turn, in microseconds.
+    fn median_us(&mut self, name: &str) -> Option<f64> {
+        if !self.cases.iter().any(|case| case == name) {
+            return None;
+        }
+        writeln!(self.ask, "{name}").expect("opencv_peers.py listens");
+        Some(self.line().trim().parse().expect("opencv_peers.py answers with a number"))
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        let read = self.answers.read_line(&mut line).expect("opencv_peers.py writes text");
+        assert!(read > 0, "opencv_peers.py has ended: what it said of it is above");
+        line
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
 }

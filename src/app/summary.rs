@@ -99,6 +99,9 @@ impl From<Latency> for Percentiles {
     }
 }
 
+/// Waits for an overlapped network that are worth a word; shorter ones are within what frames differ by anyhow.
+const LONG_WAIT_MS: f64 = 2.0;
+
 /// What [`Summary::new`] is made from, beside the session's stage times.
 pub(super) struct Run<'a> {
     pub counts: Counts,
@@ -171,6 +174,15 @@ impl Summary {
             writeln!(f, "refused    {refused} results that an output did not take")?;
         }
         Ok(())
+    }
+
+    /// How long frames that came at their own pace waited for an overlapped network, if they did.
+    ///
+    /// At full speed a replay always waits: frames follow each other faster than any network.
+    fn waited_ms(&self) -> Option<f64> {
+        let paced = self.behind_ms.is_some() || self.vitals.is_some();
+        let wait = self.stages_ms.get("wait").filter(|wait| wait.p99 >= LONG_WAIT_MS)?;
+        (paced && self.schedule.starts_with("overlapped")).then_some(wait.max)
     }
 
     /// How the sources of a live run were, and what was recorded.
@@ -257,6 +269,10 @@ impl fmt::Display for Summary {
         {
             writeln!(f, "  {stage:<10} {p50:>9.2} {p99:>9.2} {max:>9.2}")?;
         }
+        if let Some(max) = self.waited_ms() {
+            writeln!(f, "waited     at most {max:.0} ms for the network, which needs longer than the delay D of")?;
+            writeln!(f, "           overlapped:K:D gives it; a longer delay evens the latency")?;
+        }
         if let Some(behind_ms) = self.behind_ms {
             writeln!(f, "real time  at most {behind_ms:.0} ms behind the recording")?;
         }
@@ -319,5 +335,29 @@ mod tests {
             assert!(told.contains(line), "'{line}' is not in\n{told}");
         }
         assert!(!told.contains("publish"), "nothing was published:\n{told}");
+    }
+
+    #[test]
+    fn a_network_that_keeps_paced_frames_waiting_is_told_of_with_the_remedy() {
+        let session = Session::start(true).expect("signals can be heard");
+        let engine = EngineInfo { runtime: "r".into(), network: "n".into(), network_hash: 0 };
+        let told = |schedule: &str, waited: f64, behind_ms: Option<f64>| {
+            let statistics = Statistics::new(ClassTable::camvid());
+            let run =
+                Run { counts: Counts::default(), statistics, engine: &engine, schedule: schedule.into(), seconds: 1.0 };
+            let mut summary = Summary::new(&run, &session);
+            summary.stages_ms.insert("wait", Percentiles { p99: waited, max: 26.4, ..Percentiles::default() });
+            summary.behind_ms = behind_ms;
+            summary.to_string()
+        };
+        let slow = told("overlapped:5:3", 20.0, Some(0.0));
+        assert!(slow.contains("waited     at most 26 ms") && slow.contains("a longer delay"), "{slow}");
+        for quiet in [
+            told("overlapped:5:3", 0.1, Some(0.0)),
+            told("overlapped:5:3", 20.0, None),
+            told("every:5", 20.0, Some(0.0)),
+        ] {
+            assert!(!quiet.contains("waited"), "{quiet}");
+        }
     }
 }

@@ -112,7 +112,8 @@ impl Learner {
     }
 
     /// Learns from a key frame's logits `fresh` `[classes, rows, cols]`, and what was `carried` there if it is not the first;
-    /// `seen` is of the same grid. What is not finite teaches nothing.
+    /// `seen` is of the same grid. What is not finite in `fresh` teaches nothing; in
+    /// `carried` it is the least likely.
     ///
     /// # Panics
     /// If the grids or the classes differ.

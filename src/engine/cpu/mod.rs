@@ -449,9 +449,8 @@ impl Engine for CpuEngine {
     fn extract(&mut self, view: &View) -> Result<Features, EngineError> {
         self.input.prepare(view.number, view.image()?)?;
         let glance = self.glance();
-        let _span = tracing::debug_span!("backbone").entered();
         let mut map = self.answer_room();
-        self.backbone.run(self.input.prepared(), &mut map)?;
+        tracing::debug_span!("backbone").in_scope(|| self.backbone.run(self.input.prepared(), &mut map))?;
         Ok(self.key_features(map, glance))
     }
 

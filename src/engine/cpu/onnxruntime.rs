@@ -90,7 +90,8 @@ impl OnnxRuntime {
         (0..answers.len()).map(numbers).collect()
     }
 
-    /// Threads that wait by spinning are a tenth faster, each on a core of its own; once a run is over, the cores are for the pipeline's other work.
+    /// Threads that wait by spinning are a tenth faster, each on a core of its own; once a run is over, the cores are for
+    /// the pipeline's other work.
     fn build(&self, bytes: &[u8]) -> ort::Result<OrtSession> {
         let builder = OrtSession::builder(&self.environment)?;
         let builder = builder.with_intra_threads(self.threads)?.with_inter_threads(1)?;
