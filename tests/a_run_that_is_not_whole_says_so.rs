@@ -166,6 +166,21 @@ fn a_recording_that_finds_no_room_ends_the_run_with_the_systems_reason_told_once
 }
 
 #[test]
+fn a_recovery_that_finds_no_room_leaves_the_broken_trip_and_no_half_of_a_whole_one() {
+    let folder = Folder::new();
+    let (trip, whole) = (folder.drive("3"), folder.path("whole.mcap"));
+    let bytes = std::fs::read(&trip).expect("rendered");
+    let cut = &bytes[..bytes.len() * 9 / 10];
+    std::fs::write(&trip, cut).expect("room");
+    let output = cramped(100, &["trip", "recover", &trip, "--out", &whole]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("whole.mcap: cannot write") && errors.contains("File too large"), "{errors}");
+    assert_eq!(names(folder.0.path()), ["drive.mcap"]);
+    assert_eq!(std::fs::read(&trip).expect("still there"), cut);
+}
+
+#[test]
 fn an_overlay_that_finds_no_room_fails_the_command_and_leaves_no_half_file() {
     let folder = Folder::new();
     let trip = folder.drive("3");

@@ -116,6 +116,37 @@ fn loading_a_network_is_cut_at_once_and_nothing_is_left_half_made() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+#[test]
+fn a_network_that_is_tried_or_taken_apart_is_let_go_of_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("network");
+    let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/networks/plain.onnx");
+    let check = ["network", "check", "small", "--engine", "rten"].map(Into::into).to_vec();
+    let mut import: Vec<std::ffi::OsString> =
+        ["network", "import", "--engine", "rten", "--out"].map(Into::into).to_vec();
+    import.extend([out.clone().into(), plain.into()]);
+    // A check measures for a second; the import of so small a network may be through before the signal, or not.
+    for (arguments, ends_first) in [(check, false), (import, true)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_segfuse"));
+        let child = command.args(&arguments).arg("--quiet").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.expect("it starts");
+        std::thread::sleep(Duration::from_millis(if ends_first { 50 } else { 500 }));
+        let sent = MonotonicClock.now();
+        // It has ended, or it ends.
+        let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        let output = child.wait_with_output().expect("it ends");
+        let took_ms = MonotonicClock.now().signed_ns_since(sent) / 1_000_000;
+        let told = String::from_utf8_lossy(&output.stderr);
+        println!("{arguments:?} ended {took_ms} ms after the signal: {told}");
+        if ends_first && output.status.success() {
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(130), "{told}");
+        assert!(took_ms < 500 && told.contains("loaded or tried: nothing was begun"), "{took_ms} ms: {told}");
+        assert!(!out.exists(), "half a folder");
+    }
+}
+
 /// Ten chunks of one frame.
 fn trip(folder: &Path) -> PathBuf {
     let path = folder.join("drive.mcap");

@@ -75,7 +75,7 @@ impl Interrupt {
 }
 
 fn end() -> ! {
-    end_at_once(EXIT_INTERRUPTED, "interrupted while the network was loaded: nothing was begun\n")
+    end_at_once(EXIT_INTERRUPTED, "interrupted while the network was loaded or tried: nothing was begun\n")
 }
 
 /// 128 + SIGINT, as shells report it.

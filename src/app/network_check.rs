@@ -62,8 +62,11 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     let trials = session.interrupt.cuts(|| if cpus_too { Trial::all(&config.cpu()) } else { vec![] });
     let mut report = Report::new(&network, &costs(&network, &trials));
     let progress = Progress::new("measure", Some(trials.len() as u64), session.quiet);
-    let tried = trials.into_iter().map(|trial| (try_one(&network, trial, session), progress.advance()).0);
-    let tried: Vec<Tried> = tried.collect::<anyhow::Result<_>>()?;
+    // Nothing comes of half a trial.
+    let tried: Vec<Tried> = session.interrupt.cuts(|| {
+        let tried = trials.into_iter().map(|trial| (try_one(&network, trial, session), progress.advance()).0);
+        tried.collect::<anyhow::Result<_>>()
+    })?;
     progress.close();
     #[cfg(feature = "tensorrt")]
     let tried: Vec<Tried> = {

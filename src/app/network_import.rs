@@ -71,13 +71,13 @@ pub struct Arguments {
 /// Splits, verifies, writes; says what was done.
 pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()> {
     check_target(&arguments.onnx, &arguments.out, arguments.force)?;
-    let trial = Trial::new(&arguments.runtime.over(&engine::Config::default()).cpu())?;
     let options = options(arguments)?;
-    let imported = split(&arguments.onnx, &options, &trial)?;
-    let agreement = verify(&arguments.onnx, &options, &imported, &trial)?;
-    if session.interrupt.asked() {
-        return Ok(());
-    }
+    let (trial, imported, agreement) = session.interrupt.cuts(|| -> anyhow::Result<_> {
+        let trial = Trial::new(&arguments.runtime.over(&engine::Config::default()).cpu())?;
+        let imported = split(&arguments.onnx, &options, &trial)?;
+        let agreement = verify(&arguments.onnx, &options, &imported, &trial)?;
+        Ok((trial, imported, agreement))
+    })?;
     write_folder(&arguments.out, &imported.files)?;
     print(&account(arguments, &imported, &trial.describe(), agreement))
 }

@@ -55,7 +55,8 @@ pub struct LostSpan {
     pub before_s: Option<f64>,
 }
 
-/// Reads `broken`, writes what is readable to `whole`, and reads that again to be sure.
+/// Reads `broken`, writes what is readable to `whole`, and reads that again to be sure. Where `whole` cannot be written to
+/// its end (a full disk) nothing is left of it.
 pub fn recover(broken: &Path, whole: &Path) -> Result<RecoveryReport, TripError> {
     recover_unless(broken, whole, &|| false)
 }
@@ -77,9 +78,9 @@ pub fn recover_unless(broken: &Path, whole: &Path, stopped: &dyn Fn() -> bool) -
         .and_then(|()| refuse_nothing(broken, &report))
         .and_then(|()| verify(whole, &report, stopped));
     let nothing = report.messages.is_empty();
-    if (nothing || matches!(written, Err(TripError::Stopped)))
-        && whole.symlink_metadata().is_ok_and(|found| found.is_file())
-    {
+    // What could not even be created is somebody else's file.
+    let part = matches!(written, Err(TripError::Stopped | TripError::Write { .. }));
+    if (nothing || part) && whole.symlink_metadata().is_ok_and(|found| found.is_file()) {
         std::fs::remove_file(whole).map_err(|error| TripError::io(whole, "remove", error))?;
     }
     written.map(|()| report)
