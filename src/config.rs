@@ -6,7 +6,7 @@
 use crate::data::Calibration;
 #[cfg(any(feature = "camera", feature = "can"))]
 use crate::source;
-use crate::{align, engine, perceive, process, trip};
+use crate::{align, engine, files, perceive, process, trip};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -85,7 +85,7 @@ pub enum ConfigError {
 impl Config {
     /// Reads and checks `path`.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        let text = files::read_text(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
         if text.lines().any(|line| line.trim() == "[bus]") {
             let reason = "[bus] is written [[bus]]: there may be several".to_owned();
             return Err(ConfigError::Value { path: path.into(), reason });
@@ -102,8 +102,19 @@ impl Config {
         if let Some(dbc) = &mut self.signals.dbc {
             *dbc = folder.join(&dbc);
         }
-        for place in [&mut self.engine.tensorrt_libraries, &mut self.engine.plans].into_iter().flatten() {
+        let engine = &mut self.engine;
+        let places = [&mut engine.tensorrt_libraries, &mut engine.plans, &mut self.record.folder];
+        // An empty name stays empty: it is refused as such.
+        for place in places.into_iter().flatten().filter(|place| !place.as_os_str().is_empty()) {
             *place = folder.join(&place);
+        }
+        // A library's bare name is looked for by the system.
+        if let Some(library) = engine.onnxruntime_library.as_mut().filter(|library| folder.join(library).exists()) {
+            *library = folder.join(&library);
+        }
+        #[cfg(feature = "zenoh")]
+        if let Some(file) = &mut self.zenoh.session.config_file {
+            *file = folder.join(&file);
         }
         let is_file = |name: &&mut String| Path::new(name.as_str()).extension().is_some_and(|ending| ending == "toml");
         let named = self.signals.signals.iter_mut().filter(is_file);
@@ -118,6 +129,8 @@ impl Config {
         self.perceive.check()?;
         self.trip.check()?;
         self.record.check()?;
+        #[cfg(feature = "zenoh")]
+        self.zenoh.check().map_err(|error| error.to_string())?;
         self.process.check()
     }
 }
@@ -217,6 +230,28 @@ mod tests {
         let config = Config::load(&path).expect("sound");
         assert_eq!(config.signals.dbc, Some("/etc/car.dbc".into()));
         assert_eq!((config.signals.signals, config.network), (Some("toyota".into()), Some("small".into())));
+    }
+
+    #[test]
+    #[cfg(feature = "zenoh")]
+    fn folders_and_zenohs_file_count_from_there_too_and_what_zenoh_cannot_do_is_refused_with_the_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("vehicle.toml");
+        std::fs::write(&path, "[record]\nfolder = \"drives\"\n[zenoh.session]\nconfig_file = \"z.json5\"")
+            .expect("room");
+        let config = Config::load(&path).expect("sound");
+        assert_eq!(config.record.folder, Some(folder.path().join("drives")));
+        assert_eq!(config.zenoh.session.config_file, Some(folder.path().join("z.json5")));
+        for (text, told) in [
+            ("[zenoh]\nprefix = \"a/b*\"", "prefix 'a/b*'"),
+            ("[zenoh]\nmax_age_ms = 0", "max_age_ms = 0: expected 1 to 60000"),
+            ("[zenoh.shared_memory]\npool_masks = 65", "pool_masks = 65"),
+            ("[record]\nfolder = \"\"", "record.folder is empty"),
+        ] {
+            std::fs::write(&path, text).expect("room");
+            let error = Config::load(&path).expect_err(text).to_string();
+            assert!(error.contains("vehicle.toml: ") && error.contains(told), "{error}");
+        }
     }
 
     #[test]

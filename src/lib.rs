@@ -35,6 +35,7 @@ pub mod config;
 pub mod data;
 pub mod engine;
 pub mod evaluate;
+pub mod files;
 pub mod flow;
 pub mod perceive;
 pub mod pipeline;

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What each top-level module may import. `app` may import all and is not listed.
-const ALLOWED: [(&str, &[&str]); 17] = [
+const ALLOWED: [(&str, &[&str]); 18] = [
     ("data", &[]),
     ("sys", &[]),
+    ("files", &[]),
     ("clock", &["data"]),
     ("align", &["data"]),
-    ("wire", &["data"]),
+    ("wire", &["data", "files"]),
     ("flow", &["data", "sys"]),
     ("source", &["data", "sys", "flow"]),
-    ("engine", &["data", "sys", "flow"]),
+    ("engine", &["data", "sys", "files", "flow"]),
     ("perceive", &["data", "flow", "engine"]),
     ("sink", &["data", "wire"]),
     ("subscribe", &["data", "wire"]),
@@ -21,7 +22,7 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("evaluate", &["data", "trip"]),
     ("pipeline", &["data", "source", "align", "perceive", "sink"]),
     ("process", &["source", "sys"]),
-    ("config", &["data", "align", "engine", "perceive", "process", "sink", "source", "trip"]),
+    ("config", &["data", "files", "align", "engine", "perceive", "process", "sink", "source", "trip"]),
     ("lib", &[]),
 ];
 

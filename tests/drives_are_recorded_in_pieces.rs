@@ -255,6 +255,31 @@ fn a_file_that_is_removed_while_it_is_written_is_told_and_another_is_begun() {
 }
 
 #[test]
+fn a_file_that_is_cut_while_it_is_written_is_told_and_another_is_begun() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut drive = Drive::start(folder.path(), &rotation_config());
+    drive.record(0..15);
+    let written = |path: &PathBuf| path.metadata().is_ok_and(|found| found.len() > 1000);
+    let first = drive.until(|report| report.file.as_ref().is_some_and(written)).file.expect("there is one");
+    std::fs::File::options().write(true).open(&first).and_then(|file| file.set_len(0)).expect("it is there");
+    drive.record(15..60);
+    let is_told = |report: &RotationReport| report.removed_while_written == 1 && report.file.is_some();
+    let report = drive.until(|report| is_told(report) && drive.health() == HealthState::Degraded);
+    assert_ne!(report.file, Some(first));
+    let report = drive.end();
+    assert_eq!((report.finished, report.removed_while_written, report.pauses), (1, 1, 0));
+}
+
+#[test]
+fn a_place_that_is_no_folder_is_refused_with_the_remedy() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let machine = machine(&Arc::default(), &HealthBoard::new());
+    let started = RotatingRecorder::start(file.path(), &rotation_config(), &trip_config(), &metadata(), machine);
+    let error = started.err().expect("it is a file").to_string();
+    assert!(error.contains("ot a directory") && error.contains("name a folder"), "{error}");
+}
+
+#[test]
 fn a_disk_that_is_really_full_costs_what_comes_meanwhile_and_every_chunk_before_stays() {
     let Some(disk) = SmallDisk::mount("a disk that is really full") else { return };
     let folder = disk.0.path();

@@ -33,3 +33,17 @@ fn a_disk_is_too_slow_by_what_the_camera_writes() {
     let of_a_huge_one = seen("disk", camera);
     assert!(of_a_huge_one.contains("yuyv of 8192x8192 at 1000/s needs 134218"), "{of_a_huge_one}");
 }
+
+#[test]
+fn a_network_whose_masks_would_all_be_too_old_is_a_fault_and_one_that_runs_beside_is_none() {
+    let with = |schedule: &str| {
+        seen(
+            "network",
+            &format!("[perceive]\nschedule = \"{schedule}\"\n[zenoh]\nmax_age_ms = 1\n[camera]\nsize = \"320x240\""),
+        )
+    };
+    let (each, some, beside) = (with("every:1"), with("every:5"), with("overlapped:5:3"));
+    assert!(each.contains("zenoh.max_age_ms (1) are not published: none would be"), "{each}");
+    assert!(some.ends_with("(1) are not published"), "{some}");
+    assert!(!beside.contains("published"), "{beside}");
+}

@@ -10,6 +10,7 @@
 mod sources;
 mod system;
 
+use super::logging::printable;
 use super::output::print;
 use super::replay::seconds;
 use super::session::Session;
@@ -103,7 +104,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     if arguments.json {
         print(&serde_json::to_string_pretty(&findings)?)?;
     } else {
-        print(&findings)?;
+        print(&printable(&findings.to_string()))?;
     }
     anyhow::ensure!(faults == 0, "{faults} of these {}", if faults == 1 { "is a fault" } else { "are faults" });
     Ok(())

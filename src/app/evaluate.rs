@@ -10,6 +10,7 @@ use crate::data::{ClassTable, Perception, Stamp};
 use crate::evaluate::folders::Folders;
 use crate::evaluate::report::{self, ReportContext};
 use crate::evaluate::{Config, EvaluateError, Evaluation, EvaluationItem, Evaluator, evaluate};
+use crate::files;
 use crate::trip::{FrameNames, Lookup, Perceptions, Range, TripMetadata};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -114,7 +115,7 @@ pub(super) fn class_table(name: &str) -> anyhow::Result<ClassTable> {
     if Path::new(name).extension().is_none_or(|extension| extension != "toml") {
         return ClassTable::builtin(name).map_err(|error| Misuse(error.to_string()).into());
     }
-    let text = std::fs::read_to_string(name).with_context(|| format!("{name}: cannot read the class table"))?;
+    let text = files::read_text(name.as_ref()).with_context(|| format!("{name}: cannot read the class table"))?;
     ClassTable::from_toml(&text).with_context(|| name.to_owned())
 }
 

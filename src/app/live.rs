@@ -103,9 +103,9 @@ impl<'a> Live<'a> {
         Self { until, ..self }
     }
 
-    /// Frames that made way for newer ones so far.
-    pub(super) fn replaced(&self) -> u64 {
-        self.counts().replaced
+    /// Frames that made way for newer ones, of those that were handed on as lost.
+    pub(super) fn replaced_told(&self) -> u64 {
+        self.counts().replaced_told
     }
 
     fn counts(&self) -> Counts {

@@ -51,10 +51,17 @@ fn is_for_users(metadata: &Metadata<'_>) -> bool {
 
 /// Tells what ended the program.
 pub(super) fn tell_failure(told: &str) {
-    let line = format!("error: {told}\n");
+    let line = format!("error: {}\n", printable(told));
     let priority = goes_to_journal().then(|| priority(Level::ERROR));
     // There is nowhere left to tell that it cannot be told.
     let _ = io::stderr().write_all(with_priority(priority, &line).as_bytes());
+}
+
+/// What files and networks are called and hold is told in full, but does not command the terminal that shows it.
+pub(super) fn printable(told: &str) -> String {
+    let commands = |sign: char| sign.is_control() && !matches!(sign, '\n' | '\t');
+    let shown = |sign: char| if commands(sign) { sign.escape_default().to_string() } else { sign.to_string() };
+    told.chars().map(shown).collect()
 }
 
 /// Whether the journal reads standard error. Another program may have put a file in its place since it was told so.
@@ -166,5 +173,11 @@ mod tests {
         ] {
             assert_eq!(is_journal(stream, (8, 1234)), expected, "{stream:?}");
         }
+    }
+
+    #[test]
+    fn what_a_file_holds_does_not_command_the_terminal() {
+        assert_eq!(printable("a\u{1b}]0;x\u{7}b\u{9b}2J"), "a\\u{1b}]0;x\\u{7}b\\u{9b}2J");
+        assert_eq!(printable("Straße – 'b'\n\tc"), "Straße – 'b'\n\tc");
     }
 }

@@ -7,6 +7,7 @@ use super::progress::Progress;
 use super::session::Session;
 use super::stopping::Stopping;
 use crate::data::{ClassTable, Ending, Event, PixelFormat};
+use crate::files;
 use crate::source::Source;
 use crate::source::can::Decoding;
 use crate::source::synthetic::{self, SyntheticSource};
@@ -57,8 +58,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
 pub(super) fn scene(file: Option<&Path>, drive: &SceneArguments) -> anyhow::Result<synthetic::Config> {
     let mut scene = match file {
         Some(path) => {
-            let text =
-                std::fs::read_to_string(path).with_context(|| format!("{}: cannot read the scene", path.display()))?;
+            let text = files::read_text(path).with_context(|| format!("{}: cannot read the scene", path.display()))?;
             toml::from_str(&text).map_err(|error| Misuse(format!("{}: {error}", path.display())))?
         }
         // Without a file the pictures are stored as a camera on USB sends them.

@@ -108,7 +108,7 @@ pub(super) fn run(arguments: &Arguments, session: &Session) -> anyhow::Result<()
     };
     let (mut summary, ended) = drive(&mut live, stages, outputs.all(), session);
     summary.vitals = Some(outputs.signs.at(session.clock.now()));
-    summary.note_replaced(live.replaced());
+    summary.note_replaced(live.replaced_told());
     drop(live);
     outputs.close(&mut summary);
     if let Err(error) = ended {

@@ -38,6 +38,8 @@ pub struct Counts {
     pub frames: u64,
     /// Of these, frames whose place a newer one took because the pipeline had not taken them.
     pub replaced: u64,
+    /// Of these, how many the pipeline has been told of, as lost.
+    pub replaced_told: u64,
     /// Frames that the camera made and that never were put in.
     pub lost: u64,
     /// CAN frames put in.
@@ -66,6 +68,8 @@ struct Waiting {
     next_id: u64,
     intakes: usize,
     failure: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// Of the frames in `lost`, those that were replaced.
+    replaced_untold: u64,
     counts: Counts,
     ticked: Stamp,
 }
@@ -202,6 +206,7 @@ impl Waiting {
     fn give_way(&mut self, arrival: Stamp) {
         if self.frame.take().is_some() {
             self.counts.replaced += 1;
+            self.replaced_untold += 1;
             add(&mut self.lost, arrival, 1);
         }
         if let Some((since, frames)) = self.lost_after.take() {
@@ -219,6 +224,7 @@ impl Waiting {
             return self.can.pop_front().map(Event::Can);
         }
         if lost == Some(first) {
+            self.counts.replaced_told += std::mem::take(&mut self.replaced_untold);
             return self.lost.take().map(|(stamp, frames)| Event::Lost { stamp, frames });
         }
         self.lost = self.lost_after.take();
@@ -291,6 +297,11 @@ mod tests {
         assert_eq!(told(&mut inbox), ["L4", "F2", "L7"]);
         let counts = inbox.counts();
         assert_eq!((counts.frames, counts.replaced, counts.lost), (3, 2, 9));
+        assert_eq!(counts.replaced_told, 2);
+        // One is replaced that nobody is told of any more, as when the pipeline stops.
+        (0..2).for_each(|_| intake.frame(Stamp::ZERO, None, image()));
+        let counts = inbox.counts();
+        assert_eq!((counts.replaced, counts.replaced_told), (3, 2));
     }
 
     #[test]

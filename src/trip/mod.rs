@@ -139,7 +139,8 @@ pub enum TripError {
 fn remedy(action: &str, error: &std::io::Error) -> &'static str {
     match (error.kind(), action) {
         (std::io::ErrorKind::NotFound, "record into") => "; make the folder, or mount its disk",
-        (std::io::ErrorKind::PermissionDenied, "record into") => "; give its owner the user that runs this program",
+        (std::io::ErrorKind::PermissionDenied, "record into") => "; let the user that runs this program write there",
+        (std::io::ErrorKind::NotADirectory, "record into") => "; name a folder",
         (std::io::ErrorKind::NotFound, "create") => "; make its folder first",
         (std::io::ErrorKind::NotFound, "open") => {
             "; look at the path, or make a trip with `segfuse render` or `segfuse trip import`"

@@ -52,7 +52,15 @@ impl Default for Config {
     }
 }
 
+/// What must be free besides what stays free before a file is begun, unless files are smaller, MiB.
+const BEGIN_MIB: u64 = 64;
+
 impl Config {
+    /// Bytes of the disk that must be free before a file is begun.
+    pub fn free_to_begin(&self) -> u64 {
+        self.keep_free_bytes.saturating_add(self.rotate_bytes.min(BEGIN_MIB << 20))
+    }
+
     /// Says which value is outside its bounds.
     pub fn check(&self) -> Result<(), String> {
         let Self { rotate_minutes, rotate_bytes, quota_bytes, keep_free_bytes, .. } = self;

@@ -153,7 +153,7 @@ pub fn zenoh_config(config: &Config, shared_memory: bool) -> Result<zenoh::Confi
 
 fn from_file(path: &Path) -> Result<zenoh::Config, SessionError> {
     let refuse = |reason: String| SessionError::File { path: path.to_owned(), reason };
-    let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+    let text = crate::files::read_text(path).map_err(|error| refuse(error.to_string()))?;
     zenoh::Config::from_json5(&text).map_err(|error| refuse(words(&error.to_string())))
 }
 

@@ -11,10 +11,14 @@ use crate::data::{Image, PixelFormat, Size};
 #[cfg(feature = "cuda")]
 use crate::engine::DeviceChoice;
 use crate::engine::{Engine, EngineError};
+#[cfg(feature = "zenoh")]
+use crate::perceive::Schedule;
 use crate::process;
 use crate::sys;
 use crate::trip::rotation::free_bytes;
 use std::io::Write;
+#[cfg(feature = "zenoh")]
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 /// 2026-01-01 in Unix time: a clock before it was never set.
@@ -139,7 +143,13 @@ pub(super) fn network(config: &Config, session: &Session) -> Vec<Finding> {
     let runtime = engine.info().runtime.clone();
     let size = Pictures::of(config).size;
     let seen = match on!(&mut engine, engine => one_frame_ms(&mut **engine, size)) {
-        Ok(ms) => format!("{} on {runtime}: {ms:.1} ms for a key frame of {size}", network.name()),
+        Ok(ms) => {
+            let seen = format!("{} on {runtime}: {ms:.1} ms for a key frame of {size}", network.name());
+            if let Some(finding) = too_slow(config, ms, &seen) {
+                return vec![finding];
+            }
+            seen
+        }
         Err(error) => return vec![Finding::fault("network", format!("{name}: {error}"), "segfuse network check")],
     };
     if runtime.starts_with("rten") && config.engine.onnxruntime_library.is_none() {
@@ -147,6 +157,28 @@ pub(super) fn network(config: &Config, session: &Session) -> Vec<Finding> {
         return vec![Finding::warning("network", seen, remedy)];
     }
     vec![Finding::ok("network", seen)]
+}
+
+/// A network whose own masks would be too old to be published.
+#[cfg(feature = "zenoh")]
+fn too_slow(config: &Config, ms: f64, seen: &str) -> Option<Finding> {
+    let most = config.zenoh.max_age_ms;
+    let beside = matches!(config.perceive.schedule, Schedule::Overlapped { .. });
+    if beside || ms <= f64::from(most) {
+        return None;
+    }
+    let seen = format!("{seen}; masks of pictures older than zenoh.max_age_ms ({most}) are not published");
+    let remedy = "take a smaller network or a faster runtime, or perceive.schedule = \"overlapped:K:D\"";
+    Some(if config.perceive.schedule == Schedule::Every(NonZeroU32::MIN) {
+        Finding::fault("network", format!("{seen}: none would be"), remedy)
+    } else {
+        Finding::warning("network", seen, remedy)
+    })
+}
+
+#[cfg(not(feature = "zenoh"))]
+fn too_slow(_: &Config, _: f64, _: &str) -> Option<Finding> {
+    None
 }
 
 /// The second of two grey frames.
@@ -230,8 +262,10 @@ pub(super) fn disk(config: &Config) -> Vec<Finding> {
         }
     };
     let seen = format!("{shown}: {:.1} GB free, written at {speed:.0} MB/s", free as f64 / 1e9);
-    if free <= config.record.keep_free_bytes {
-        let seen = format!("{seen}, and record.keep_free_bytes are to stay: nothing will be recorded");
+    let needed = config.record.free_to_begin();
+    if free < needed {
+        let seen =
+            format!("{seen}; to begin a file {:.1} GB must be free: nothing will be recorded", needed as f64 / 1e9);
         return vec![Finding::warning("disk", seen, "make room, or lower record.keep_free_bytes")];
     }
     let pictures = Pictures::of(config);

@@ -46,7 +46,7 @@ impl PlainOptions {
         if path.extension().is_none_or(|extension| extension != "toml") {
             return ClassTable::builtin(&self.classes).map_err(|error| error.to_string());
         }
-        let text = std::fs::read_to_string(path);
+        let text = crate::files::read_text(path);
         let text = text.map_err(|error| format!("class table {}: cannot be read: {error}", self.classes))?;
         ClassTable::from_toml(&text).map_err(|error| format!("{}: {error}", self.classes))
     }

@@ -106,7 +106,7 @@ impl Default for SharedMemory {
 
 impl Config {
     /// The keys, if every option is sound.
-    pub(super) fn check(&self) -> Result<Keys, ZenohError> {
+    pub fn check(&self) -> Result<Keys, ZenohError> {
         let refuse = |key, value: String, rule| Err(ZenohError::Option { key, value, rule });
         if let Some(rate) = self.max_rate_hz.filter(|rate| !(0.01..=10_000.0).contains(rate)) {
             return refuse("max_rate_hz", rate.to_string(), "0.01 to 10000");

@@ -10,8 +10,8 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// What ends a whole MCAP file.
-const MAGIC: [u8; 8] = *b"\x89MCAP0\r\n";
+/// What begins an MCAP file, and ends a whole one.
+pub(super) const MAGIC: [u8; 8] = *b"\x89MCAP0\r\n";
 
 /// A file of ours that is not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,9 @@ impl Folder {
     pub(super) fn take(path: &Path) -> Result<Self, TripError> {
         let failed = |error| TripError::io(path, "record into", error);
         let handle = File::open(path).map_err(failed)?;
+        if !handle.metadata().map_err(failed)?.is_dir() {
+            return Err(failed(io::ErrorKind::NotADirectory.into()));
+        }
         let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
         rustix::fs::access(path, access).map_err(|error| failed(error.into()))?;
         match handle.try_lock() {

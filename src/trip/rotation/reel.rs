@@ -7,14 +7,14 @@
 //!
 //! It goes by the stamps of the items, which come all the time: the source ticks where nothing else happens.
 
-use super::folder::Folder;
-use super::{Config, Machine, RotationReport, lock};
+use super::folder::{Folder, MAGIC};
+use super::{BEGIN_MIB, Config, Machine, RotationReport, lock};
 use crate::data::{Ending, Event, FrameId, Stamp};
 use crate::trip::recorder::{Item, Shared, write};
 use crate::trip::{self, TripError, TripMetadata, TripWriter};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -27,8 +27,7 @@ const PATIENCE_NS: i64 = 1_000_000_000;
 /// The first and the longest pause before the disk is tried again, ns.
 const PAUSE_NS: (i64, i64) = (1_000_000_000, 60_000_000_000);
 const REMOVED: &str = "the recording was removed while it was written: another is begun";
-/// What must be free besides what stays free before a file is begun, unless files are smaller.
-const BEGIN_BYTES: u64 = 64 << 20;
+const CUT: &str = "another program cut the recording while it was written: another is begun";
 
 /// What was asked for.
 pub(super) struct Plan {
@@ -121,8 +120,8 @@ impl Reel {
             return;
         }
         self.looked = Some(self.now);
-        if self.open.as_ref().is_some_and(Open::was_removed) {
-            self.close(&Ending::Failed(REMOVED.to_owned()), shared);
+        if let Some(reason) = self.open.as_ref().and_then(Open::gone) {
+            self.close(&Ending::Failed(reason.to_owned()), shared);
         }
         if let Some(open) = &mut self.open {
             let (now, config) = (self.now, &self.plan.config);
@@ -142,8 +141,9 @@ impl Reel {
     }
 
     fn begin(&mut self, shared: &Shared) {
-        let needed = self.plan.config.keep_free_bytes.saturating_add(BEGIN_BYTES.min(self.plan.config.rotate_bytes));
-        let begun = self.make_room(needed).and_then(|()| self.create(shared).map_err(|error| error.to_string()));
+        let begun = self
+            .make_room(self.plan.config.free_to_begin())
+            .and_then(|()| self.create(shared).map_err(|error| error.to_string()));
         match begun {
             Ok(open) => {
                 tracing::info!(path = %open.path.display(), "recording");
@@ -197,8 +197,8 @@ impl Reel {
     fn short(&self, free: u64, needed: u64) -> String {
         let (folder, old) = (self.folder.path().display(), self.folder.bytes());
         format!(
-            "{folder}: {free} bytes are free, {needed} are needed, and older recordings hold {old}: free space, or lower \
-             record.keep_free_bytes"
+            "{folder}: {free} bytes are free, {needed} are needed (record.keep_free_bytes, and {BEGIN_MIB} MiB or \
+             record.rotate_bytes to begin a file), and older recordings hold {old}: free space, or lower these"
         )
     }
 
@@ -232,7 +232,7 @@ impl Reel {
 
     /// What cannot be finished stays as it is: it opens up to its last whole chunk.
     fn end(&mut self, open: Open, shared: &Shared) {
-        let removed = open.was_removed();
+        let gone = open.gone();
         let Open { mut writer, path, bytes, dropped_before, .. } = open;
         writer.note_dropped(since(&dropped_before, shared.dropped()));
         let bytes = match writer.finish() {
@@ -242,8 +242,8 @@ impl Reel {
                 bytes
             }
         };
-        if removed {
-            return self.tell_removed(&path);
+        if let Some(reason) = gone {
+            return self.tell_gone(&path, reason);
         }
         self.folder.add(path, bytes);
         let mut state = lock(&self.state);
@@ -251,11 +251,11 @@ impl Reel {
         (state.finished, state.finished_bytes) = (state.finished + 1, state.finished_bytes + bytes);
     }
 
-    fn tell_removed(&self, path: &Path) {
-        tracing::warn!(path = %path.display(), "{REMOVED}");
+    fn tell_gone(&self, path: &Path, reason: &str) {
+        tracing::warn!(path = %path.display(), "{reason}");
         if let Some(reporter) = &self.machine.reporter {
             reporter.count("removed_while_written", 1);
-            reporter.falters(self.now, REMOVED);
+            reporter.falters(self.now, reason);
         }
         let mut state = lock(&self.state);
         (state.file, state.removed_while_written) = (None, state.removed_while_written + 1);
@@ -278,9 +278,16 @@ impl Reel {
 }
 
 impl Open {
-    /// Whether somebody has removed the file: what is written to it will be gone with it.
-    fn was_removed(&self) -> bool {
-        self.file.metadata().is_ok_and(|file| file.nlink() == 0)
+    /// Whether somebody has removed the file, or cut it: then there is a hole where it begins, for the writer goes on
+    /// where it was. What is written to it would be gone with it.
+    fn gone(&self) -> Option<&'static str> {
+        let file = self.file.metadata().ok()?;
+        if file.nlink() == 0 {
+            return Some(REMOVED);
+        }
+        let mut head = [0; MAGIC.len()];
+        let there = self.file.read_exact_at(&mut head, 0).is_ok();
+        (self.bytes > 0 && !(there && head == MAGIC)).then_some(CUT)
     }
 
     /// Whether `item` belongs to the next file: a frame behind an answered one, or anything if none such comes.
