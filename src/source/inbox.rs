@@ -68,8 +68,6 @@ struct Waiting {
     next_id: u64,
     intakes: usize,
     failure: Option<Box<dyn std::error::Error + Send + Sync>>,
-    /// Of the frames in `lost`, those that were replaced.
-    replaced_untold: u64,
     counts: Counts,
     ticked: Stamp,
 }
@@ -206,7 +204,6 @@ impl Waiting {
     fn give_way(&mut self, arrival: Stamp) {
         if self.frame.take().is_some() {
             self.counts.replaced += 1;
-            self.replaced_untold += 1;
             add(&mut self.lost, arrival, 1);
         }
         if let Some((since, frames)) = self.lost_after.take() {
@@ -224,7 +221,8 @@ impl Waiting {
             return self.can.pop_front().map(Event::Can);
         }
         if lost == Some(first) {
-            self.counts.replaced_told += std::mem::take(&mut self.replaced_untold);
+            // All that were replaced so far are in it.
+            self.counts.replaced_told = self.counts.replaced;
             return self.lost.take().map(|(stamp, frames)| Event::Lost { stamp, frames });
         }
         self.lost = self.lost_after.take();
