@@ -2,14 +2,19 @@
 
 #![cfg(all(feature = "camera", feature = "zenoh"))]
 
+use std::path::Path;
 use std::process::Command;
 
 /// What `doctor --json` has seen of `subject` with this configuration.
 fn seen(subject: &str, config: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("vehicle.toml");
-    let record = format!("[record]\nfolder = \"{}\"\n", folder.path().display());
-    std::fs::write(&path, format!("network = \"tiny\"\n{config}\n{record}")).expect("room");
+    seen_in(folder.path(), subject, &format!("{config}\n[record]\nfolder = \".\""))
+}
+
+/// The same with a configuration that is written into `folder`.
+fn seen_in(folder: &Path, subject: &str, config: &str) -> String {
+    let path = folder.join("vehicle.toml");
+    std::fs::write(&path, format!("network = \"tiny\"\n{config}")).expect("room");
     let mut doctor = Command::new(env!("CARGO_BIN_EXE_segfuse"));
     let output = doctor.args(["doctor", "--json", "--config"]).arg(&path).output().expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -46,4 +51,18 @@ fn a_network_whose_masks_would_all_be_too_old_is_a_fault_and_one_that_runs_besid
     assert!(each.contains("zenoh.max_age_ms (1) are not published: none would be"), "{each}");
     assert!(some.ends_with("(1) are not published"), "{some}");
     assert!(!beside.contains("published"), "{beside}");
+}
+
+#[test]
+fn a_disk_has_room_where_it_is_free_or_older_recordings_give_way() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keep = 1_u64 << 43;
+    let config = format!("[record]\nfolder = \".\"\nkeep_free_bytes = {keep}");
+    let full = seen_in(folder.path(), "disk", &config);
+    assert!(full.contains("to begin a file 8796.2 GB must be free: nothing will be recorded"), "{full}");
+    // As long as the bytes that are to stay free, and without any on the disk.
+    let old = std::fs::File::create(folder.path().join("2026-11-27T23-10-05Z_0001.mcap")).expect("room");
+    old.set_len(keep).expect("a file with a hole");
+    let roomy = seen_in(folder.path(), "disk", &config);
+    assert!(!roomy.contains("nothing will be recorded"), "{roomy}");
 }

@@ -97,6 +97,11 @@ pub struct Machine {
     pub reporter: Option<Reporter>,
 }
 
+/// Bytes of the recordings of `folder`, which make room for newer ones.
+pub fn recorded_bytes(folder: &Path) -> io::Result<u64> {
+    Ok(folder::scan(folder)?.iter().map(|file| file.bytes).sum())
+}
+
 /// Bytes that this program may still write to the disk of `folder`.
 pub fn free_bytes(folder: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(folder)?;

@@ -15,7 +15,7 @@ use crate::engine::{Engine, EngineError};
 use crate::perceive::Schedule;
 use crate::process;
 use crate::sys;
-use crate::trip::rotation::free_bytes;
+use crate::trip::rotation::{free_bytes, recorded_bytes};
 use std::io::Write;
 #[cfg(feature = "zenoh")]
 use std::num::NonZeroU32;
@@ -263,7 +263,9 @@ pub(super) fn disk(config: &Config) -> Vec<Finding> {
     };
     let seen = format!("{shown}: {:.1} GB free, written at {speed:.0} MB/s", free as f64 / 1e9);
     let needed = config.record.free_to_begin();
-    if free < needed {
+    // Recordings that are there give way; what cannot be looked through was told above.
+    let room = free.saturating_add(recorded_bytes(folder).unwrap_or(0));
+    if room < needed {
         let seen =
             format!("{seen}; to begin a file {:.1} GB must be free: nothing will be recorded", needed as f64 / 1e9);
         return vec![Finding::warning("disk", seen, "make room, or lower record.keep_free_bytes")];

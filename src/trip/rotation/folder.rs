@@ -15,10 +15,10 @@ pub(super) const MAGIC: [u8; 8] = *b"\x89MCAP0\r\n";
 
 /// A file of ours that is not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Finished {
+pub(super) struct Finished {
     number: u64,
     path: PathBuf,
-    bytes: u64,
+    pub(super) bytes: u64,
 }
 
 /// A folder that this program alone records into, as long as it holds this.
@@ -101,7 +101,7 @@ impl Folder {
 }
 
 /// Our files in the order of their numbers.
-fn scan(folder: &Path) -> io::Result<VecDeque<Finished>> {
+pub(super) fn scan(folder: &Path) -> io::Result<VecDeque<Finished>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
