@@ -1,4 +1,4 @@
-//! Logits to labels and confidence, and features along a flow: against OpenCV on one thread.
+//! Logits to labels and confidence, and features along a flow: against OpenCV on as many threads.
 
 mod support;
 
@@ -48,7 +48,7 @@ fn scene(channels: usize, rows: usize, cols: usize) -> FeatureMap {
 
 fn decode(bench: &mut Bench, case: &str, logits: &FeatureMap, size: Size) {
     let name = format!("decode/{case}/{}x{}x{}-{size}", logits.channels, logits.rows, logits.cols);
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::shared_with(bench.workers());
     let (mut labels, mut confidence) = (vec![0; size.pixels()], vec![0; size.pixels()]);
     let check = || {
         let (mut labels, mut confidence) = (vec![0; size.pixels()], vec![0; size.pixels()]);
@@ -72,7 +72,7 @@ fn warp_features(
     for cell in 0..rows * cols {
         [flow.values[cell], flow.values[rows * cols + cell]] = motion(cell / cols, cell % cols);
     }
-    let (mut warper, mut out) = (Warper::new(), FeatureMap::default());
+    let (mut warper, mut out) = (Warper::shared_with(bench.workers()), FeatureMap::default());
     let check = || {
         let mut out = FeatureMap::default();
         Warper::new().warp(features, &flow, &mut out);

@@ -1,4 +1,4 @@
-//! Pyramids and dense flow: against OpenCV's DIS (its fastest preset) on one thread.
+//! Pyramids and dense flow: against OpenCV's DIS (its fastest preset) on as many threads.
 
 mod support;
 
@@ -33,7 +33,8 @@ fn picture(size: Size, shift: f32) -> Image {
 fn flow(bench: &mut Bench, size: Size, earlier: &Image, current: &Image) {
     let (rows, cols) = (45, 80);
     let before = GreyPyramid::build(earlier).expect("not a JPEG");
-    let (mut pyramid, mut estimator, mut field) = (GreyPyramid::default(), DenseFlow::new(), FlowField::default());
+    let mut estimator = DenseFlow::shared_with(bench.workers());
+    let (mut pyramid, mut field) = (GreyPyramid::default(), FlowField::default());
     let check = || {
         let now = GreyPyramid::build(current).expect("not a JPEG");
         let field = DenseFlow::new().estimate(&before, &now, rows, cols);

@@ -1,6 +1,6 @@
-"""The same work in OpenCV on one thread, for the benches to run in turn with their own.
+"""The same work in OpenCV on as many threads, for the benches to run in turn with their own.
 
-usage: opencv_peers.py STAGE [FILTER]
+usage: opencv_peers.py STAGE [THREADS] [FILTER]
 
 Prints the names of a stage's cases, a JSON list: an empty one for a stage that OpenCV has nothing for. For each name that
 is then read, a line, it works for a turn and prints the median in microseconds. Of several ways to write the chain the
@@ -13,7 +13,6 @@ import time
 import cv2
 import numpy as np
 
-cv2.setNumThreads(1)
 WIDTH, HEIGHT, CLASSES = 1280, 720, 19
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -142,7 +141,8 @@ def flow_cases():
 
 
 def main():
-    stage, wanted = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
+    stage, threads, wanted = [*sys.argv[1:], *["1", ""][len(sys.argv) - 2 :]]
+    cv2.setNumThreads(int(threads))
     cases = {"preprocess": preprocess_cases, "decode": decode_cases, "flow": flow_cases}.get(stage, lambda: ())()
     ways = {name: list(ways) for name, ways in cases if wanted in name}
     print(json.dumps(list(ways)), flush=True)

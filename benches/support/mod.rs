@@ -1,7 +1,7 @@
 //! The bench harness: named cases, answers checked first, median and p99, bytes moved against copying.
 //!
 //! ```text
-//! cargo bench --bench decode -- [FILTER] [--json FILE]
+//! cargo bench --bench decode -- [FILTER] [--threads N] [--json FILE]
 //! SEGFUSE_PYTHON=/path/to/python   also times the same work in OpenCV (benches/opencv_peers.py)
 //! ```
 //!
@@ -13,9 +13,11 @@
 #![allow(unreachable_pub, reason = "a bench program exports nothing, its harness is written like a library")]
 
 use segfuse::clock::{MeasuringClock, MonotonicClock};
+use segfuse::sys::workers::Workers;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 
 /// Turns that a case and its peer take.
 const TURNS: usize = 7;
@@ -50,6 +52,7 @@ pub struct Row {
 pub struct Bench {
     filter: String,
     json: Option<PathBuf>,
+    workers: Arc<Workers>,
     copy_bytes_per_us: f64,
     peers: Option<Peers>,
     rows: Vec<Row>,
@@ -58,17 +61,28 @@ pub struct Bench {
 impl Bench {
     /// Reads the command line, measures copying and, if `SEGFUSE_PYTHON` is set, the peers of `stage`.
     pub fn start(stage: &str) -> Self {
-        let (mut filter, mut json) = (String::new(), None);
+        let (mut filter, mut json, mut threads) = (String::new(), None, 1);
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--bench" => {}
                 "--json" => json = Some(PathBuf::from(arguments.next().expect("--json needs a file name"))),
+                "--threads" => {
+                    let number = arguments.next().and_then(|text| text.parse().ok()).filter(|&number| number > 0);
+                    threads = number.expect("--threads needs a number of threads");
+                }
                 text => text.clone_into(&mut filter),
             }
         }
-        let peers = Peers::start(stage, &filter);
-        Self { filter, json, copy_bytes_per_us: copy_speed(), peers, rows: Vec::new() }
+        let peers = Peers::start(stage, &filter, threads);
+        let workers = Workers::new(threads.try_into().expect("one at least")).expect("the system starts threads");
+        let workers = Arc::new(workers);
+        Self { filter, json, workers, copy_bytes_per_us: copy_speed(), peers, rows: Vec::new() }
+    }
+
+    /// As many threads as were asked for; OpenCV has as many. One, unless `--threads` says otherwise.
+    pub fn workers(&self) -> Arc<Workers> {
+        Arc::clone(&self.workers)
     }
 
     /// Measures `work`, which moves `bytes`, after `check` has found its answer right.
@@ -110,7 +124,8 @@ impl Bench {
 
     /// Prints the table and writes the JSON file that was asked for.
     pub fn finish(self) {
-        println!("Copying moves {:.1} GB/s, read and write counted.\n", self.copy_bytes_per_us / 1e3);
+        println!("Copying moves {:.1} GB/s, read and write counted.", self.copy_bytes_per_us / 1e3);
+        println!("Threads, where more than one is of use: {}.\n", self.workers.count());
         println!("| case | median µs | p99 µs | moved MB | time / copying | OpenCV µs | times faster |");
         println!("|---|---|---|---|---|---|---|");
         for row in &self.rows {
@@ -183,14 +198,14 @@ struct Peers {
 
 impl Peers {
     /// None without `SEGFUSE_PYTHON`.
-    fn start(stage: &str, filter: &str) -> Option<Self> {
+    fn start(stage: &str, filter: &str, threads: usize) -> Option<Self> {
         let Some(python) = std::env::var_os("SEGFUSE_PYTHON") else {
             println!("No peers: set SEGFUSE_PYTHON to a Python with numpy and opencv-python-headless.\n");
             return None;
         };
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/opencv_peers.py");
         let mut command = Command::new(python);
-        command.args([script, stage, filter]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args([script, stage, &threads.to_string(), filter]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut script = command.spawn().expect("SEGFUSE_PYTHON is a program");
         let (ask, answers) = (script.stdin.take().expect("piped"), script.stdout.take().expect("piped"));
         let mut peers = Self { script, ask, answers: BufReader::new(answers), cases: vec![] };

@@ -9,13 +9,20 @@
 //!     each 4x4 block: mean of the up to 4 patches over it, weighted by how well each fits this block
 //! each cell of the grid: bilinear between blocks
 //! ```
+//!
+//! Several threads work on a level row by row, each a little behind who works on the row before: a patch waits for the
+//! one above it. So the order above holds, and with it every bit, whatever their number.
 
 #![allow(clippy::inline_always, reason = "only what is inlined into dispatch! is compiled for its instructions")]
 
 use super::FlowField;
 use super::patch::{Fit, Patch, SIDE};
 use super::pyramid::{GreyPyramid, Level};
+use super::relay::Relay;
+use crate::sys::workers::Workers;
 use fearless_simd::{Simd, dispatch};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// Pixels between patches and to a block's side.
 const BLOCK: usize = SIDE / 2;
@@ -47,7 +54,10 @@ const APART: f32 = 1.0;
 pub struct DenseFlow {
     /// Instructions of this machine.
     instructions: fearless_simd::Level,
+    workers: Arc<Workers>,
     fits: Vec<Fit>,
+    /// What patches found, and what they kept on the way back.
+    relays: [Relay; 2],
     blocks: Blocks,
     coarser: Blocks,
 }
@@ -61,13 +71,25 @@ struct Blocks {
 }
 
 impl DenseFlow {
-    /// An estimator for images of any size.
+    /// An estimator for images of any size, on the thread that calls it.
     pub fn new() -> Self {
-        Self::with(fearless_simd::Level::new())
+        Self::with(fearless_simd::Level::new(), Arc::new(Workers::alone()))
     }
 
-    fn with(instructions: fearless_simd::Level) -> Self {
-        Self { instructions, fits: Vec::new(), blocks: Blocks::default(), coarser: Blocks::default() }
+    /// The same with helpers. Flow is the same, bit for bit, whatever their number.
+    pub fn shared_with(workers: Arc<Workers>) -> Self {
+        Self::with(fearless_simd::Level::new(), workers)
+    }
+
+    fn with(instructions: fearless_simd::Level, workers: Arc<Workers>) -> Self {
+        Self {
+            instructions,
+            workers,
+            fits: Vec::new(),
+            relays: Default::default(),
+            blocks: Blocks::default(),
+            coarser: Blocks::default(),
+        }
     }
 
     /// For each cell of a grid over `current`, where in `earlier` its content was, in cells.
@@ -98,7 +120,7 @@ impl DenseFlow {
             }
         }
         if !self.blocks.motion.is_empty() {
-            self.blocks.sample(current, field);
+            self.blocks.sample(&self.workers, current, field);
         }
     }
 
@@ -110,9 +132,18 @@ impl DenseFlow {
             self.blocks = std::mem::take(&mut self.blocks).cleared();
             return;
         }
-        let matching = Matching { earlier, current, coarser: &self.coarser, prior, fits: &mut self.fits, cols };
-        dispatch!(self.instructions, simd => matching.run(simd));
-        self.blocks.spread(&self.fits, rows, cols);
+        let Self { instructions, workers, fits, relays, coarser, .. } = self;
+        for relay in &mut *relays {
+            relay.reset(rows * cols);
+        }
+        let matching = Matching { earlier, current, coarser, prior, relays, rows, cols };
+        workers.for_each(fits.chunks_exact_mut(cols).enumerate(), |(row, fits)| {
+            dispatch!(*instructions, simd => matching.search(simd, row, fits));
+        });
+        workers.for_each(fits.chunks_exact_mut(cols).enumerate().rev(), |(row, fits)| {
+            dispatch!(*instructions, simd => matching.search_again(simd, row, fits));
+        });
+        self.blocks.spread(workers, fits, rows, cols);
     }
 }
 
@@ -121,66 +152,76 @@ fn patches(side: usize) -> usize {
     if side < SIDE { 0 } else { (side - SIDE) / BLOCK + 1 }
 }
 
-/// All patches of one level; compiled once for every instruction set and chosen when it runs.
+/// What the patches of one level are matched with; compiled once for every instruction set and chosen when it runs.
 struct Matching<'a> {
     earlier: &'a Level,
     current: &'a Level,
     coarser: &'a Blocks,
     prior: Option<&'a FlowField>,
-    fits: &'a mut [Fit],
+    relays: &'a [Relay; 2],
+    rows: usize,
     cols: usize,
 }
 
 impl Matching<'_> {
+    /// Patches of a row.
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        for index in 0..self.fits.len() {
-            self.search(simd, index);
-        }
-        for index in (0..self.fits.len()).rev() {
-            self.search_again(simd, index);
-        }
+    fn patches(&self, row: usize) -> Range<usize> {
+        row * self.cols..(row + 1) * self.cols
     }
 
+    /// Finds the patches of `row`.
     #[inline(always)]
-    fn search<S: Simd>(&mut self, simd: S, index: usize) {
-        let (row, col) = (index / self.cols, index % self.cols);
-        let mut starts: heapless::Vec<[f32; 2], 5> = heapless::Vec::new();
-        if let Some(prior) = self.prior {
-            offer(&mut starts, self.foretold(prior, row, col));
+    fn search<S: Simd>(&self, simd: S, row: usize, fits: &mut [Fit]) {
+        let found = &self.relays[0];
+        let _told = found.told_whatever_happens(self.patches(row));
+        for col in 0..self.cols {
+            let mut starts: heapless::Vec<[f32; 2], 5> = heapless::Vec::new();
+            if let Some(prior) = self.prior {
+                offer(&mut starts, self.foretold(prior, row, col));
+            }
+            if !self.coarser.motion.is_empty() {
+                offer(&mut starts, self.coarser.doubled((row + 1) * BLOCK, (col + 1) * BLOCK));
+            }
+            if col > 0 {
+                offer(&mut starts, fits[col - 1].motion);
+            }
+            if row > 0 {
+                let above = self.patches(row - 1);
+                offer(&mut starts, found.ask(above.start + col, &above));
+            }
+            offer(&mut starts, [0.0; 2]);
+            fits[col] = self.patch(simd, row, col).search(self.earlier, &starts, self.margin());
+            found.tell(row * self.cols + col, fits[col].motion);
         }
-        if !self.coarser.motion.is_empty() {
-            offer(&mut starts, self.coarser.doubled((row + 1) * BLOCK, (col + 1) * BLOCK));
-        }
-        if col > 0 {
-            offer(&mut starts, self.fits[index - 1].motion);
-        }
-        if row > 0 {
-            offer(&mut starts, self.fits[index - self.cols].motion);
-        }
-        offer(&mut starts, [0.0; 2]);
-        self.fits[index] = self.patch(simd, index).search(self.earlier, &starts, self.margin());
     }
 
     /// What the patches that had not been searched for yet know now.
     #[inline(always)]
-    fn search_again<S: Simd>(&mut self, simd: S, index: usize) {
-        let found = self.fits[index];
-        let right = (index % self.cols + 1 < self.cols).then_some(index + 1);
-        let below = (index + self.cols < self.fits.len()).then_some(index + self.cols);
-        let mut starts: heapless::Vec<[f32; 2], 2> = heapless::Vec::new();
-        for neighbour in [right, below].into_iter().flatten() {
-            let motion = self.fits[neighbour].motion;
-            if !within(APART, motion, found.motion) {
+    fn search_again<S: Simd>(&self, simd: S, row: usize, fits: &mut [Fit]) {
+        let kept = &self.relays[1];
+        let _told = kept.told_whatever_happens(self.patches(row));
+        for col in (0..self.cols).rev() {
+            let found = fits[col];
+            let right = fits.get(col + 1).map(|fit| fit.motion);
+            let below = (row + 1 < self.rows).then(|| {
+                let below = self.patches(row + 1);
+                kept.ask_on_the_way_back(below.start + col, &below)
+            });
+            let mut starts: heapless::Vec<[f32; 2], 2> = heapless::Vec::new();
+            if let Some(motion) = right.filter(|&motion| !within(APART, motion, found.motion)) {
                 offer(&mut starts, motion);
             }
-        }
-        if starts.is_empty() {
-            return;
-        }
-        let fit = self.patch(simd, index).search(self.earlier, &starts, 0.0);
-        if fit.error() + self.margin() < found.error() {
-            self.fits[index] = fit;
+            if let Some(motion) = below.filter(|&motion| !within(APART, motion, found.motion)) {
+                offer(&mut starts, motion);
+            }
+            if !starts.is_empty() {
+                let fit = self.patch(simd, row, col).search(self.earlier, &starts, 0.0);
+                if fit.error() + self.margin() < found.error() {
+                    fits[col] = fit;
+                }
+            }
+            kept.tell(row * self.cols + col, fits[col].motion);
         }
     }
 
@@ -200,8 +241,8 @@ impl Matching<'_> {
     }
 
     #[inline(always)]
-    fn patch<S: Simd>(&self, simd: S, index: usize) -> Patch<S> {
-        Patch::cut(simd, self.current, index % self.cols * BLOCK, index / self.cols * BLOCK)
+    fn patch<S: Simd>(&self, simd: S, row: usize, col: usize) -> Patch<S> {
+        Patch::cut(simd, self.current, col * BLOCK, row * BLOCK)
     }
 }
 
@@ -239,27 +280,30 @@ impl Blocks {
     }
 
     /// Blends the patches over each block; `rows` by `cols` patches make one block more each way.
-    fn spread(&mut self, fits: &[Fit], rows: usize, cols: usize) {
+    fn spread(&mut self, workers: &Workers, fits: &[Fit], rows: usize, cols: usize) {
         (self.rows, self.cols) = (rows + 1, cols + 1);
-        self.motion.clear();
-        for row in 0..=rows {
-            for col in 0..=cols {
-                self.motion.push(blend(fits, (rows, cols), (row, col)));
+        self.motion.resize(self.rows * self.cols, [0.0; 2]);
+        workers.for_each(self.motion.chunks_exact_mut(self.cols).enumerate(), |(row, motions)| {
+            for (col, motion) in motions.iter_mut().enumerate() {
+                *motion = blend(fits, (rows, cols), (row, col));
             }
-        }
+        });
     }
 
-    fn sample(&self, pyramid: &GreyPyramid, field: &mut FlowField) {
+    fn sample(&self, workers: &Workers, pyramid: &GreyPyramid, field: &mut FlowField) {
         let (width, height) = pyramid.size();
         let (rows, cols) = (field.rows, field.cols);
         let (along_x, along_y) = field.values.split_at_mut(rows * cols);
         let unit = pyramid.reduction as f32;
         let (cell_width, cell_height) = (width as f32 / cols as f32, height as f32 / rows as f32);
-        for cell in 0..rows * cols {
-            let (row, col) = ((cell / cols) as f32, (cell % cols) as f32);
-            let [x, y] = self.between((row + 0.5) * cell_height / unit, (col + 0.5) * cell_width / unit);
-            (along_x[cell], along_y[cell]) = (x * unit / cell_width, y * unit / cell_height);
-        }
+        let lines = along_x.chunks_mut(cols.max(1)).zip(along_y.chunks_mut(cols.max(1)));
+        workers.for_each(lines.enumerate(), |(row, (along_x, along_y))| {
+            for (col, (along_x, along_y)) in along_x.iter_mut().zip(along_y).enumerate() {
+                let [x, y] =
+                    self.between((row as f32 + 0.5) * cell_height / unit, (col as f32 + 0.5) * cell_width / unit);
+                (*along_x, *along_y) = (x * unit / cell_width, y * unit / cell_height);
+            }
+        });
     }
 
     /// Bilinear between block centres at `(y, x)` of level 0, measured from its corner.
@@ -427,12 +471,38 @@ mod tests {
         assert_eq!(estimator.estimate(&flat(64, 64, 9), &flat(64, 64, 9), 0, 4).values, [0.0_f32; 0]);
     }
 
+    fn alone(instructions: fearless_simd::Level) -> DenseFlow {
+        DenseFlow::with(instructions, Arc::new(Workers::alone()))
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bits() {
+        let (first, second) = (picture(|x, y| (x, y)), picture(|x, y| (x * 1.03 - 5.0, y * 0.98 + 2.5)));
+        let values = (0..2 * 12 * 16).map(|i| if i % 7 == 0 { f32::NAN } else { (i as f32 * 0.7).sin() }).collect();
+        let prior = FlowField { rows: 12, cols: 16, values };
+        for prior in [None, Some(&prior)] {
+            let flow = |mut estimator: DenseFlow| {
+                let mut field = FlowField::default();
+                // Twice: what the time before left there changes nothing.
+                for _ in 0..2 {
+                    estimator.estimate_into((&first, &second), (60, 80), prior, &mut field);
+                }
+                field.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>()
+            };
+            let expected = flow(DenseFlow::new());
+            for threads in [2, 3, 4, 7] {
+                let workers = Workers::new(threads.try_into().expect("more than none")).expect("a few threads");
+                assert!(flow(DenseFlow::shared_with(Arc::new(workers))) == expected, "{threads} threads");
+            }
+        }
+    }
+
     #[test]
     fn every_instruction_set_of_this_machine_gives_the_same_bits() {
         use fearless_simd::Level;
         let (first, second) = (picture(|x, y| (x, y)), picture(|x, y| (x * 1.03 - 5.0, y * 0.98 + 2.5)));
         let best = Level::new();
-        let expected = DenseFlow::with(best).estimate(&first, &second, 60, 80);
+        let expected = alone(best).estimate(&first, &second, 60, 80);
         #[cfg(target_arch = "x86_64")]
         let others = [
             Some(Level::baseline()),
@@ -443,7 +513,7 @@ mod tests {
         #[cfg(not(target_arch = "x86_64"))]
         let others = [Some(Level::baseline())];
         for other in others.into_iter().flatten() {
-            let found = DenseFlow::with(other).estimate(&first, &second, 60, 80);
+            let found = alone(other).estimate(&first, &second, 60, 80);
             let same = found.values.iter().zip(&expected.values).all(|(one, two)| one.to_bits() == two.to_bits());
             assert!(same, "{other:?} against {best:?}");
         }

@@ -7,7 +7,7 @@
 //! EgoMotion ─EgoFlow─▶ FlowField ────┘
 //! ```
 //!
-//! Plain patch matching from coarse to fine, on one core and the same on every machine. The vehicle's own motion
+//! Plain patch matching from coarse to fine, the same on every machine and any number of threads. The vehicle's own motion
 //! ([`EgoFlow`]) may say where to look first. Every cell gets a motion, also what came into view only now; which of them
 //! to doubt the flow of the other direction tells ([`FlowField::keep_what_comes_back`]), at twice the time.
 
@@ -18,6 +18,7 @@ mod file;
 mod inverse_search;
 mod patch;
 mod pyramid;
+mod relay;
 
 pub use ego::{EgoFlow, EgoMotion};
 pub use errors::FlowErrors;

@@ -16,3 +16,4 @@ pub mod process;
 pub mod tensorrt;
 #[cfg(feature = "camera")]
 pub mod v4l2;
+pub mod workers;

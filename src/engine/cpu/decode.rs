@@ -8,6 +8,8 @@
 //!         for each output row: walk the remaining classes, keep the best two
 //! ```
 //!
+//! Several threads take a strip of output rows each.
+//!
 //! What it computes is [`reference::decode`](super::reference::decode), bit for bit. The drop is
 //! exact: rounding never changes an order, so a class stays between its own corner values, and one
 //! whose largest is below the second largest of the smallest values is never among the two best.
@@ -18,9 +20,11 @@ use super::FeatureMap;
 use super::shuffle::{Row, Shuffle};
 use super::taps::Taps;
 use crate::data::{Size, UNLABELED};
+use crate::sys::workers::Workers;
 use rten_simd::ops::{BitOps, FloatOps, MaskOps, NumOps};
 use rten_simd::{Isa, SimdOp};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Columns for which classes are dropped together.
 const BLOCK: usize = 32;
@@ -45,8 +49,17 @@ const DROP_FROM: usize = 3;
 /// Decoder::new().run(&logits, Size::new(4, 1), &mut labels, &mut confidence);
 /// assert_eq!((labels, confidence), ([0, 0, 1, 1], [48, 24, 24, 48]));
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decoder {
+    workers: Arc<Workers>,
+    layout: Layout,
+    /// One for each thread.
+    strips: Vec<Strip>,
+}
+
+/// How output rows and columns lie between those of the grid.
+#[derive(Debug, Default)]
+struct Layout {
     columns: Taps,
     lines: Taps,
     /// Cells from left to right: grid column and the output column at which it starts.
@@ -55,6 +68,11 @@ pub struct Decoder {
     shuffle: Option<Shuffle>,
     /// Output columns rounded up to whole blocks, and room for the last cell to be written as a whole.
     stride: usize,
+}
+
+/// Buffers of a thread.
+#[derive(Debug, Default)]
+struct Strip {
     wide: [WideRow; 2],
     corners: Corners,
 }
@@ -79,9 +97,15 @@ struct Corners {
 }
 
 impl Decoder {
-    /// A decoder for any number of classes and any size; its buffers grow with the first frame.
+    /// A decoder for any number of classes and any size, on the thread that calls it; its buffers grow with the first frame.
     pub fn new() -> Self {
-        Self::default()
+        Self::shared_with(Arc::new(Workers::alone()))
+    }
+
+    /// The same with helpers. Labels and confidence are the same, bit for bit, whatever their number.
+    pub fn shared_with(workers: Arc<Workers>) -> Self {
+        let strips = (0..workers.count()).map(|_| Strip::default()).collect();
+        Self { workers, layout: Layout::default(), strips }
     }
 
     /// Writes the class of every pixel of `size` and how sure it is, row-major.
@@ -104,12 +128,28 @@ impl Decoder {
             confidence.fill(0);
             return;
         }
-        self.refit(logits, size);
+        self.layout.refit(logits, size);
         let drop = size.height as usize >= DROP_FROM * rows;
         let ordered = drop && logits.values.iter().fold(true, |all, value| all & (value.abs() <= LARGEST_ORDERED));
-        Pass { logits, drop, ordered, decoder: self, labels, confidence }.dispatch();
+        let Self { workers, layout, strips } = self;
+        let width = size.width as usize;
+        let rows_of_each = (size.height as usize).div_ceil(strips.len());
+        let planes = labels.chunks_mut(rows_of_each * width).zip(confidence.chunks_mut(rows_of_each * width));
+        workers.for_each(strips.iter_mut().zip(planes).enumerate(), |(index, (strip, (labels, confidence)))| {
+            strip.resize(logits.channels, layout.stride);
+            let first = index * rows_of_each;
+            Pass { logits, drop, ordered, layout, strip, first, labels, confidence }.dispatch();
+        });
     }
+}
 
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Layout {
     fn refit(&mut self, logits: &FeatureMap, size: Size) {
         let width = size.width as usize;
         self.lines.refit(logits.rows, size.height as usize);
@@ -124,11 +164,17 @@ impl Decoder {
             self.columns.weight.resize(self.stride, 0.0);
             self.shuffle = Shuffle::new(&self.columns, Row::Packed(4)).filter(|_| self.cells.is_empty());
         }
+    }
+}
+
+impl Strip {
+    /// Makes room for so many classes, and forgets the rows of the frame before.
+    fn resize(&mut self, classes: usize, stride: usize) {
         for row in &mut self.wide {
             row.line = None;
-            row.values.resize(logits.channels * self.stride, 0.0);
+            row.values.resize(classes * stride, 0.0);
         }
-        self.corners.resize(logits.channels);
+        self.corners.resize(classes);
     }
 }
 
@@ -148,14 +194,17 @@ impl Corners {
     }
 }
 
-/// One map's way through; compiled once for every instruction set and chosen when it runs.
+/// One strip's way through; compiled once for every instruction set and chosen when it runs.
 struct Pass<'a> {
     logits: &'a FeatureMap,
     /// Whether bands are high enough to drop classes first.
     drop: bool,
     /// Whether every logit is finite and small enough for differences to be ordered.
     ordered: bool,
-    decoder: &'a mut Decoder,
+    layout: &'a Layout,
+    strip: &'a mut Strip,
+    /// The strip's first output row; its planes begin there.
+    first: usize,
     labels: &'a mut [u8],
     confidence: &'a mut [u8],
 }
@@ -165,15 +214,16 @@ impl SimdOp for Pass<'_> {
 
     #[inline(always)]
     fn eval<I: Isa>(mut self, isa: I) {
-        let height = self.decoder.lines.len();
-        let mut start = 0;
-        while start < height {
-            let band = self.decoder.lines.band(start);
+        let Layout { columns, lines, stride, .. } = self.layout;
+        let end = self.first + self.labels.len() / columns.len();
+        let mut start = self.first;
+        while start < end {
+            let band = start..lines.band(start).end.min(end);
             start = band.end;
             self.widen_lines(isa, band.start);
-            for block in (0..self.decoder.columns.len()).step_by(BLOCK) {
+            for block in (0..columns.len()).step_by(BLOCK) {
                 if self.drop {
-                    let Decoder { wide, corners, stride, .. } = &mut *self.decoder;
+                    let Strip { wide, corners } = &mut *self.strip;
                     corners.measure(isa, wide, *stride, block);
                     corners.drop_hopeless(isa, self.ordered);
                 }
@@ -187,7 +237,8 @@ impl Pass<'_> {
     /// Makes the two wide rows those around output row `y`.
     #[inline(always)]
     fn widen_lines<I: Isa>(&mut self, isa: I, y: usize) {
-        let Decoder { columns, lines, cells, shuffle, stride, wide, .. } = &mut *self.decoder;
+        let Layout { columns, lines, cells, shuffle, stride } = self.layout;
+        let wide = &mut self.strip.wide;
         if wide[1].line == Some(lines.first[y]) {
             wide.swap(0, 1);
         }
@@ -212,7 +263,7 @@ impl Pass<'_> {
 
     #[inline(always)]
     fn decode_block<I: Isa>(&mut self, isa: I, band: &Range<usize>, block: usize) {
-        let Decoder { columns, lines, wide, corners, stride, .. } = &*self.decoder;
+        let (Layout { columns, lines, stride, .. }, Strip { wide, corners }) = (self.layout, &*self.strip);
         let count = BLOCK.min(columns.len() - block);
         let (mut labels, mut confidence) = ([0; BLOCK], [0; BLOCK]);
         for y in band.clone() {
@@ -221,7 +272,7 @@ impl Pass<'_> {
             } else {
                 best_two_of_all(isa, (wide, *stride, block), lines.weight[y], (&mut labels, &mut confidence));
             }
-            let start = y * columns.len() + block;
+            let start = (y - self.first) * columns.len() + block;
             narrow(&labels, &mut self.labels[start..start + count]);
             narrow(&confidence, &mut self.confidence[start..start + count]);
         }
@@ -425,8 +476,10 @@ mod tests {
         #[test]
         fn any_logits_decode_to_exactly_what_the_reference_says(
             maps in proptest::collection::vec((logits(), 1..90_u32, 1..70_u32), 1..3),
+            threads in 1..5_usize,
         ) {
-            let mut decoder = Decoder::new();
+            let workers = Workers::new(threads.try_into().expect("more than none")).expect("a few threads");
+            let mut decoder = Decoder::shared_with(Arc::new(workers));
             for (logits, width, height) in maps {
                 let size = Size::new(width, height);
                 prop_assert_eq!(run(&mut decoder, &logits, size), reference::decode(&logits, size));

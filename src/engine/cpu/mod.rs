@@ -40,6 +40,7 @@ use super::network::{Chain, Network};
 use super::{Decoded, Engine, EngineError, EngineInfo};
 use crate::data::{BufferPool, Calibration, Image, LabelMask, MaskError, PixelFormat, Plane, Size};
 use crate::flow::{DenseFlow, EgoFlow, EgoMotion, FlowField, GreyPyramid};
+use crate::sys::workers::Workers;
 use backbone::Backbone;
 use blend::Blender;
 use decode::Decoder;
@@ -56,6 +57,7 @@ use runtime::Runtime;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use warp::Warper;
 
 /// Masks that may be in use at a time without a new allocation: the queues of all sinks and one being made.
@@ -63,6 +65,9 @@ pub(in crate::engine) const MASKS_IN_USE: usize = 16;
 
 /// The fewest cells of a key frame that are learnt from: fewer say too little of a drive.
 const LEAST_LEARNT_FROM: usize = 8192;
+
+/// Threads between key frames, where the runtime has as many: a third would mostly wait for the two.
+const HANDS: usize = 2;
 
 /// A plain network's logits are carried at this fraction of its input's grid, or coarser.
 ///
@@ -107,7 +112,7 @@ pub struct Config {
     pub runtime: RuntimeChoice,
     /// `libonnxruntime.so`, or the folder that holds it; else `ORT_DYLIB_PATH`, else the system's.
     pub onnxruntime_library: Option<PathBuf>,
-    /// Threads of the runtime; all cores if absent. Masks do not depend on it.
+    /// Threads of the runtime, two of which also work between key frames; all cores if absent. Masks do not depend on it.
     pub threads: Option<NonZeroUsize>,
 }
 
@@ -220,6 +225,7 @@ impl CpuEngine {
         config.check().map_err(|reason| EngineError::Unavailable { runtime: "cpu", reason })?;
         let runtime = Runtime::choose(config)?;
         let described = runtime.describe();
+        let workers = Arc::new(start_workers(config)?);
         let LoadedGraphs { backbone, head, correction, residual, again } = LoadedGraphs::load(runtime, network)?;
         let info = EngineInfo { runtime: described, network: network.name().to_owned(), network_hash: network.hash() };
         tracing::info!(runtime = info.runtime, network = info.network, "engine ready");
@@ -233,14 +239,14 @@ impl CpuEngine {
             wants_residual: residual.is_some(),
             input: NetworkInput::new(network.input()),
             jpeg: Pictures::default(),
-            flow: DenseFlow::new(),
+            flow: DenseFlow::shared_with(Arc::clone(&workers)),
             camera: None,
             prior: FlowField::default(),
             logits: FeatureMap::default(),
-            decoder: Decoder::new(),
+            decoder: Decoder::shared_with(Arc::clone(&workers)),
             nearest: NearestDecoder::default(),
             residual: Residual::default(),
-            warper: Warper::new(),
+            warper: Warper::shared_with(workers),
             blender: Blender::default(),
             disocclusion: Disocclusion::default(),
             learner: Learner::new(),
@@ -404,6 +410,13 @@ impl CpuEngine {
     }
 }
 
+/// What works between key frames beside the thread that has the frame.
+fn start_workers(config: &Config) -> Result<Workers, EngineError> {
+    let threads = NonZeroUsize::new(runtime::threads(config).min(HANDS)).unwrap_or(NonZeroUsize::MIN);
+    let unable = |error| EngineError::Unavailable { runtime: "cpu", reason: format!("cannot start a thread: {error}") };
+    Workers::new(threads).map_err(unable)
+}
+
 /// Where the logits of a mask lie, and how they become labels.
 enum Logits<'a> {
     /// In the engine's own buffer; interpolated.
@@ -478,6 +491,7 @@ impl Engine for CpuEngine {
             tracing::warn!("{error}");
         }
         // The other threads belong to what runs beside.
+        (self.flow, self.decoder, self.warper) = (DenseFlow::new(), Decoder::new(), Warper::new());
         match self.again.light_on_one_thread() {
             Ok((head, correction)) => (self.head, self.correction) = (head, correction),
             Err(error) => tracing::warn!("head and correction keep all threads beside the backbone: {error}"),

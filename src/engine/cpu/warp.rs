@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Where a cell comes from is worked out once and serves all its channels, which lie side by side: reads are
-//! contiguous however irregular the motion. What it computes is [`reference::warp`](super::reference::warp), within
+//! contiguous however irregular the motion. Several threads take some channels each. What it computes is [`reference::warp`](super::reference::warp), within
 //! 1e-5 of the largest of the sixteen values.
 //!
 //! Cubic, because a bilinear fetch between cells of 8 pixels blurs poles and people away: on CamVid at
@@ -17,7 +17,9 @@
 
 use super::FeatureMap;
 use crate::flow::FlowField;
+use crate::sys::workers::Workers;
 use fearless_simd::{Level, Simd, SimdBase, dispatch, f32x16};
+use std::sync::Arc;
 
 /// Inputs along each axis that a cell is made of.
 const TAPS: usize = 4;
@@ -32,6 +34,14 @@ const RUN: usize = 256;
 #[derive(Debug)]
 pub struct Warper {
     instructions: Level,
+    workers: Arc<Workers>,
+    /// One for each thread.
+    parts: Vec<Part>,
+}
+
+/// Buffers of a thread, for its channels.
+#[derive(Debug, Default)]
+struct Part {
     /// `[rows, cols, room] f32`: the features, all channels of a cell side by side.
     cells: Vec<f32>,
     /// `[cols, room] f32`: a row of the result.
@@ -40,10 +50,26 @@ pub struct Warper {
     room: usize,
 }
 
+/// Channels on the way.
+struct Channels<'a> {
+    rows: usize,
+    cols: usize,
+    /// `[channels, rows, cols] f32`.
+    values: &'a [f32],
+    /// The same, as they look after the motion.
+    out: &'a mut [f32],
+}
+
 impl Warper {
-    /// A warper for maps of any shape.
+    /// A warper for maps of any shape, on the thread that calls it.
     pub fn new() -> Self {
-        Self { instructions: Level::new(), cells: Vec::new(), line: Vec::new(), room: 0 }
+        Self::shared_with(Arc::new(Workers::alone()))
+    }
+
+    /// The same with helpers. What is fetched is the same, bit for bit, whatever their number.
+    pub fn shared_with(workers: Arc<Workers>) -> Self {
+        let parts = (0..workers.count()).map(|_| Part::default()).collect();
+        Self { instructions: Level::new(), workers, parts }
     }
 
     /// Writes `features` into `out` as they look after the motion `flow`: cubic, the border clamped.
@@ -61,27 +87,42 @@ impl Warper {
         if features.values.is_empty() {
             return;
         }
-        self.room = channels.next_multiple_of(LANES);
-        self.cells.resize(rows * cols * self.room, 0.0);
-        self.line.resize(cols * self.room, 0.0);
-        dispatch!(self.instructions, simd => self.carry(simd, features, flow, out));
+        let Self { instructions, workers, parts } = self;
+        let values_of_each = channels.div_ceil(LANES).div_ceil(parts.len()) * LANES * rows * cols;
+        let (values, outs) = (features.values.chunks(values_of_each), out.values.chunks_mut(values_of_each));
+        workers.for_each(parts.iter_mut().zip(values.zip(outs)), |(part, (values, out))| {
+            let mut channels = Channels { rows, cols, values, out };
+            dispatch!(*instructions, simd => part.carry(simd, flow, &mut channels));
+        });
     }
+}
 
+impl Channels<'_> {
     #[inline(always)]
-    fn carry<S: Simd>(&mut self, simd: S, features: &FeatureMap, flow: &FlowField, out: &mut FeatureMap) {
-        self.turn(simd, features);
-        for row in 0..features.rows {
+    fn count(&self) -> usize {
+        self.values.len() / (self.rows * self.cols)
+    }
+}
+
+impl Part {
+    #[inline(always)]
+    fn carry<S: Simd>(&mut self, simd: S, flow: &FlowField, channels: &mut Channels<'_>) {
+        self.room = channels.count().next_multiple_of(LANES);
+        self.cells.resize(channels.rows * channels.cols * self.room, 0.0);
+        self.line.resize(channels.cols * self.room, 0.0);
+        self.turn(simd, channels);
+        for row in 0..channels.rows {
             self.fetch_line(simd, flow, row);
-            self.turn_back(simd, row, out);
+            self.turn_back(simd, row, channels);
         }
     }
 
     /// Puts all channels of each cell side by side.
     #[inline(always)]
-    fn turn<S: Simd>(&mut self, simd: S, features: &FeatureMap) {
-        let count = features.rows * features.cols;
-        for (start, channel) in squares(count, features.channels) {
-            let square = gathered(simd, &features.values[channel * count + start..], count);
+    fn turn<S: Simd>(&mut self, simd: S, channels: &Channels<'_>) {
+        let count = channels.rows * channels.cols;
+        for (start, channel) in squares(count, channels.count()) {
+            let square = gathered(simd, &channels.values[channel * count + start..], count);
             let out = &mut self.cells[start * self.room + channel..];
             scattered(turned(square), out, self.room, [count - start, LANES]);
         }
@@ -89,12 +130,12 @@ impl Warper {
 
     /// Writes the line into row `row` of every channel.
     #[inline(always)]
-    fn turn_back<S: Simd>(&self, simd: S, row: usize, out: &mut FeatureMap) {
-        let (cols, count) = (out.cols, out.rows * out.cols);
-        for (start, channel) in squares(cols, out.channels) {
+    fn turn_back<S: Simd>(&self, simd: S, row: usize, channels: &mut Channels<'_>) {
+        let (cols, count, number) = (channels.cols, channels.rows * channels.cols, channels.count());
+        for (start, channel) in squares(cols, number) {
             let square = gathered(simd, &self.line[start * self.room + channel..], self.room);
-            let left = [out.channels - channel, cols - start];
-            scattered(turned(square), &mut out.values[channel * count + row * cols + start..], count, left);
+            let left = [number - channel, cols - start];
+            scattered(turned(square), &mut channels.out[channel * count + row * cols + start..], count, left);
         }
     }
 
@@ -286,6 +327,29 @@ mod tests {
         #[cfg(target_arch = "x86_64")]
         for other in [best.as_sse4_2().map(Level::Sse4_2), best.as_avx2().map(Level::Avx2)].into_iter().flatten() {
             assert!(warped(best) == warped(other), "{best:?} against {other:?}");
+        }
+    }
+
+    #[test]
+    fn any_number_of_threads_fetches_the_same_bits() {
+        for channels in [1, 16, 19, 40, 64] {
+            let (rows, cols) = (9, 31);
+            let values = (0..channels * rows * cols).map(|i| (i as f32 * 0.71).sin() * 8.0).collect();
+            let features = FeatureMap { channels, rows, cols, values };
+            let values = (0..2 * rows * cols).map(|i| (i as f32 * 1.3).sin() * 5.0).collect();
+            let flow = FlowField { rows, cols, values };
+            let warped = |mut warper: Warper| {
+                let mut out = FeatureMap::default();
+                warper.warp(&features, &flow, &mut out);
+                out
+            };
+            for threads in 2..=5 {
+                let workers = Workers::new(threads.try_into().expect("more than none")).expect("a few threads");
+                assert!(
+                    warped(Warper::shared_with(Arc::new(workers))) == warped(Warper::new()),
+                    "{channels}, {threads}"
+                );
+            }
         }
     }
 
