@@ -1,4 +1,4 @@
-//! Camera bytes to network input, and features along a flow: against OpenCV on one thread.
+//! Camera bytes to network input, and features along a flow: against OpenCV on as many threads.
 
 mod support;
 
@@ -32,7 +32,7 @@ fn camera_image(format: PixelFormat, size: Size) -> Image {
 fn preprocess(bench: &mut Bench, image: &Image, rows: usize, cols: usize) {
     let name = format!("preprocess/{}/{}-{cols}x{rows}", image.format().name(), image.size());
     let how = Normalization::default();
-    let mut preprocessor = Preprocessor::new(rows, cols, how);
+    let mut preprocessor = Preprocessor::new(rows, cols, how).shared_with(bench.workers());
     let mut out = vec![0.0; 3 * rows * cols];
     let check = || {
         let mut out = vec![0.0; 3 * rows * cols];

@@ -144,6 +144,29 @@ fn the_command_builds_for_a_gpu_that_is_not_here() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("does not build for compute capability 8.7"));
 }
 
+#[test]
+fn a_check_says_that_it_builds_a_network_and_what_is_missing_to_run_it() {
+    let Some(libraries) = libraries("a check") else { return };
+    if Path::new("/dev/nvidiactl").exists() {
+        eprintln!("SKIPPED: a check without a GPU: there is one");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_segfuse"));
+    command.args(["network", "check", "tiny", "--json", "--engine", "tensorrt", "--quiet"]);
+    command.env("SEGFUSE_PLANS", folder.path()).env("SEGFUSE_TENSORRT_LIBRARIES", &libraries);
+    let output = command.output().expect("the program starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{errors}"));
+    let runtimes = report["runtimes"].as_array().expect("a list");
+    let is_it = |runtime: &&serde_json::Value| runtime["runtime"].as_str().is_some_and(|name| name.contains("RTX"));
+    let tensorrt = runtimes.iter().find(is_it).unwrap_or_else(|| panic!("{report}"));
+    assert_eq!(tensorrt["verdict"], "builds", "{report}");
+    let reason = tensorrt["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("to run them") && reason.contains("libcuda.so.1"), "{reason}");
+    assert!(tensorrt["backbone_ms"].is_null(), "{report}");
+}
+
 /// The folder of the libraries, fetched if need be.
 fn libraries(test: &str) -> Option<PathBuf> {
     let output = Command::new("scripts/tensorrt-rtx").output().expect("a script of this repository");

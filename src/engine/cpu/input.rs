@@ -6,7 +6,9 @@ use super::preprocess::{ChannelOrder, Normalization, Preprocessor};
 use crate::data::Image;
 use crate::engine::EngineError;
 use crate::engine::network::{Chain, Channels, InputSpec};
+use crate::sys::workers::Workers;
 use fearless_simd::{Level, dispatch};
+use std::sync::Arc;
 
 /// Prepares pictures as a network wants them, in a buffer of its own.
 pub(super) struct NetworkInput {
@@ -20,8 +22,17 @@ pub(super) struct NetworkInput {
 
 impl NetworkInput {
     pub(super) fn new(spec: &InputSpec) -> Self {
-        let preprocessor = Preprocessor::new(spec.rows, spec.cols, normalization(spec));
-        Self { spec: *spec, preprocessor, tensor: vec![0.0; 3 * spec.rows * spec.cols], holds: None }
+        Self {
+            spec: *spec,
+            preprocessor: preprocessor(spec),
+            tensor: vec![0.0; 3 * spec.rows * spec.cols],
+            holds: None,
+        }
+    }
+
+    /// Shares its work with other helpers from now on.
+    pub(super) fn share_with(&mut self, workers: Arc<Workers>) {
+        self.preprocessor = preprocessor(&self.spec).shared_with(workers);
     }
 
     pub(super) fn chain(&self) -> Chain {
@@ -57,6 +68,10 @@ impl NetworkInput {
     pub(super) fn unit(&self) -> f32 {
         self.spec.std.iter().sum::<f32>() / 3.0
     }
+}
+
+fn preprocessor(spec: &InputSpec) -> Preprocessor {
+    Preprocessor::new(spec.rows, spec.cols, normalization(spec))
 }
 
 pub(super) fn normalization(input: &InputSpec) -> Normalization {

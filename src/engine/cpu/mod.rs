@@ -66,7 +66,7 @@ pub(in crate::engine) const MASKS_IN_USE: usize = 16;
 /// The fewest cells of a key frame that are learnt from: fewer say too little of a drive.
 const LEAST_LEARNT_FROM: usize = 8192;
 
-/// Threads between key frames, where the runtime has as many: a third would mostly wait for the two.
+/// Threads that share a frame's own work, where the runtime has as many: a third would mostly wait for the two.
 const HANDS: usize = 2;
 
 /// A plain network's logits are carried at this fraction of its input's grid, or coarser.
@@ -225,11 +225,11 @@ impl CpuEngine {
         config.check().map_err(|reason| EngineError::Unavailable { runtime: "cpu", reason })?;
         let runtime = Runtime::choose(config)?;
         let described = runtime.describe();
-        let workers = Arc::new(start_workers(config)?);
+        let workers = start_workers(config)?;
         let LoadedGraphs { backbone, head, correction, residual, again } = LoadedGraphs::load(runtime, network)?;
         let info = EngineInfo { runtime: described, network: network.name().to_owned(), network_hash: network.hash() };
         tracing::info!(runtime = info.runtime, network = info.network, "engine ready");
-        Ok(Self {
+        let mut engine = Self {
             info,
             carried: Carried::choose(backbone.input, backbone.output, head.is_some()),
             backbone: Backbone::new(backbone, again.backbone()),
@@ -239,14 +239,14 @@ impl CpuEngine {
             wants_residual: residual.is_some(),
             input: NetworkInput::new(network.input()),
             jpeg: Pictures::default(),
-            flow: DenseFlow::shared_with(Arc::clone(&workers)),
+            flow: DenseFlow::new(),
             camera: None,
             prior: FlowField::default(),
             logits: FeatureMap::default(),
-            decoder: Decoder::shared_with(Arc::clone(&workers)),
+            decoder: Decoder::new(),
             nearest: NearestDecoder::default(),
             residual: Residual::default(),
-            warper: Warper::shared_with(workers),
+            warper: Warper::new(),
             blender: Blender::default(),
             disocclusion: Disocclusion::default(),
             learner: Learner::new(),
@@ -259,7 +259,19 @@ impl CpuEngine {
             fields: Pool::new(),
             masks: BufferPool::made_at_once(MASKS_IN_USE),
             confidences: BufferPool::made_at_once(MASKS_IN_USE),
-        })
+        };
+        engine.share_with(workers);
+        Ok(engine)
+    }
+
+    /// Shares the work on frames with other helpers from now on.
+    fn share_with(&mut self, workers: Workers) {
+        let workers = Arc::new(workers);
+        self.flow = DenseFlow::shared_with(Arc::clone(&workers));
+        self.decoder = Decoder::shared_with(Arc::clone(&workers));
+        self.residual = Residual::shared_with(Arc::clone(&workers));
+        self.warper = Warper::shared_with(Arc::clone(&workers));
+        self.input.share_with(workers);
     }
 
     /// Tells how the camera sees, so that the vehicle's motion can say where flow is to be looked for.
@@ -410,7 +422,7 @@ impl CpuEngine {
     }
 }
 
-/// What works between key frames beside the thread that has the frame.
+/// What helps the thread that has the frame.
 fn start_workers(config: &Config) -> Result<Workers, EngineError> {
     let threads = NonZeroUsize::new(runtime::threads(config).min(HANDS)).unwrap_or(NonZeroUsize::MIN);
     let unable = |error| EngineError::Unavailable { runtime: "cpu", reason: format!("cannot start a thread: {error}") };
@@ -491,7 +503,7 @@ impl Engine for CpuEngine {
             tracing::warn!("{error}");
         }
         // The other threads belong to what runs beside.
-        (self.flow, self.decoder, self.warper) = (DenseFlow::new(), Decoder::new(), Warper::new());
+        self.share_with(Workers::alone());
         match self.again.light_on_one_thread() {
             Ok((head, correction)) => (self.head, self.correction) = (head, correction),
             Err(error) => tracing::warn!("head and correction keep all threads beside the backbone: {error}"),

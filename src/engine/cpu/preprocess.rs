@@ -6,7 +6,8 @@
 //!                               the row below, kept ───────┘
 //! ```
 //!
-//! Every camera row is read once and every intermediate row stays in the first-level cache. What it
+//! Every camera row is read once and every intermediate row stays in the first-level cache. Several threads take a strip of
+//! output rows each. What it
 //! computes is [`reference::preprocess`](super::reference::preprocess), within 2e-6 of 1/std.
 
 #![allow(clippy::inline_always, reason = "only what is inlined into SimdOp::eval is compiled for its instructions")]
@@ -17,9 +18,11 @@ use super::super::EngineError;
 use super::shuffle::{Row, Shuffle};
 use super::taps::Taps;
 use crate::data::{Image, PixelFormat};
+use crate::sys::workers::Workers;
 use colour::{Nv12, Pair, Uyvy, Yuyv};
 use rten_simd::{Isa, SimdOp};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The longest vector of any instruction set, in `f32`.
 const LANES: usize = 16;
@@ -72,14 +75,23 @@ pub struct Preprocessor {
     cols: usize,
     plan: Plan,
     lines: Taps,
-    scratch: Scratch,
+    workers: Arc<Workers>,
+    /// One for each thread.
+    scratch: Vec<Scratch>,
 }
 
 impl Preprocessor {
-    /// For a network whose input is `[3, rows, cols]`.
+    /// For a network whose input is `[3, rows, cols]`, on the thread that calls it.
     pub fn new(rows: usize, cols: usize, normalization: Normalization) -> Self {
+        let workers = Arc::new(Workers::alone());
         let plan = Plan::new(&normalization);
-        Self { rows, cols, plan, lines: Taps::default(), scratch: Scratch::new(cols) }
+        Self { rows, cols, plan, lines: Taps::default(), workers, scratch: vec![Scratch::new(cols)] }
+    }
+
+    /// The same with other helpers. The tensor is the same, bit for bit, whatever their number.
+    pub fn shared_with(mut self, workers: Arc<Workers>) -> Self {
+        self.scratch.resize_with(workers.count(), || Scratch::new(self.cols));
+        Self { workers, ..self }
     }
 
     /// Writes `image` into `out`, `[3, rows, cols] f32`.
@@ -97,10 +109,23 @@ impl Preprocessor {
         if expected > 0 {
             self.plan.refit(image, self.cols);
             self.lines.refit(image.size().height as usize, self.rows);
-            self.scratch.forget();
-            Pass { image, preprocessor: self, out }.dispatch();
+            self.in_strips(image, out);
         }
         Ok(())
+    }
+
+    fn in_strips(&mut self, image: &Image, out: &mut [f32]) {
+        let Self { rows, cols, plan, lines, workers, scratch } = self;
+        let rows_of_each = rows.div_ceil(scratch.len());
+        let (first, others) = out.split_at_mut(*rows * *cols);
+        let (second, third) = others.split_at_mut(*rows * *cols);
+        let [first, second, third] = [first, second, third].map(|plane| plane.chunks_mut(rows_of_each * *cols));
+        let strips = scratch.iter_mut().zip(first.zip(second).zip(third)).enumerate();
+        workers.for_each(strips, |(strip, (scratch, ((first, second), third)))| {
+            scratch.forget();
+            let (row, out) = (strip * rows_of_each, [first, second, third]);
+            Pass { image, cols: *cols, plan, lines, scratch, row, out }.dispatch();
+        });
     }
 }
 
@@ -203,11 +228,16 @@ impl Scratch {
     }
 }
 
-/// One image's way through; compiled once for every instruction set and chosen when it runs.
+/// One strip's way through; compiled once for every instruction set and chosen when it runs.
 struct Pass<'a> {
     image: &'a Image,
-    preprocessor: &'a mut Preprocessor,
-    out: &'a mut [f32],
+    cols: usize,
+    plan: &'a Plan,
+    lines: &'a Taps,
+    scratch: &'a mut Scratch,
+    /// The strip's first row; its planes begin there.
+    row: usize,
+    out: [&'a mut [f32]; 3],
 }
 
 impl SimdOp for Pass<'_> {
@@ -215,22 +245,22 @@ impl SimdOp for Pass<'_> {
 
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
-        let Preprocessor { rows, cols, plan, lines, scratch } = self.preprocessor;
-        for row in 0..*rows {
+        let Self { image, cols, plan, lines, scratch, row: start, mut out } = self;
+        for row in start..start + out[0].len() / cols {
             let (first, weight) = (lines.first[row], lines.weight[row]);
             let second = if weight > 0.0 { lines.second[row] } else { first };
             if scratch.resized[1].line == Some(first) {
                 scratch.resized.swap(0, 1);
             }
-            resize_line(isa, (self.image, first), plan, scratch, 0);
-            resize_line(isa, (self.image, second), plan, scratch, usize::from(second != first));
+            resize_line(isa, (image, first), plan, scratch, 0);
+            resize_line(isa, (image, second), plan, scratch, usize::from(second != first));
             let [upper, lower] = &scratch.resized;
             let lower = if second == first { upper } else { lower };
-            for plane in 0..3 {
+            for (plane, out) in out.iter_mut().enumerate() {
                 let source = [upper, lower].map(|row| &*row.planes[plan.channel(plane)]);
-                let target = (plane * *rows + row) * *cols;
+                let target = (row - start) * cols;
                 let affine = (plan.scale[plane], plan.offset[plane]);
-                colour::blend(isa, source, weight, affine, &mut self.out[target..target + *cols]);
+                colour::blend(isa, source, weight, affine, &mut out[target..target + cols]);
             }
         }
     }
@@ -415,6 +445,25 @@ mod tests {
             prop_assert!(farthest(&fast, &plain) < 2e-6 / 0.224, "{}", farthest(&fast, &plain));
             let padded = image(FORMATS[format], size, gap, (seed, 255));
             prop_assert_eq!(run(&padded, rows, cols, how), fast);
+        }
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bits() {
+        let how = Normalization::default();
+        for format in FORMATS {
+            for (size, rows, cols) in
+                [(Size::new(128, 72), 24, 40), (Size::new(60, 34), 33, 70), (Size::new(8, 4), 2, 3)]
+            {
+                let image = image(format, size, 3, (7, 1));
+                for threads in 2..=5 {
+                    let workers = Workers::new(threads.try_into().expect("more than none")).expect("a few threads");
+                    let mut preprocessor = Preprocessor::new(rows, cols, how).shared_with(Arc::new(workers));
+                    let mut out = vec![f32::NAN; 3 * rows * cols];
+                    preprocessor.run(&image, &mut out).expect("an uncompressed image");
+                    assert!(out == run(&image, rows, cols, how), "{format:?}, {size}, {threads} threads");
+                }
+            }
         }
     }
 

@@ -5,29 +5,58 @@
 //! the key frame's glance ──────carried along flow──┘
 //! ```
 //!
-//! A correction that asks for it sees at once what hid, came into view or was followed wrongly; and a key frame takes
+//! Several threads take a strip of rows each. A correction that asks for it sees at once what hid, came into view or was followed wrongly; and a key frame takes
 //! over what is known from before only where little is left.
 
 use super::FeatureMap;
 use super::blocks::average;
 use crate::engine::network::RESIDUAL_STRIDE;
 use crate::flow::{FlowField, mix, split};
+use crate::sys::workers::Workers;
+use std::sync::Arc;
 
 /// A prepared picture `[3, rows, cols]`, its shape, averaged over blocks of `RESIDUAL_STRIDE` pixels a side.
 pub fn glance(prepared: &[f32], shape: [usize; 3], glance: &mut FeatureMap) {
     average(shape, prepared, RESIDUAL_STRIDE, glance);
 }
 
-/// Works out residuals, in buffers of its own.
-#[derive(Debug, Default)]
+/// Works out residuals, in buffers of its own; as default on the thread that calls it.
+#[derive(Debug)]
 pub struct Residual {
+    workers: Arc<Workers>,
+    /// One for each thread.
+    scratch: Vec<Scratch>,
+}
+
+/// Buffers of a thread.
+#[derive(Debug, Default)]
+struct Scratch {
     /// The flow along a row of pixels, at the flow's own columns.
     line: Vec<[f32; 2]>,
     /// Where the pixels of a row come from.
     places: Vec<Place>,
 }
 
+/// What a residual is worked out from.
+struct Pair<'a> {
+    earlier: &'a FeatureMap,
+    current: &'a FeatureMap,
+    flow: &'a FlowField,
+}
+
+impl Default for Residual {
+    fn default() -> Self {
+        Self::shared_with(Arc::new(Workers::alone()))
+    }
+}
+
 impl Residual {
+    /// With helpers. Residuals are the same, bit for bit, whatever their number.
+    pub fn shared_with(workers: Arc<Workers>) -> Self {
+        let scratch = (0..workers.count()).map(|_| Scratch::default()).collect();
+        Self { workers, scratch }
+    }
+
     /// Writes how far `current` is from `earlier` carried along `flow`: `[1, rows, cols]`, the mean over colours.
     ///
     /// `flow` points back into `earlier` and may be of a coarser grid: it is read bilinearly, as `earlier` is, the
@@ -39,26 +68,40 @@ impl Residual {
         let FeatureMap { channels, rows, cols, .. } = *current;
         assert_eq!((earlier.channels, earlier.rows, earlier.cols), (channels, rows, cols), "glances of two sizes");
         map.reshape(1, rows, cols);
+        if map.values.is_empty() {
+            return;
+        }
+        let (pair, rows_of_each) = (Pair { earlier, current, flow }, rows.div_ceil(self.scratch.len()));
+        let strips = self.scratch.iter_mut().zip(map.values.chunks_mut(rows_of_each * cols)).enumerate();
+        self.workers.for_each(strips, |(strip, (scratch, values))| {
+            for (row, line) in values.chunks_exact_mut(cols).enumerate() {
+                scratch.line_between(&pair, strip * rows_of_each + row, line);
+            }
+        });
+    }
+}
+
+impl Scratch {
+    /// Row `row` of the residual.
+    fn line_between(&mut self, Pair { earlier, current, flow }: &Pair<'_>, row: usize, line: &mut [f32]) {
+        let FeatureMap { channels, rows, cols, .. } = **current;
         let scale = [flow.cols as f32 / cols as f32, flow.rows as f32 / rows as f32];
-        for row in 0..rows {
-            flow.line((row as f32 + 0.5) * scale[1] - 0.5, &mut self.line);
-            self.places.clear();
-            self.places.extend((0..cols).map(|col| {
-                let (left, right, share) = split((col as f32 + 0.5) * scale[0] - 0.5, flow.cols);
-                let [x, y] = mix(self.line[left], self.line[right], share);
-                Place::clamped([row as f32 + y / scale[1], col as f32 + x / scale[0]], rows, cols)
-            }));
-            let line = &mut map.values[row * cols..][..cols];
-            line.fill(0.0);
-            for channel in 0..channels {
-                let (plane, now) = (earlier.plane(channel), &current.plane(channel)[row * cols..][..cols]);
-                for ((apart, place), now) in line.iter_mut().zip(&self.places).zip(now) {
-                    *apart += (place.fetch(plane) - now).abs();
-                }
+        flow.line((row as f32 + 0.5) * scale[1] - 0.5, &mut self.line);
+        self.places.clear();
+        self.places.extend((0..cols).map(|col| {
+            let (left, right, share) = split((col as f32 + 0.5) * scale[0] - 0.5, flow.cols);
+            let [x, y] = mix(self.line[left], self.line[right], share);
+            Place::clamped([row as f32 + y / scale[1], col as f32 + x / scale[0]], rows, cols)
+        }));
+        line.fill(0.0);
+        for channel in 0..channels {
+            let (plane, now) = (earlier.plane(channel), &current.plane(channel)[row * cols..][..cols]);
+            for ((apart, place), now) in line.iter_mut().zip(&self.places).zip(now) {
+                *apart += (place.fetch(plane) - now).abs();
             }
-            for apart in line {
-                *apart /= channels as f32;
-            }
+        }
+        for apart in line {
+            *apart /= channels as f32;
         }
     }
 }
@@ -157,6 +200,23 @@ mod tests {
         }
         let down = residual_of(&slope(0.0), &slope(5.0), &flow(0.0, 0.25));
         assert!(down.values[..24].iter().all(|&left| left == 0.0), "{down:?}");
+    }
+
+    #[test]
+    fn any_number_of_threads_leaves_the_same() {
+        let (rows, cols) = (9, 14);
+        let glance = |phase: f32| {
+            let values = (0..3 * rows * cols).map(|index| (index as f32 * 0.7 + phase).sin()).collect();
+            FeatureMap { channels: 3, rows, cols, values }
+        };
+        let values = (0..2 * 5 * 7).map(|index| (index as f32).sin() * 2.0).collect();
+        let (earlier, current, flow) = (glance(0.0), glance(1.0), FlowField { rows: 5, cols: 7, values });
+        for threads in 2..=11 {
+            let workers = Workers::new(threads.try_into().expect("more than none")).expect("a few threads");
+            let mut map = FeatureMap::zeros(1, 1, 1);
+            Residual::shared_with(Arc::new(workers)).between(&earlier, &current, &flow, &mut map);
+            assert_eq!(map, residual_of(&earlier, &current, &flow), "{threads} threads");
+        }
     }
 
     #[test]
