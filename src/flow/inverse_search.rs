@@ -209,11 +209,10 @@ impl Matching<'_> {
                 kept.ask_on_the_way_back(below.start + col, &below)
             });
             let mut starts: heapless::Vec<[f32; 2], 2> = heapless::Vec::new();
-            if let Some(motion) = right.filter(|&motion| !within(APART, motion, found.motion)) {
-                offer(&mut starts, motion);
-            }
-            if let Some(motion) = below.filter(|&motion| !within(APART, motion, found.motion)) {
-                offer(&mut starts, motion);
+            for motion in [right, below].into_iter().flatten() {
+                if !within(APART, motion, found.motion) {
+                    offer(&mut starts, motion);
+                }
             }
             if !starts.is_empty() {
                 let fit = self.patch(simd, row, col).search(self.earlier, &starts, 0.0);

@@ -115,6 +115,8 @@ impl Workers {
     }
 
     fn together(&self, job: &(dyn Fn() + Sync)) {
+        // What is left of a job that the caller left by a panic.
+        self.shared.failed.store(false, Ordering::Relaxed);
         let standing = Standing(&self.shared);
         // SAFETY: `job` is there until this function is left. Before that, also by a panic, `standing` is dropped, which
         // takes the copy off the board and waits until the last worker that had taken it has left it: from then on nobody
@@ -123,7 +125,7 @@ impl Workers {
         self.shared.post(job);
         job();
         drop(standing);
-        assert!(!self.shared.failed.swap(false, Ordering::Relaxed), "a helper's work panicked, as told above");
+        assert!(!self.shared.failed.load(Ordering::Relaxed), "a helper's work panicked, as told above");
     }
 }
 
@@ -305,13 +307,14 @@ mod tests {
     #[test]
     fn a_panic_in_any_thread_is_the_callers_and_the_workers_go_on() {
         let (workers, caller) = (workers(2), thread::current().id());
-        for mine in [true, false] {
+        for (callers, helpers) in [(true, true), (true, false), (false, true)] {
             let here = AtomicU32::new(0);
             let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
                 workers.for_each(0..2, |_| {
                     here.fetch_add(1, Ordering::SeqCst);
                     wait_until(|| here.load(Ordering::SeqCst) == 2);
-                    assert!((thread::current().id() == caller) != mine, "on purpose");
+                    let panics = if thread::current().id() == caller { callers } else { helpers };
+                    assert!(!panics, "on purpose");
                 });
             }));
             assert!(outcome.is_err());

@@ -6,9 +6,9 @@
 //!                               the row below, kept ───────┘
 //! ```
 //!
-//! Every camera row is read once and every intermediate row stays in the first-level cache. Several threads take a strip of
-//! output rows each. What it
-//! computes is [`reference::preprocess`](super::reference::preprocess), within 2e-6 of 1/std.
+//! Every camera row is read once (by two threads at most, which take a strip of output rows each) and every intermediate row
+//! stays in the first-level cache. What it computes is [`reference::preprocess`](super::reference::preprocess), within 2e-6
+//! of 1/std.
 
 #![allow(clippy::inline_always, reason = "only what is inlined into SimdOp::eval is compiled for its instructions")]
 

@@ -5,8 +5,8 @@
 //! the key frame's glance ──────carried along flow──┘
 //! ```
 //!
-//! Several threads take a strip of rows each. A correction that asks for it sees at once what hid, came into view or was followed wrongly; and a key frame takes
-//! over what is known from before only where little is left.
+//! A correction that asks for it sees at once what hid, came into view or was followed wrongly; and a key frame takes
+//! over what is known from before only where little is left. Several threads take a strip of rows each.
 
 use super::FeatureMap;
 use super::blocks::average;

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Where a cell comes from is worked out once and serves all its channels, which lie side by side: reads are
-//! contiguous however irregular the motion. Several threads take some channels each. What it computes is [`reference::warp`](super::reference::warp), within
-//! 1e-5 of the largest of the sixteen values.
+//! contiguous however irregular the motion. Several threads take some of the channels each. What it computes is
+//! [`reference::warp`](super::reference::warp), within 1e-5 of the largest of the sixteen values.
 //!
 //! Cubic, because a bilinear fetch between cells of 8 pixels blurs poles and people away: on CamVid at
 //! 15 Hz, five frames to a key frame, that alone costs 0.35 mIoU.
