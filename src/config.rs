@@ -183,6 +183,14 @@ mod tests {
     }
 
     #[test]
+    fn threads_below_one_are_told_as_those_above_the_most_are() {
+        for text in ["[engine]\nthreads = 0", "[engine]\nthreads = -1"] {
+            let error = toml::from_str::<Config>(text).expect_err("no engine has as many").to_string();
+            assert!(error.contains("must be 1 to 256; leave it out to use every core"), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn a_value_out_of_its_range_is_refused_by_key() {
         for (text, key) in [
             ("[engine]\nthreads = 100000", "engine.threads"),

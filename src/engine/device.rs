@@ -1,7 +1,7 @@
 //! Which device the frames are worked on, and what runs the network there.
 
 use super::cpu::{self, RuntimeChoice};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -16,7 +16,8 @@ pub struct Config {
     pub runtime: RuntimeChoice,
     /// `libonnxruntime.so`, or the folder that holds it; else `ORT_DYLIB_PATH`, else the system's.
     pub onnxruntime_library: Option<PathBuf>,
-    /// Threads of the runtime; all cores if absent. Masks do not depend on it.
+    /// Threads of the runtime, two of which also share a frame's other work; all cores if absent. Masks do not depend on it.
+    #[serde(deserialize_with = "read_threads")]
     pub threads: Option<NonZeroUsize>,
     /// The folder of TensorRT's libraries; else the system's.
     pub tensorrt_libraries: Option<PathBuf>,
@@ -49,6 +50,13 @@ impl Default for Config {
             cuda_graphs: true,
         }
     }
+}
+
+/// Zero and less are told as what is too much is.
+fn read_threads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error> {
+    let Some(threads) = Option::<i64>::deserialize(deserializer)? else { return Ok(None) };
+    let count = usize::try_from(threads).ok().and_then(NonZeroUsize::new);
+    count.map(Some).ok_or_else(|| serde::de::Error::custom(cpu::no_such_threads(threads)))
 }
 
 impl Config {

@@ -151,7 +151,7 @@ impl Recorder {
     pub fn start(path: &Path, metadata: &TripMetadata, config: &Config) -> Result<Self, TripError> {
         let writer = TripWriter::create(path, metadata, config)?;
         let begun = Self::begin(config, move |items, shared| record(items, writer, shared));
-        begun.map_err(|error| TripError::io(path, "start a thread for", error))
+        begun.map_err(|error| TripError::io(path, "start a thread that writes to it", error))
     }
 
     /// A recorder whose thread does `work` on what is queued, until the queue is closed and empty.

@@ -177,7 +177,7 @@ impl RotatingRecorder {
             }
             reel.finish(shared);
         });
-        let recorder = begun.map_err(|error| TripError::io(folder, "start a thread for", error))?;
+        let recorder = begun.map_err(|error| TripError::io(folder, "start a thread that writes to it", error))?;
         Ok(Self { recorder, state })
     }
 

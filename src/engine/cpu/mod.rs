@@ -112,7 +112,7 @@ pub struct Config {
     pub runtime: RuntimeChoice,
     /// `libonnxruntime.so`, or the folder that holds it; else `ORT_DYLIB_PATH`, else the system's.
     pub onnxruntime_library: Option<PathBuf>,
-    /// Threads of the runtime, two of which also work between key frames; all cores if absent. Masks do not depend on it.
+    /// Threads of the runtime, two of which also share a frame's other work; all cores if absent. Masks do not depend on it.
     pub threads: Option<NonZeroUsize>,
 }
 
@@ -211,12 +211,14 @@ impl Config {
     /// Says which value is outside its bounds.
     pub fn check(&self) -> Result<(), String> {
         match self.threads {
-            Some(threads) if threads.get() > MAX_THREADS => {
-                Err(format!("engine.threads is {threads}, must be 1 to {MAX_THREADS}; leave it out to use every core"))
-            }
+            Some(threads) if threads.get() > MAX_THREADS => Err(no_such_threads(threads)),
             _ => Ok(()),
         }
     }
+}
+
+pub(super) fn no_such_threads(threads: impl std::fmt::Display) -> String {
+    format!("engine.threads is {threads}, must be 1 to {MAX_THREADS}; leave it out to use every core")
 }
 
 impl CpuEngine {
@@ -425,8 +427,10 @@ impl CpuEngine {
 /// What helps the thread that has the frame.
 fn start_workers(config: &Config) -> Result<Workers, EngineError> {
     let threads = NonZeroUsize::new(runtime::threads(config).min(HANDS)).unwrap_or(NonZeroUsize::MIN);
-    let unable = |error| EngineError::Unavailable { runtime: "cpu", reason: format!("cannot start a thread: {error}") };
-    Workers::new(threads).map_err(unable)
+    Workers::new(threads).map_err(|error| {
+        let remedy = "allow this user or service more (ulimit -u, TasksMax), or give the engine one thread";
+        EngineError::Failed { runtime: "cpu", reason: format!("the system starts no more threads ({error}): {remedy}") }
+    })
 }
 
 /// Where the logits of a mask lie, and how they become labels.

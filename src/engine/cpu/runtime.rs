@@ -125,8 +125,8 @@ impl Runtime {
 
 /// What the CPU says when it is asked for TensorRT.
 pub(super) fn no_tensorrt() -> EngineError {
-    let reason = "it runs on an NVIDIA GPU: set the device to cuda, in a build with the feature tensorrt \
-                  (docs/engines.md), or choose auto, rten or onnxruntime";
+    let reason = "it runs on an NVIDIA GPU, in a build with the feature tensorrt and with device auto or cuda \
+                  (docs/engines.md): choose auto, rten or onnxruntime here";
     EngineError::Unavailable { runtime: "tensorrt", reason: reason.to_owned() }
 }
 
