@@ -1,6 +1,6 @@
 """The same work in OpenCV on as many threads, for the benches to run in turn with their own.
 
-usage: opencv_peers.py STAGE [THREADS] [FILTER]
+usage: opencv_peers.py STAGE THREADS FILTER
 
 Prints the names of a stage's cases, a JSON list: an empty one for a stage that OpenCV has nothing for. For each name that
 is then read, a line, it works for a turn and prints the median in microseconds. Of several ways to write the chain the
@@ -141,7 +141,7 @@ def flow_cases():
 
 
 def main():
-    stage, threads, wanted = [*sys.argv[1:], *["1", ""][len(sys.argv) - 2 :]]
+    stage, threads, wanted = sys.argv[1:]
     cv2.setNumThreads(int(threads))
     cases = {"preprocess": preprocess_cases, "decode": decode_cases, "flow": flow_cases}.get(stage, lambda: ())()
     ways = {name: list(ways) for name, ways in cases if wanted in name}

@@ -111,8 +111,7 @@ fn its_build_is_told_step_by_step_and_can_be_given_up() {
 #[test]
 fn without_a_gpu_a_plan_is_not_loaded_and_why_is_told() {
     let Some(library) = library("no GPU") else { return };
-    if Path::new("/dev/nvidiactl").exists() {
-        eprintln!("SKIPPED: no GPU: there is one");
+    if !is_without_gpu() {
         return;
     }
     let plan = build_for(&library, &head(), "8.9").expect("a plan").plan;
@@ -147,8 +146,7 @@ fn the_command_builds_for_a_gpu_that_is_not_here() {
 #[test]
 fn a_check_says_that_it_builds_a_network_and_what_is_missing_to_run_it() {
     let Some(libraries) = libraries("a check") else { return };
-    if Path::new("/dev/nvidiactl").exists() {
-        eprintln!("SKIPPED: a check without a GPU: there is one");
+    if !is_without_gpu() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -165,6 +163,15 @@ fn a_check_says_that_it_builds_a_network_and_what_is_missing_to_run_it() {
     let reason = tensorrt["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("to run them") && reason.contains("libcuda.so.1"), "{reason}");
     assert!(tensorrt["backbone_ms"].is_null(), "{report}");
+}
+
+/// Whether there is none here, which some tests are about.
+fn is_without_gpu() -> bool {
+    let there = Path::new("/dev/nvidiactl").exists();
+    if there {
+        eprintln!("SKIPPED: what is told without a GPU: there is one");
+    }
+    !there
 }
 
 /// The folder of the libraries, fetched if need be.

@@ -15,6 +15,7 @@
 use segfuse::clock::{MeasuringClock, MonotonicClock};
 use segfuse::sys::workers::Workers;
 use std::io::{BufRead, BufReader, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -61,22 +62,21 @@ pub struct Bench {
 impl Bench {
     /// Reads the command line, measures copying and, if `SEGFUSE_PYTHON` is set, the peers of `stage`.
     pub fn start(stage: &str) -> Self {
-        let (mut filter, mut json, mut threads) = (String::new(), None, 1);
+        let (mut filter, mut json, mut threads) = (String::new(), None, NonZeroUsize::MIN);
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--bench" => {}
                 "--json" => json = Some(PathBuf::from(arguments.next().expect("--json needs a file name"))),
                 "--threads" => {
-                    let number = arguments.next().and_then(|text| text.parse().ok()).filter(|&number| number > 0);
+                    let number = arguments.next().and_then(|text| text.parse().ok());
                     threads = number.expect("--threads needs a number of threads");
                 }
                 text => text.clone_into(&mut filter),
             }
         }
         let peers = Peers::start(stage, &filter, threads);
-        let workers = Workers::new(threads.try_into().expect("one at least")).expect("the system starts threads");
-        let workers = Arc::new(workers);
+        let workers = Arc::new(Workers::new(threads).expect("the system starts threads"));
         Self { filter, json, workers, copy_bytes_per_us: copy_speed(), peers, rows: Vec::new() }
     }
 
@@ -198,7 +198,7 @@ struct Peers {
 
 impl Peers {
     /// None without `SEGFUSE_PYTHON`.
-    fn start(stage: &str, filter: &str, threads: usize) -> Option<Self> {
+    fn start(stage: &str, filter: &str, threads: NonZeroUsize) -> Option<Self> {
         let Some(python) = std::env::var_os("SEGFUSE_PYTHON") else {
             println!("No peers: set SEGFUSE_PYTHON to a Python with numpy and opencv-python-headless.\n");
             return None;

@@ -341,6 +341,7 @@ fn blend(fits: &[Fit], (rows, cols): (usize, usize), (row, col): (usize, usize))
 mod tests {
     use super::*;
     use crate::data::{Image, PixelFormat, Size};
+    use crate::sys::workers::workers;
 
     /// Of the pictures and of the finest level.
     const SIZE: (usize, usize) = (320, 240);
@@ -490,8 +491,7 @@ mod tests {
             };
             let expected = flow(DenseFlow::new());
             for threads in [2, 3, 4, 7] {
-                let workers = Workers::new(threads.try_into().expect("more than none")).expect("a few threads");
-                assert!(flow(DenseFlow::shared_with(Arc::new(workers))) == expected, "{threads} threads");
+                assert!(flow(DenseFlow::shared_with(workers(threads))) == expected, "{threads} threads");
             }
         }
     }

@@ -93,16 +93,15 @@ impl Workers {
     /// Items are begun in their order, by any thread: work may wait for what work with an earlier item does, not for a
     /// later one. A panic in the work is the caller's.
     pub fn for_each<I: Iterator + Send>(&self, items: I, work: impl Fn(I::Item) + Sync) {
-        let turn = match self.calling.try_lock() {
-            _ if self.threads.is_empty() => None,
-            Ok(turn) => Some(turn),
-            // The panic of a caller before this one.
-            Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        if turn.is_none() {
+        if self.threads.is_empty() {
             return items.for_each(work);
         }
+        let _turn = match self.calling.try_lock() {
+            Ok(turn) => turn,
+            // A caller before this one panicked.
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => return items.for_each(work),
+        };
         let items = Mutex::new(items.fuse());
         self.together(&|| {
             loop {
@@ -223,14 +222,17 @@ impl std::fmt::Debug for Board {
     }
 }
 
+/// So many threads, for tests.
+#[cfg(test)]
+pub(crate) fn workers(threads: usize) -> Arc<Workers> {
+    let workers = Workers::new(threads.try_into().expect("one at least"));
+    Arc::new(workers.expect("the system has room for some threads"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicU32;
-
-    fn workers(threads: usize) -> Workers {
-        Workers::new(threads.try_into().expect("one at least")).expect("the system has room for some threads")
-    }
 
     #[test]
     fn every_item_is_worked_on_once_by_however_many_threads() {

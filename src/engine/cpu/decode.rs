@@ -441,6 +441,7 @@ fn steps_of_margin<I: Isa>(isa: I, best: I::F32, second: I::F32) -> I::I32 {
 mod tests {
     use super::super::reference;
     use super::*;
+    use crate::sys::workers::workers;
     use proptest::prelude::*;
 
     fn run(decoder: &mut Decoder, logits: &FeatureMap, size: Size) -> (Vec<u8>, Vec<u8>) {
@@ -478,8 +479,7 @@ mod tests {
             maps in proptest::collection::vec((logits(), 1..90_u32, 1..70_u32), 1..3),
             threads in 1..5_usize,
         ) {
-            let workers = Workers::new(threads.try_into().expect("more than none")).expect("a few threads");
-            let mut decoder = Decoder::shared_with(Arc::new(workers));
+            let mut decoder = Decoder::shared_with(workers(threads));
             for (logits, width, height) in maps {
                 let size = Size::new(width, height);
                 prop_assert_eq!(run(&mut decoder, &logits, size), reference::decode(&logits, size));

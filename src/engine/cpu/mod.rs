@@ -11,6 +11,7 @@
 pub(in crate::engine) mod backbone;
 pub mod blend;
 mod blocks;
+mod config;
 pub mod decode;
 pub mod disocclusion;
 pub(in crate::engine) mod features;
@@ -33,6 +34,8 @@ pub mod warp;
 mod worker;
 
 pub use blocks::average_blocks;
+pub(super) use config::no_such_threads;
+pub use config::{Config, MAX_THREADS, RuntimeChoice};
 pub use features::{FeatureMap, Pooled};
 pub use input::round_to_bytes;
 
@@ -54,9 +57,7 @@ use pictures::Pictures;
 use residual::Residual;
 pub(in crate::engine) use runtime::LoadedGraph;
 use runtime::Runtime;
-use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use warp::Warper;
 
@@ -73,48 +74,6 @@ const HANDS: usize = 2;
 ///
 /// Finer costs more for every frame and gains nothing that flow of that grid could keep.
 const CARRIED_STRIDE: usize = 4;
-
-/// Which runtime computes the network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RuntimeChoice {
-    /// On a GPU TensorRT where its library is found; else onnxruntime where that is; else rten. Which it is shows in the
-    /// summary and the log.
-    #[default]
-    Auto,
-    /// The runtime built in.
-    Rten,
-    /// The library, or an error.
-    Onnxruntime,
-    /// TensorRT on the GPU, or an error: no runtime of the CPU.
-    Tensorrt,
-}
-
-impl std::str::FromStr for RuntimeChoice {
-    type Err = String;
-    /// Reads `auto`, `rten`, `onnxruntime` or `tensorrt`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "rten" => Ok(Self::Rten),
-            "onnxruntime" => Ok(Self::Onnxruntime),
-            "tensorrt" => Ok(Self::Tensorrt),
-            _ => Err(format!("'{text}' is no runtime: write auto, rten, onnxruntime or tensorrt")),
-        }
-    }
-}
-
-/// How networks run on the CPU.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// `auto`, `rten` or `onnxruntime`.
-    pub runtime: RuntimeChoice,
-    /// `libonnxruntime.so`, or the folder that holds it; else `ORT_DYLIB_PATH`, else the system's.
-    pub onnxruntime_library: Option<PathBuf>,
-    /// Threads of the runtime, two of which also share a frame's other work; all cores if absent. Masks do not depend on it.
-    pub threads: Option<NonZeroUsize>,
-}
 
 /// The engine.
 pub struct CpuEngine {
@@ -202,23 +161,6 @@ pub struct Features {
 pub struct Pending {
     number: u64,
     glance: Pooled<FeatureMap>,
-}
-
-/// More threads than any vehicle computer has cores; the runtimes start every one that they are told to.
-pub const MAX_THREADS: usize = 256;
-
-impl Config {
-    /// Says which value is outside its bounds.
-    pub fn check(&self) -> Result<(), String> {
-        match self.threads {
-            Some(threads) if threads.get() > MAX_THREADS => Err(no_such_threads(threads)),
-            _ => Ok(()),
-        }
-    }
-}
-
-pub(super) fn no_such_threads(threads: impl std::fmt::Display) -> String {
-    format!("engine.threads is {threads}, must be 1 to {MAX_THREADS}; leave it out to use every core")
 }
 
 impl CpuEngine {

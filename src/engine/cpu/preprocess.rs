@@ -396,6 +396,7 @@ mod tests {
     use super::super::reference;
     use super::*;
     use crate::data::Size;
+    use crate::sys::workers::workers;
     use proptest::prelude::*;
 
     const FORMATS: [PixelFormat; 5] =
@@ -457,8 +458,7 @@ mod tests {
             {
                 let image = image(format, size, 3, (7, 1));
                 for threads in 2..=5 {
-                    let workers = Workers::new(threads.try_into().expect("more than none")).expect("a few threads");
-                    let mut preprocessor = Preprocessor::new(rows, cols, how).shared_with(Arc::new(workers));
+                    let mut preprocessor = Preprocessor::new(rows, cols, how).shared_with(workers(threads));
                     let mut out = vec![f32::NAN; 3 * rows * cols];
                     preprocessor.run(&image, &mut out).expect("an uncompressed image");
                     assert!(out == run(&image, rows, cols, how), "{format:?}, {size}, {threads} threads");

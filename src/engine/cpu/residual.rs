@@ -136,6 +136,7 @@ impl Place {
 #[allow(clippy::float_cmp, reason = "halves and whole numbers are exact")]
 mod tests {
     use super::*;
+    use crate::sys::workers::workers;
 
     /// 3 colours of 4x8 pixels, brighter by one from column to column, by ten from row to row.
     fn slope(shift: f32) -> FeatureMap {
@@ -212,9 +213,8 @@ mod tests {
         let values = (0..2 * 5 * 7).map(|index| (index as f32).sin() * 2.0).collect();
         let (earlier, current, flow) = (glance(0.0), glance(1.0), FlowField { rows: 5, cols: 7, values });
         for threads in 2..=11 {
-            let workers = Workers::new(threads.try_into().expect("more than none")).expect("a few threads");
             let mut map = FeatureMap::zeros(1, 1, 1);
-            Residual::shared_with(Arc::new(workers)).between(&earlier, &current, &flow, &mut map);
+            Residual::shared_with(workers(threads)).between(&earlier, &current, &flow, &mut map);
             assert_eq!(map, residual_of(&earlier, &current, &flow), "{threads} threads");
         }
     }

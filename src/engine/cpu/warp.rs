@@ -283,6 +283,7 @@ fn place(index: usize, step: f32, count: usize) -> (usize, f32) {
 mod tests {
     use super::super::reference;
     use super::*;
+    use crate::sys::workers::workers;
     use proptest::prelude::*;
 
     fn map_and_flow() -> impl Strategy<Value = (FeatureMap, FlowField)> {
@@ -344,9 +345,8 @@ mod tests {
                 out
             };
             for threads in 2..=5 {
-                let workers = Workers::new(threads.try_into().expect("more than none")).expect("a few threads");
                 assert!(
-                    warped(Warper::shared_with(Arc::new(workers))) == warped(Warper::new()),
+                    warped(Warper::shared_with(workers(threads))) == warped(Warper::new()),
                     "{channels}, {threads}"
                 );
             }
