@@ -100,11 +100,17 @@ mod tests {
         }
     }
 
+    /// What is untold here stays so: to ask for it would never end.
+    fn is_told(relay: &Relay, patch: usize) -> bool {
+        relay.motions[patch].load(Ordering::Relaxed) != UNTOLD
+    }
+
     #[test]
     fn no_motion_is_taken_for_an_untold_one() {
         let mut relay = Relay::default();
         relay.reset(1);
         relay.tell(0, [f32::from_bits(u32::MAX); 2]);
+        assert!(is_told(&relay, 0));
         assert_eq!(relay.ask(0, &(0..1)), [0.0; 2]);
     }
 
@@ -117,7 +123,7 @@ mod tests {
             relay.tell(0, [3.0; 2]);
             panic!("on purpose");
         }));
-        assert!(outcome.is_err());
+        assert!(outcome.is_err() && (0..5).all(|patch| is_told(&relay, patch)));
         assert_eq!(relay.ask(4, &(0..5)), [0.0; 2]);
     }
 }
