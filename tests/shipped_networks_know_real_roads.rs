@@ -26,7 +26,7 @@ const MOST_LOSS: f64 = 0.5;
 
 const EXPECTED: [Expected; 2] = [
     Expected { network: "small", miou: 70.0, weakest: 11.8, carried: 69.5 },
-    Expected { network: "tiny", miou: 68.2, weakest: 10.5, carried: 68.3 },
+    Expected { network: "tiny", miou: 67.8, weakest: 10.4, carried: 67.5 },
 ];
 
 #[test]

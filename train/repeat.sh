@@ -20,6 +20,9 @@ RENDER=${RENDER:-cargo run --quiet --release --example render_training_set --}
 segfuse_train() { "$PYTHON" -m segfuse_train "$@"; }
 
 [ -d "$DATA/camvid/train" ] || { echo "$DATA/camvid/train: no such folder; name the data with SEGFUSE_DATA"; exit 1; }
+for size in $SIZES; do
+    case $size in small | tiny) ;; *) echo "SIZES: no size '$size'; there are small and tiny"; exit 1 ;; esac
+done
 if [ ! -e "$OUT/rendered" ]; then
     $RENDER "$OUT/judged" 100000 20 3 640x384
     parts=
@@ -46,21 +49,38 @@ learn() {
         --pictures "camvid:$DATA/camvid/train@3" --pictures "frames:$OUT/frames@0.4" --pictures "trainids:$OUT/drives@1"
 }
 
-# The last part looks at far things; that of `tiny`, which hardly finds poles, cares most for what is hardly found.
-last() {
-    case $1 in
-    tiny) echo "--steps 4000 --batch 4 --scales 0.6 1.4 --jaccard 0.4 --each 1 --areas log" ;;
-    *) echo "--steps 2000 --jaccard 1 --each 1" ;;
-    esac
+# What mends carried features, of a network that is learnt, and how.
+correct() {
+    size=$1
+    shift
+    segfuse_train correct --network "$OUT/${size}_each/network.pt" --out "$OUT/${size}_corrected" --workers "$WORKERS" \
+        --pictures "camvid:$DATA/camvid/train@7" --pictures "video:$OUT/frames@3" --pictures "trainids:$OUT/drives@2" "$@"
+}
+
+# Each begins with near and small views and rare things of its own pictures, and ends with what is far away.
+learn_small() {
+    learn train --size small --out "$OUT/small" --pasted 0
+    learn adapt --from "$OUT/small/network.pt" --out "$OUT/small_again" --steps 4000 --rate 1e-3 --jaccard 1
+    learn adapt --from "$OUT/small_again/network.pt" --out "$OUT/small_each" --steps 2000 --rate 1e-3 --jaccard 1 --each 1
+    correct small
+}
+
+# `tiny` learns as a wider network, which cares most for what is hardly found in the end. It is narrowed then, and learns
+# that network's answers.
+learn_tiny() {
+    last="--batch 4 --scales 0.6 1.4 --jaccard 0.4 --each 1 --areas log"
+    learn train --size wide --out "$OUT/wide" --pasted 0
+    learn adapt --from "$OUT/wide/network.pt" --out "$OUT/wide_again" --steps 4000 --rate 1e-3 --jaccard 1
+    # Unquoted: a word is an option.
+    learn adapt --from "$OUT/wide_again/network.pt" --out "$OUT/wide_each" --steps 4000 --rate 1e-3 $last
+    segfuse_train narrow --from "$OUT/wide_each/network.pt" --size tiny --out "$OUT/tiny"
+    learn adapt --from "$OUT/tiny/network.pt" --distil "$OUT/wide_each/network.pt" --out "$OUT/tiny_each" --steps 3500 \
+        --rate 1.5e-3 $last
+    correct tiny --steps 3000
 }
 
 for size in $SIZES; do
-    learn train --size "$size" --out "$OUT/$size" --pasted 0
-    learn adapt --from "$OUT/$size/network.pt" --out "$OUT/${size}_again" --steps 4000 --rate 1e-3 --jaccard 1
-    # Unquoted: a word is an option.
-    learn adapt --from "$OUT/${size}_again/network.pt" --out "$OUT/${size}_each" --rate 1e-3 $(last "$size")
-    segfuse_train correct --network "$OUT/${size}_each/network.pt" --out "$OUT/${size}_corrected" --workers "$WORKERS" \
-        --pictures "camvid:$DATA/camvid/train@7" --pictures "video:$OUT/frames@3" --pictures "trainids:$OUT/drives@2"
+    "learn_$size"
     segfuse_train export --network "$OUT/${size}_corrected/network.pt" --name "$size" --out "$OUT/models/$size"
     segfuse_train evaluate --network "$OUT/models/$size" --pictures "camvid:$DATA/camvid/sequence_15hz"
     segfuse_train conditions --network "$OUT/models/$size" --pictures "trainids:$OUT/judged" --out "$OUT/conditions/$size"

@@ -13,14 +13,16 @@ import torch
 from segfuse_train import losses, origin, pictures
 from segfuse_train import options as take
 from segfuse_train.batches import Source, class_weights
+from segfuse_train.checkpoint import replaced
 from segfuse_train.conditions import conditions, table
 from segfuse_train.correct import CorrectionRun
 from segfuse_train.curve import learning_curve
 from segfuse_train.export import export
 from segfuse_train.folder import insist_on_place
 from segfuse_train.interrupt import INTERRUPTED
+from segfuse_train.narrow import narrowed
 from segfuse_train.network import SIZES
-from segfuse_train.refusal import Unusable, first_line
+from segfuse_train.refusal import Unusable, first_line, writing
 from segfuse_train.score import equal_labels, score
 from segfuse_train.train import Recipe, Run, load_start
 
@@ -37,6 +39,7 @@ def main() -> None:
         add_teach,
         add_train,
         add_correct,
+        add_narrow,
         add_adapt,
         add_curve,
         add_evaluate,
@@ -304,6 +307,30 @@ def run_correct(options) -> None:
     run = CorrectionRun(options.out, network, recipe, options.steps, options.seed, options.device, drawn)
     loss = run.train(sources, options.pairs, options.batch, options.workers)
     print(f"wrote {options.out}/network.pt" + ("" if math.isnan(loss) else f"; loss {loss:.4f}"))
+
+
+def add_narrow(commands) -> None:
+    command = commands.add_parser("narrow", help="begin a narrower network with a trained one", formatter_class=Raw)
+    add_network(command, "--from", "a network folder, or a network.pt, of size wide", dest="start")
+    command.add_argument("--size", choices=sorted(SIZES), default="tiny", help="of the narrower network")
+    add_out(command, "folder for network.pt; it answers badly until `adapt --from` it has taught it for some steps")
+    command.set_defaults(run=run_narrow)
+
+
+def run_narrow(options) -> None:
+    wide, rows, cols = load_start(options.start)
+    network, path = narrowed(wide, options.size), options.out / "network.pt"
+    if path.exists() and origin.of_network(load_start(path)[0]) != origin.of_network(network):
+        raise Unusable(path, "another network is there already", "take another --out, or move it away")
+    with writing(options.out):
+        options.out.mkdir(parents=True, exist_ok=True)
+    replaced(path, {"network": network.state_dict(), "recipe": asdict(Recipe(size=options.size, rows=rows, cols=cols))})
+    print(f"wrote {path}: {count(network)} parameters of {count(wide)}")
+
+
+def count(network) -> int:
+    """Of what a key frame's answer takes."""
+    return sum(values.numel() for part in (network.backbone, network.head) for values in part.parameters())
 
 
 def add_curve(commands) -> None:

@@ -1,4 +1,4 @@
-"""Two networks of plain 3x3 and 1x1 convolutions: features at 1/8, logits at 1/8.
+"""Networks of plain 3x3 and 1x1 convolutions: features at 1/8, logits at 1/8.
 
     image ──▶ 1/2 ──▶ 1/4 ──▶ 1/8 ──┬──▶ detail ─────────────────────────┬──▶ fuse ──▶ features ──▶ head ──▶ logits
                                     └──▶ 1/16 ──▶ 1/32 ──▶ pools ──▶ 1/16 ┘
@@ -30,7 +30,7 @@ STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Widths:
-    """Channels at each scale, and residual blocks where their number differs."""
+    """Channels at each scale, residual blocks where their number differs, and what is cheaper in a narrow network."""
 
     half: int
     quarter: int
@@ -38,11 +38,17 @@ class Widths:
     context: int
     quarter_blocks: int
     eighth_blocks: int
+    # Within a residual block, the part of its channels.
+    inner: float = 1.0
+    # The far branch is convolved at 1/16 for its meeting with the near one, not beside it at 1/8.
+    meets_coarse: bool = False
 
 
+# `wide` is what `tiny` is narrowed from (`narrow.py`); it is not shipped.
 SIZES = {
     "small": Widths(half=32, quarter=48, eighth=64, context=128, quarter_blocks=1, eighth_blocks=2),
-    "tiny": Widths(half=24, quarter=32, eighth=48, context=64, quarter_blocks=0, eighth_blocks=1),
+    "wide": Widths(half=24, quarter=32, eighth=48, context=64, quarter_blocks=0, eighth_blocks=1),
+    "tiny": Widths(16, 32, 48, 64, quarter_blocks=0, eighth_blocks=1, inner=0.5, meets_coarse=True),
 }
 
 
@@ -54,12 +60,13 @@ def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dil
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside a shortcut."""
+    """Two 3x3 convolutions, between them a part of the channels, beside a shortcut."""
 
-    def __init__(self, channels: int, dilation: int = 1):
+    def __init__(self, channels: int, dilation: int = 1, inner: float = 1.0):
         super().__init__()
-        self.first = convolution(channels, channels, dilation=dilation)
-        last = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
+        between = round(channels * inner)
+        self.first = convolution(channels, between, dilation=dilation)
+        last = nn.Conv2d(between, channels, 3, padding=dilation, dilation=dilation, bias=False)
         self.second = nn.Sequential(last, nn.BatchNorm2d(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -85,13 +92,35 @@ class Pools(nn.Module):
         return self.join(torch.cat(pooled, 1))
 
 
+class Beside(nn.Sequential):
+    """Features at 1/8 and at 1/16 to those at 1/8: the coarse ones upsampled, both convolved together."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(*convolution(inputs, outputs))
+
+    def forward(self, near: torch.Tensor, far: torch.Tensor) -> torch.Tensor:
+        return super().forward(torch.cat([near, twice(far)], 1))
+
+
+class Meeting(nn.Module):
+    """The same for less: each convolved at its own scale, then added."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.near = nn.Conv2d(channels, channels, 3, padding=1)
+        self.far = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+
+    def forward(self, near: torch.Tensor, far: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.near(near) + twice(self.far(far)))
+
+
 class Backbone(nn.Module):
     """Image [N, 3, H, W] to features [N, C, H/8, W/8]; H and W are multiples of 32."""
 
     def __init__(self, widths: Widths):
         super().__init__()
-        eighth, context = widths.eighth, widths.context
-        blocks = lambda count, channels: [Residual(channels) for _ in range(count)]
+        eighth, context, inner = widths.eighth, widths.context, widths.inner
+        blocks = lambda count, channels: [Residual(channels, inner=inner) for _ in range(count)]
         self.stem = nn.Sequential(
             convolution(3, widths.half, stride=2),
             convolution(widths.half, widths.quarter, stride=2),
@@ -99,20 +128,22 @@ class Backbone(nn.Module):
             convolution(widths.quarter, eighth, stride=2),
             *blocks(widths.eighth_blocks, eighth),
         )
-        self.detail = Residual(eighth)
-        self.sixteenth = nn.Sequential(convolution(eighth, context, stride=2), Residual(context), Residual(context, 2))
-        self.coarsest = nn.Sequential(convolution(context, context, stride=2), Residual(context), Pools(context))
+        self.detail = Residual(eighth, inner=inner)
+        self.sixteenth = nn.Sequential(
+            convolution(eighth, context, stride=2), *(Residual(context, dilation, inner) for dilation in (1, 2))
+        )
+        coarsest = [Residual(context, inner=inner), Pools(context)]
+        self.coarsest = nn.Sequential(convolution(context, context, stride=2), *coarsest)
         self.lift = convolution(context, context, kernel=1)
         self.narrow = convolution(context, eighth, kernel=1)
-        self.fuse = convolution(2 * eighth, eighth)
+        self.fuse = Meeting(eighth) if widths.meets_coarse else Beside(2 * eighth, eighth)
 
     def branches(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Features at 1/8 and the context at 1/16, which a second loss is laid on in training."""
         shared = self.stem(image)
         sixteenth = self.sixteenth(shared)
         context = torch.relu(sixteenth + twice(self.lift(self.coarsest(sixteenth))))
-        features = self.fuse(torch.cat([self.detail(shared), twice(self.narrow(context))], 1))
-        return features, context
+        return self.fuse(self.detail(shared), self.narrow(context)), context
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.branches(image)[0]

@@ -77,13 +77,12 @@ def fill(module: nn.Module, name: str, weights: dict[str, np.ndarray]) -> None:
         path = f"{name}.{child}"
         if isinstance(layer, nn.Conv2d):
             layer.weight.copy_(torch.from_numpy(weights[f"{path}.weight"]))
-            bias = torch.from_numpy(weights[f"{path}.bias"])
             if isinstance(after, nn.BatchNorm2d):
                 after.running_mean.zero_()
                 after.running_var.fill_(1.0 - after.eps)
                 after.weight.fill_(1.0)
-                after.bias.copy_(bias)
-            else:
-                layer.bias.copy_(bias)
+                after.bias.copy_(torch.from_numpy(weights[f"{path}.bias"]))
+            elif layer.bias is not None:
+                layer.bias.copy_(torch.from_numpy(weights[f"{path}.bias"]))
         else:
             fill(layer, path, weights)
