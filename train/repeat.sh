@@ -57,7 +57,7 @@ correct() {
         --pictures "camvid:$DATA/camvid/train@7" --pictures "video:$OUT/frames@3" --pictures "trainids:$OUT/drives@2" "$@"
 }
 
-# Each begins with near and small views and rare things of its own pictures, and ends with what is far away.
+# The last part looks at far things.
 learn_small() {
     learn train --size small --out "$OUT/small" --pasted 0
     learn adapt --from "$OUT/small/network.pt" --out "$OUT/small_again" --steps 4000 --rate 1e-3 --jaccard 1

@@ -48,7 +48,9 @@ class Widths:
 SIZES = {
     "small": Widths(half=32, quarter=48, eighth=64, context=128, quarter_blocks=1, eighth_blocks=2),
     "wide": Widths(half=24, quarter=32, eighth=48, context=64, quarter_blocks=0, eighth_blocks=1),
-    "tiny": Widths(16, 32, 48, 64, quarter_blocks=0, eighth_blocks=1, inner=0.5, meets_coarse=True),
+    "tiny": Widths(
+        half=16, quarter=32, eighth=48, context=64, quarter_blocks=0, eighth_blocks=1, inner=0.5, meets_coarse=True
+    ),
 }
 
 
@@ -95,8 +97,8 @@ class Pools(nn.Module):
 class Beside(nn.Sequential):
     """Features at 1/8 and at 1/16 to those at 1/8: the coarse ones upsampled, both convolved together."""
 
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__(*convolution(inputs, outputs))
+    def __init__(self, channels: int):
+        super().__init__(*convolution(2 * channels, channels))
 
     def forward(self, near: torch.Tensor, far: torch.Tensor) -> torch.Tensor:
         return super().forward(torch.cat([near, twice(far)], 1))
@@ -136,7 +138,7 @@ class Backbone(nn.Module):
         self.coarsest = nn.Sequential(convolution(context, context, stride=2), *coarsest)
         self.lift = convolution(context, context, kernel=1)
         self.narrow = convolution(context, eighth, kernel=1)
-        self.fuse = Meeting(eighth) if widths.meets_coarse else Beside(2 * eighth, eighth)
+        self.fuse = (Meeting if widths.meets_coarse else Beside)(eighth)
 
     def branches(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Features at 1/8 and the context at 1/16, which a second loss is laid on in training."""

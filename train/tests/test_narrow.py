@@ -17,15 +17,22 @@ def lived(size: str) -> Network:
     return network.eval()
 
 
+def silenced(norm: torch.nn.BatchNorm2d, one_in: int) -> None:
+    """Has every first one in `one_in` of the channels say nothing."""
+    with torch.no_grad():
+        norm.weight[::one_in] = 0
+        norm.bias[::one_in] = 0
+
+
 def deafened(network: Network, name: str, one_in: int) -> None:
-    """Has a convolution listen to no first one in `one_in` of its inputs."""
+    """Has a convolution not listen to every first one in `one_in` of its inputs."""
     with torch.no_grad():
         network.backbone.get_submodule(name).weight[:, ::one_in] = 0
 
 
 def test_channels_that_nothing_listens_to_are_those_that_go_and_nothing_is_lost():
     wide = lived("wide")
-    deafened(wide, "stem.1.0", 3)
+    silenced(wide.backbone.stem[0][1], 3)
     for block in ("stem.3", "detail", "sixteenth.1", "sixteenth.2", "coarsest.1"):
         deafened(wide, f"{block}.second.0", 2)
     narrow = narrowed(wide, "tiny").eval()
