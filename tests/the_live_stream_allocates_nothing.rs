@@ -3,6 +3,8 @@
 //!
 //! Every thread's blocks are counted. What Zenoh itself takes for a mask that it sends to another process is counted apart.
 
+#[path = "support/threads.rs"]
+mod threads;
 #[path = "support/networks.rs"]
 mod tiny_networks;
 
@@ -92,9 +94,10 @@ struct Blocks {
 
 impl Sink for Blocks {
     fn on_perception(&mut self, _: &AlignedFrame, _: &Perception) -> Result<(), SinkError> {
-        // Threads that have just been started take memory for themselves, once.
-        let warm = self.total.len() + 1 == WARM && !self.patience.is_zero();
-        std::thread::sleep(if warm { Duration::from_millis(500) } else { self.patience });
+        if self.total.len() + 1 == WARM {
+            threads::wait_until_others_sleep();
+        }
+        std::thread::sleep(self.patience);
         self.total.push(dhat::HeapStats::get().total_blocks);
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! What a network's runtime allocates for its graphs is its own: a plain network runs none between key frames, a network
 //! folder runs its head.
 
+#[path = "support/threads.rs"]
+mod threads;
 #[path = "support/networks.rs"]
 mod tiny_networks;
 
@@ -28,6 +30,9 @@ fn allocated(network: &Network, schedule: &str) -> Vec<u64> {
     let frames: Vec<AlignedFrame> = (0..FRAMES).map(|id| aligned(id, shifted_picture(SIZE, 2.0 * id as f32))).collect();
     let mut counts = Vec::with_capacity(frames.len());
     for frame in &frames {
+        if frame.frame.id.0 == WARM {
+            threads::wait_until_others_sleep();
+        }
         let before = dhat::HeapStats::get().total_blocks;
         let perception = perceiver.perceive(frame).expect("a mask");
         counts.push(dhat::HeapStats::get().total_blocks - before);
