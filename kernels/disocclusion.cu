@@ -1,7 +1,7 @@
 // What came into view since the key frame: the logits of cells whose picture is not what was carried there are filled in
 // from what their surroundings are.
 //
-// Twin: engine/cpu/disocclusion.rs. Within 2e-6 of values up to 8 (the device's exponential), then rounded if f16.
+// Twin: engine/cpu/disocclusion.rs. Within 2e-6 of values up to 8, on a device 16e-6 (its exponential), then rounded if f16.
 //
 //   look_around_f16, _f32   what each cell has to say
 //     logits           [classes, rows, cols]

@@ -257,9 +257,12 @@ extern "C" __global__ void __launch_bounds__(32)
                   int prior_rows, int prior_cols, float* scratch, int* progress) {
     // The coarsest level comes first; on each the rows from the top forth, then from the bottom back.
     int index = levels - 1, turn = take_ticket(progress + tickets_at(height, levels));
-    while (turn >= 2 * patches(height >> index)) {
+    while (index >= 0 && turn >= 2 * patches(height >> index)) {
         turn -= 2 * patches(height >> index);
         --index;
+    }
+    if (index < 0) {
+        return;  // Tickets that were not set back, after a launch that failed.
     }
     Level level = level_of(scratch, progress, width, height, levels, index);
     bool goes_back = turn >= level.rows;

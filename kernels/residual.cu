@@ -2,7 +2,7 @@
 //
 // Twins: engine/cpu/residual.rs, engine/cpu/blend.rs, engine/cpu/blocks.rs (`average_blocks`).
 // residual, average_blocks: equal bits (f16: rounded to nearest even). sum_residual: within 1e-5, in parts of the sum.
-// blend_features: within 2e-6 of values up to 8 (the device's exponential), then rounded if f16.
+// blend_features: within 2e-6 of values up to 8, on a device 16e-6 (its exponential), then rounded if f16.
 //
 //   residual           [1, rows, cols]: mean over colours of |current - earlier carried along flow|
 //     earlier, current [3, rows, cols] f32: glances (preprocess.cu)

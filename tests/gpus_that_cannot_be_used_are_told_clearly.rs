@@ -92,6 +92,8 @@ mod with_the_feature {
         let mut faults = Vec::new();
         for (variable, value, told) in [
             ("STANDIN_DEVICES", "0", vec!["finds no GPU", "CUDA_ERROR_NO_DEVICE", "nvidia-smi"]),
+            ("STANDIN_START", "802", vec!["finds no GPU", "nvidia-smi"]),
+            ("STANDIN_START", "999", vec!["finds no GPU", "nvidia-smi"]),
             ("STANDIN_DRIVER", "11020", vec!["driver is too old", "knows CUDA 11.2", "need 12.0", "update the driver"]),
             ("STANDIN_REFUSES", "222", vec!["driver is too old", "CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "SEGFUSE_NVCC"]),
             ("STANDIN_CAPABILITY", "72", vec!["compute capability 7.2", "9.0", "8.0 and newer"]),

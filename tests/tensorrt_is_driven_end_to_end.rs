@@ -203,10 +203,42 @@ fn an_accelerator_is_for_family_10_and_a_gpu_that_is_not_here_for_rtx() {
             (11, Err(error @ TensorRtError::NoDla { .. })) => assert!(error.to_string().contains("11.4.0"), "{error}"),
             (_, other) => panic!("{family}: {other:?}"),
         }
+        let third = BuildOptions { dla_core: Some(2), ..BuildOptions::default() };
+        let told = build(&library, &correction(), &[], &third, &|_| true).expect_err("there are two").to_string();
+        assert!(family == 11 || told.contains("finds no deep-learning accelerator (DLA) 2"), "{told}");
         let elsewhere = BuildOptions { capabilities: vec!["8.9".parse().expect("one")], ..BuildOptions::default() };
         let told = build(&library, &correction(), &[], &elsewhere, &|_| true).expect_err("not here").to_string();
         assert!(told.contains("8.9") && told.contains(&library.version().to_string()), "{told}");
     }
+}
+
+#[test]
+fn without_an_accelerator_no_plan_for_one_is_built() {
+    let Some(library) = library("no accelerator", 10, "FAULT=NO_DLA") else { return };
+    let dla = BuildOptions { dla_core: Some(0), ..BuildOptions::default() };
+    let error = build(&library, &correction(), &[], &dla, &|_| true).expect_err("there is none");
+    assert!(matches!(error, TensorRtError::NoSuchDla { core: 0, .. }), "{error}");
+    assert!(error.to_string().contains("leave --dla"), "{error}");
+}
+
+#[test]
+fn a_plan_that_lays_its_tensors_out_otherwise_than_the_program_does_is_refused() {
+    for family in FAMILIES {
+        let Some(library) = library("a layout", family, "FAULT=ODD_LAYOUT") else { return };
+        let plan = plain(&library, &correction()).expect("a plan").plan;
+        let runtime = Runtime::new(&library).expect("a runtime");
+        let told = runtime.deserialize(&plan, None).expect_err("it would be read wrongly").to_string();
+        assert!(told.contains("plan refused: 'features' is not laid out plane after plane"), "{told}");
+    }
+}
+
+#[test]
+fn a_library_from_before_what_is_called_of_it_is_told() {
+    let Some(library) = tensorrt("an old library", 10, "VERSION=100001") else { return };
+    let told = Library::open(Some(&library)).expect_err("too old").to_string();
+    assert!(told.contains("10.0.1") && told.contains("10.1 is the oldest"), "{told}");
+    let Some(library) = tensorrt("an old library", 10, "VERSION=100100") else { return };
+    Library::open(Some(&library)).expect("old enough");
 }
 
 #[test]

@@ -193,7 +193,7 @@ fn the_same_fault_is_told_in_the_same_words_by_engine_info_and_by_a_replay() {
     for (what, variable, value, words) in [
         ("no driver", "LD_LIBRARY_PATH", &nowhere, "no NVIDIA driver: libcuda.so.1 cannot be loaded"),
         ("a driver that is cut", "LD_LIBRARY_PATH", &cut, "libcuda.so.1 is cut: it has "),
-        ("no GPU", "STANDIN_DEVICES", &"0".into(), "the NVIDIA driver finds no GPU (CUDA_ERROR_NO_DEVICE"),
+        ("no GPU", "STANDIN_DEVICES", &"0".into(), "the NVIDIA driver finds no GPU to use (CUDA_ERROR_NO_DEVICE"),
         ("an old driver", "STANDIN_DRIVER", &"11040".into(), "the NVIDIA driver is too old: it knows CUDA 11.4"),
         ("an old GPU", "STANDIN_CAPABILITY", &"72".into(), "has compute capability 7.2, and the kernels"),
     ] {

@@ -221,7 +221,7 @@ fn the_command_tells_what_is_missing() {
             &library,
             Some(&*one),
             "0",
-            &["the NVIDIA driver finds no GPU (CUDA_ERROR_NO_DEVICE", "nvidia-smi"],
+            &["the NVIDIA driver finds no GPU to use (CUDA_ERROR_NO_DEVICE", "nvidia-smi"],
         ),
         ("no library", &nowhere, Some(&*one), "1", &["no TensorRT library", "libnvinfer.so.10", "JetPack"]),
         ("no runtime", &no_runtime, Some(&*one), "1", &["createInferRuntime gave 0x0", "error: 35"]),
@@ -316,7 +316,8 @@ fn opened(test: &str, family: u32, define: &str) -> Option<Arc<Library>> {
 }
 
 fn plans(library: &Arc<Library>, folder: &Path) -> Plans {
-    let gpu = Gpu { name: "Orin (nvgpu)".into(), capability: "8.7".parse().expect("one") };
+    let capability = "8.7".parse().expect("one");
+    let gpu = Gpu { name: "Orin (nvgpu)".into(), capability, multiprocessors: Some(8) };
     Plans::new(Arc::clone(library), gpu, PlanStore::new(Some(folder)).expect("a folder"), Options::default())
 }
 

@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &BuildArguments, session: &Session) -> anyhow::Resu
     let network = network::named(network, None, || Ok(PlainOptions::default()))?;
     let config = arguments.over(config.engine);
     let gpu = match capability {
-        Some(capability) => Gpu { name: "any".into(), capability },
+        Some(capability) => Gpu { name: "any".into(), capability, multiprocessors: None },
         None => Gpu::from(&Device::open(0)?),
     };
     let library = Library::open(config.tensorrt_libraries.as_deref())?;

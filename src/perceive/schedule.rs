@@ -44,10 +44,10 @@ pub struct Bound(u16);
 /// One key frame in so many at least, unless a schedule says otherwise: one a second of a common camera.
 const LONGEST: NonZeroU32 = NonZeroU32::new(30).expect("30 is not 0");
 
-const FORMS: &str = "write every:K with K at least 1, such as every:5 (every:1 runs the network on each frame), or \
-    adaptive:P% with P from 0.01 to 100 in steps of 0.01, the share of labels that may differ from the network's, such \
-    as adaptive:5%; adaptive:5%:20 has one key frame in 20 at least (30 if it is not said), or overlapped:K:D with D \
-    from 1 to K, such as overlapped:5:2 (overlapped:5 is overlapped:5:1)";
+const FORMS: &str = "write every:K with K from 1 to 4294967295, such as every:5 (every:1 runs the network on each \
+    frame), or adaptive:P% with P from 0.01 to 100 in steps of 0.01, the share of labels that may differ from the \
+    network's, such as adaptive:5%; adaptive:5%:20 has one key frame in 20 at least (30 if it is not said), or \
+    overlapped:K:D with D from 1 to K, such as overlapped:5:2 (overlapped:5 is overlapped:5:1)";
 
 impl Default for Schedule {
     /// `every:5`: at 15 frames a second it costs half a point of mean IoU against `every:1`.
@@ -211,6 +211,7 @@ mod tests {
         {
             let error = text.parse::<Schedule>().expect_err(text);
             assert!(error.contains("every:5") && error.contains("adaptive:5%"), "{text}: {error}");
+            assert!(error.contains(&format!("from 1 to {}", u32::MAX)), "{text}: {error}");
         }
     }
 

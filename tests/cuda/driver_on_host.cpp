@@ -7,6 +7,7 @@
 //
 // The environment changes what it plays:
 //   STANDIN_DEVICES=0         a driver, and no GPU
+//   STANDIN_START=802         this error when it is asked to start
 //   STANDIN_DRIVER=11020      another version of the driver
 //   STANDIN_REFUSES=222       this error for every image that is loaded
 //   STANDIN_MEMORY=1000000    bytes of device memory
@@ -244,6 +245,7 @@ extern "C" {
 int cuInit(unsigned) {
     std::lock_guard<std::recursive_mutex> guard(all);
     if (played("STANDIN_DEVICES", 1) == 0) return NO_DEVICE;
+    if (int refused = int(played("STANDIN_START", SUCCESS))) return refused;
     initialized = true;
     return SUCCESS;
 }

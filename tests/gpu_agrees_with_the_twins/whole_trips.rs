@@ -13,9 +13,11 @@ fn rten() -> Config {
 
 /// Answers `trips` with `network` on both; what did not agree.
 fn compare(network: &Network, trips: &[Trip]) -> Vec<String> {
-    let rten = rten();
-    let mut cpu = CpuEngine::new(network, &rten.cpu()).expect("rten is built in");
-    let mut gpu = CudaEngine::new(network, &rten).expect("there is a GPU");
+    compare_with(CudaEngine::new(network, &rten()).expect("there is a GPU"), network, trips)
+}
+
+fn compare_with(mut gpu: CudaEngine, network: &Network, trips: &[Trip]) -> Vec<String> {
+    let mut cpu = CpuEngine::new(network, &rten().cpu()).expect("rten is built in");
     println!("{} on {}", network.name(), gpu.info().runtime);
     let compared = trips.iter().map(|trip| {
         cpu.set_camera(trip.calibration().as_ref()).expect("a camera");
@@ -71,4 +73,38 @@ fn give_the_same_masks_each_time() {
     let ([tiny, _], trip) = (shipped(), &trips()[1]);
     let masks = || trip.masks(CudaEngine::new(&tiny, &rten()).expect("there is a GPU"));
     assert!(masks() == masks(), "two runs of a trip differ");
+}
+
+/// In half precision on the device, by plans that are built if they are not kept yet, held against single precision on the
+/// CPU.
+#[test]
+#[cfg(feature = "tensorrt")]
+fn by_tensorrt_have_the_labels_of_the_cpu() {
+    use crate::conformance::configured;
+    use segfuse::engine::EngineError;
+    use segfuse::sys::tensorrt::Library;
+
+    let test = "whole_trips::by_tensorrt";
+    if stream(test).is_none() {
+        return;
+    }
+    let config = Config { runtime: RuntimeChoice::Tensorrt, ..configured() };
+    match Library::open(config.tensorrt_libraries.as_deref()) {
+        Ok(library) if library.computes_on_the_host() => {
+            return eprintln!("SKIPPED: {test}: a stand-in computes no labels");
+        }
+        Ok(_) => {}
+        Err(error) => return eprintln!("SKIPPED: {test}: {error}"),
+    }
+    let kinds = trips();
+    for (network, trips) in shipped().iter().zip([&kinds[..], &kinds[..1]]) {
+        match CudaEngine::new(network, &config) {
+            // Such as TensorRT-RTX on a GPU that it does not know.
+            Err(EngineError::Unavailable { reason, .. }) => eprintln!("SKIPPED: {test}, {}: {reason}", network.name()),
+            opened => {
+                let engine = opened.unwrap_or_else(|error| panic!("{}: {error}", network.name()));
+                assert_eq!(compare_with(engine, network, trips), Vec::<String>::new());
+            }
+        }
+    }
 }

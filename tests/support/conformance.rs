@@ -4,12 +4,13 @@
 
 use segfuse::align::{self, Aligner};
 use segfuse::data::{AlignedFrame, Calibration, Perception, PixelFormat, Size};
-use segfuse::engine::Engine;
 use segfuse::engine::network::Network;
+use segfuse::engine::{Config, Engine};
 use segfuse::perceive::{self, Perceiver};
 use segfuse::pipeline::Pipeline;
 use segfuse::sink::{Sink, SinkError};
 use segfuse::source::synthetic::{self, SyntheticSource};
+use std::path::PathBuf;
 
 /// The share of labels in which an engine has to agree with the CPU's on rten, over a whole trip.
 pub(crate) const AGREEMENT: f64 = 0.995;
@@ -86,14 +87,29 @@ pub(crate) fn agreement(found: &[Vec<u8>], expected: &[Vec<u8>]) -> (f64, f64) {
     (shares.iter().sum::<f64>() / shares.len() as f64, shares.iter().copied().fold(1.0, f64::min))
 }
 
+/// `[engine]` as the environment has it, where the program takes it from there too.
+pub(crate) fn configured() -> Config {
+    let path = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+    let (tensorrt_libraries, plans) = (path("SEGFUSE_TENSORRT_LIBRARIES"), path("SEGFUSE_PLANS"));
+    Config { tensorrt_libraries, plans, ..Config::default() }
+}
+
 /// The shipped small networks, inside the test: it may run where the repository is not.
 pub(crate) fn shipped() -> [Network; 2] {
     macro_rules! embedded {
         ($name:literal) => {{
-            let files: [(&str, &[u8]); 3] = [
-                ("backbone.onnx", include_bytes!(concat!("../../models/", $name, "/backbone.onnx"))),
-                ("head.onnx", include_bytes!(concat!("../../models/", $name, "/head.onnx"))),
-                ("correction.onnx", include_bytes!(concat!("../../models/", $name, "/correction.onnx"))),
+            macro_rules! file {
+                ($file:literal) => {
+                    ($file, include_bytes!(concat!("../../models/", $name, "/", $file)).as_slice())
+                };
+            }
+            let files: [(&str, &[u8]); 6] = [
+                file!("backbone.onnx"),
+                file!("head.onnx"),
+                file!("correction.onnx"),
+                file!("backbone.fp16.onnx"),
+                file!("head.fp16.onnx"),
+                file!("correction.fp16.onnx"),
             ];
             let manifest = include_str!(concat!("../../models/", $name, "/model.toml"));
             Network::from_embedded(manifest, &files).expect("a shipped network is right")

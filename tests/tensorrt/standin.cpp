@@ -17,9 +17,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <dlfcn.h>
 #include <sstream>
 #include <string>
+#include <type_traits>
 #include <typeinfo>
 #include <unistd.h>
 #include <vector>
@@ -35,6 +37,8 @@
 #define NO_ROOM 8        // a plan cannot be loaded for want of device memory
 #define NO_CAPTURE 9     // enqueueV3 fails on a stream that is captured
 #define SLOW 10          // a build takes steps for ever
+#define NO_DLA 11        // the machine has no deep-learning accelerator; there are two otherwise
+#define ODD_LAYOUT 12    // inputs and outputs of a plan are laid out as it likes
 #ifndef FAULT
 #define FAULT NONE
 #endif
@@ -46,9 +50,9 @@
 enum Slot {
     RUNTIME_DESERIALIZE = 3, RUNTIME_DLA = 5,
     ENGINE_CONTEXT = 5, ENGINE_SHAPE = 19, ENGINE_ELEMENT = 20, ENGINE_MODE = 23, ENGINE_COUNT = 30, ENGINE_NAME = 31,
-    ENGINE_MEMORY = 52,
+    ENGINE_FORMAT = 26, ENGINE_MEMORY = 52,
     CONTEXT_SHAPE = 21, CONTEXT_ADDRESS = 24, CONTEXT_ENQUEUE = 37,
-    BUILDER_CONFIG = 7, BUILDER_NETWORK = 8, BUILDER_BUILD = 14,
+    BUILDER_DLA = 5, BUILDER_CONFIG = 7, BUILDER_NETWORK = 8, BUILDER_BUILD = 14, TENSOR_FORMATS = 19,
     CONFIG_FLAG = 11, CONFIG_DLA = 18, CONFIG_DEVICE = 20, CONFIG_TIMING_NEW = 40, CONFIG_TIMING = 41, CONFIG_POOL = 43,
     CONFIG_MONITOR = 56,
     PARSER_PARSE = 0, PARSER_ERRORS = 5, PARSER_ERROR = 6, PARSER_DELETE = 9,
@@ -61,9 +65,9 @@ enum Slot {
 enum Slot {
     RUNTIME_DESERIALIZE = 3, RUNTIME_DLA = 4,
     ENGINE_CONTEXT = 5, ENGINE_SHAPE = 15, ENGINE_ELEMENT = 16, ENGINE_MODE = 19, ENGINE_COUNT = 26, ENGINE_NAME = 27,
-    ENGINE_MEMORY = 44,
+    ENGINE_FORMAT = 22, ENGINE_MEMORY = 44,
     CONTEXT_SHAPE = 20, CONTEXT_ADDRESS = 23, CONTEXT_ENQUEUE = 36,
-    BUILDER_CONFIG = 5, BUILDER_NETWORK = 6, BUILDER_BUILD = 11,
+    BUILDER_DLA = 3, BUILDER_CONFIG = 5, BUILDER_NETWORK = 6, BUILDER_BUILD = 11, TENSOR_FORMATS = 13,
     CONFIG_FLAG = 9, CONFIG_DLA = 16, CONFIG_DEVICE = 18, CONFIG_TIMING_NEW = 29, CONFIG_TIMING = 30, CONFIG_POOL = 32,
     CONFIG_MONITOR = 45,
     PARSER_PARSE = 0, PARSER_ERRORS = 3, PARSER_ERROR = 4, PARSER_DELETE = 7,
@@ -71,6 +75,7 @@ enum Slot {
 };
 #endif
 enum SlotOfBoth { DELETE = 1, MEMORY_DATA = 2, MEMORY_SIZE = 3, TIMING_SERIALIZE = 2,
+    NETWORK_INPUTS = 14, NETWORK_INPUT = 15, NETWORK_OUTPUTS = 16, NETWORK_OUTPUT = 17,
     ERROR_REASON = 1, ERROR_NODE = 5, ERROR_NAME = 6, ERROR_OPERATION = 7, MONITOR_START = 4, MONITOR_STEP = 5 };
 
 namespace {
@@ -107,6 +112,22 @@ struct Public {
     void* implementation;
 };
 
+// Builders that are there; a timing cache must be there for longer.
+int builders = 0;
+struct Builder {};
+struct Timing {
+    std::string bytes;
+};
+
+template <class T>
+void count_out() {
+    if (std::is_same_v<T, Builder>) --builders;
+    if (std::is_same_v<T, Timing> && builders != 0) {
+        std::fprintf(stderr, "stand-in: a timing cache is freed before its builder\n");
+        _exit(70);
+    }
+}
+
 template <class T>
 struct Object {
     void** table;  // Of the implementation.
@@ -116,6 +137,7 @@ struct Object {
     // Deleted through the public object, as `delete` does.
     static void destroy(Public* outside) {
         auto* all = static_cast<Object*>(outside->implementation);
+        count_out<T>();
         live -= FAULT == LEAK ? 0 : 1;
         delete all;
     }
@@ -163,6 +185,8 @@ struct Tensor {
     bool is_input;
     int32_t element;  // nvinfer1::DataType: 0 f32, 1 f16
     Dims dims;
+    uint32_t formats = ~0U;  // Of which a plan may choose one; bit 0: linear.
+    int32_t format() const { return FAULT == ODD_LAYOUT || formats != 1 ? 4 : 0; }
     int64_t elements() const {
         int64_t product = 1;
         for (int axis = 0; axis < dims.rank; ++axis) product *= dims.sizes[axis];
@@ -176,7 +200,8 @@ std::string written(std::vector<Tensor> const& tensors) {
     std::ostringstream text;
     text << heading() << tensors.size() << '\n';
     for (auto const& tensor : tensors) {
-        text << tensor.name << ' ' << tensor.is_input << ' ' << tensor.element << ' ' << tensor.dims.rank;
+        text << tensor.name << ' ' << tensor.is_input << ' ' << tensor.element << ' ' << tensor.formats << ' '
+             << tensor.dims.rank;
         for (int axis = 0; axis < tensor.dims.rank; ++axis) text << ' ' << tensor.dims.sizes[axis];
         text << '\n';
     }
@@ -189,7 +214,7 @@ std::vector<Tensor> read(std::string const& plan) {
     text >> count;
     std::vector<Tensor> tensors(count);
     for (auto& tensor : tensors) {
-        text >> tensor.name >> tensor.is_input >> tensor.element >> tensor.dims.rank;
+        text >> tensor.name >> tensor.is_input >> tensor.element >> tensor.formats >> tensor.dims.rank;
         for (int axis = 0; axis < tensor.dims.rank; ++axis) text >> tensor.dims.sizes[axis];
     }
     return tensors;
@@ -313,6 +338,7 @@ char const* engine_name(EngineObject* self, int32_t index) {
 Dims engine_shape(EngineObject* self, char const* name) { return named(self, name)->dims; }
 int32_t engine_element(EngineObject* self, char const* name) { return named(self, name)->element; }
 int32_t engine_mode(EngineObject* self, char const* name) { return named(self, name)->is_input ? 1 : 2; }
+int32_t engine_format(EngineObject* self, char const* name) { return named(self, name)->format(); }
 int64_t engine_memory(EngineObject*) { return 123456; }
 Public* engine_context(EngineObject* self, int32_t) {
     if (FAULT == OUT_OF_MEMORY) {
@@ -323,8 +349,8 @@ Public* engine_context(EngineObject* self, int32_t) {
 }
 
 Table engine_methods{method(ENGINE_COUNT, engine_count), method(ENGINE_NAME, engine_name), method(ENGINE_SHAPE, engine_shape),
-    method(ENGINE_ELEMENT, engine_element), method(ENGINE_MODE, engine_mode), method(ENGINE_MEMORY, engine_memory),
-    method(ENGINE_CONTEXT, engine_context)};
+    method(ENGINE_ELEMENT, engine_element), method(ENGINE_MODE, engine_mode), method(ENGINE_FORMAT, engine_format),
+    method(ENGINE_MEMORY, engine_memory), method(ENGINE_CONTEXT, engine_context)};
 
 struct Runtime {};
 
@@ -356,17 +382,41 @@ void const* memory_data(Object<Memory>* self) { return self->value.data(); }
 size_t memory_size(Object<Memory>* self) { return self->value.size(); }
 Table memory_methods{method(MEMORY_DATA, memory_data), method(MEMORY_SIZE, memory_size)};
 
-struct Timing {
-    std::string bytes;
-};
 std::string timing_heading() { return "STAND-IN TIMING " + std::to_string(VERSION); }
 Public* timing_serialize(Object<Timing>*) { return make(memory_methods, timing_heading()); }
 Table timing_methods{method(TIMING_SERIALIZE, timing_serialize)};
 
+// An input or output of a network that is complete. It belongs to the network.
+struct Port {
+    Tensor* tensor;
+};
+void port_formats(Object<Port>* self, uint32_t formats) { self->value.tensor->formats = formats; }
+Table port_methods{method(TENSOR_FORMATS, port_formats)};
+Table outside_port{};
+
 struct Network {
     std::vector<Tensor> tensors;
+    std::deque<Object<Port>> ports;
 };
-Table network_methods{};
+using NetworkObject = Object<Network>;
+template <bool INPUTS>
+int32_t network_count(NetworkObject* self) {
+    int32_t count = 0;
+    for (auto const& tensor : self->value.tensors) count += tensor.is_input == INPUTS;
+    return count;
+}
+template <bool INPUTS>
+Public* network_port(NetworkObject* self, int32_t index) {
+    for (auto& tensor : self->value.tensors) {
+        if (tensor.is_input != INPUTS || index-- != 0) continue;
+        auto& port = self->value.ports.emplace_back(Object<Port>{port_methods.slots, {&tensor}, {outside_port.slots, nullptr}});
+        port.outside.implementation = &port;
+        return &port.outside;
+    }
+    return nullptr;
+}
+Table network_methods{method(NETWORK_INPUTS, network_count<true>), method(NETWORK_INPUT, network_port<true>),
+    method(NETWORK_OUTPUTS, network_count<false>), method(NETWORK_OUTPUT, network_port<false>)};
 
 struct Config {
     uint64_t workspace = ~uint64_t{0};
@@ -397,14 +447,14 @@ Table config_methods{method(CONFIG_POOL, config_pool), method(CONFIG_DLA, config
     method(CONFIG_FLAG, config_flag), method(CONFIG_TIMING_NEW, config_timing_new), method(CONFIG_TIMING, config_timing),
     method(CONFIG_MONITOR, config_monitor)};
 
-struct Builder {};
+int32_t builder_dla(Object<Builder>*) { return FAULT == NO_DLA ? 0 : 2; }
 Public* builder_network(Object<Builder>*, uint32_t flags) {
     // Family 10 must be asked for a typed network; family 11 knows no other.
     if (FAMILY == 10 && flags != 2) {
         say(1, "IBuilder::createNetworkV2: not strongly typed");
         return nullptr;
     }
-    return make(network_methods, Network{});
+    return make(network_methods, Network{{}, {}});
 }
 Public* builder_config(Object<Builder>*) { return make(config_methods, Config{}); }
 bool goes_on(Config const& config) {
@@ -437,8 +487,8 @@ Public* builder_build(Object<Builder>*, Public* network, Public* config) {
     }
     return make(memory_methods, written(inside<Network>(network).tensors));
 }
-Table builder_methods{
-    method(BUILDER_NETWORK, builder_network), method(BUILDER_CONFIG, builder_config), method(BUILDER_BUILD, builder_build)};
+Table builder_methods{method(BUILDER_DLA, builder_dla), method(BUILDER_NETWORK, builder_network),
+    method(BUILDER_CONFIG, builder_config), method(BUILDER_BUILD, builder_build)};
 
 // ---- reading ONNX: protobuf, of which a handful of fields are looked at
 
@@ -588,7 +638,9 @@ void* createInferBuilder_INTERNAL(void* given, int32_t version) {
         say(1, "createInferBuilder: Error Code 6: API Usage Error (CUDA initialization failure with error: 100)");
         return nullptr;
     }
-    return same_family(version) ? make(builder_methods, Builder{}) : nullptr;
+    if (!same_family(version)) return nullptr;
+    ++builders;
+    return make(builder_methods, Builder{});
 }
 
 void* createNvOnnxParser_INTERNAL(void* network, void* given, int32_t) {

@@ -47,7 +47,10 @@ impl PlanTrial {
             Err(error) if library.flavour() == Flavour::TensorRt => return Err(told(error)),
             Err(_) => {
                 let capability = Some(ELSEWHERE);
-                (Gpu { name: "any".into(), capability: ELSEWHERE }, Options { capability, ..options })
+                (
+                    Gpu { name: "any".into(), capability: ELSEWHERE, multiprocessors: None },
+                    Options { capability, ..options },
+                )
             }
         };
         Ok(Self { plans: Plans::new(Arc::clone(&library), gpu, store, options), library, device })

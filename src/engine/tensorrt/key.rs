@@ -13,13 +13,17 @@ pub struct Gpu {
     pub name: String,
     /// What it can do.
     pub capability: Capability,
+    /// Its streaming multiprocessors: Jetsons of one name and capability differ in them, and a power mode changes them.
+    /// None of a GPU that is not there.
+    pub multiprocessors: Option<u32>,
 }
 
 impl From<&Device> for Gpu {
     fn from(device: &Device) -> Self {
         let (major, minor) = device.info().capability;
         let capability = Capability { major: major as i32, minor: minor as i32 };
-        Self { name: device.info().name.clone(), capability }
+        let multiprocessors = Some(device.info().multiprocessors);
+        Self { name: device.info().name.clone(), capability, multiprocessors }
     }
 }
 
@@ -47,6 +51,8 @@ pub struct PlanKey {
     pub gpu: String,
     /// The GPU's compute capability.
     pub capability: String,
+    /// The GPU's streaming multiprocessors, for which TensorRT chooses; none for plans of TensorRT-RTX.
+    pub multiprocessors: Option<u32>,
     /// The deep-learning accelerator that it was built for.
     pub dla_core: Option<u8>,
 }
@@ -59,9 +65,9 @@ impl PlanKey {
         gpu: &Gpu,
         dla_core: Option<u8>,
     ) -> Self {
-        let name = match library.flavour() {
-            Flavour::TensorRt => gpu.name.clone(),
-            Flavour::Rtx => "any".into(),
+        let (name, multiprocessors) = match library.flavour() {
+            Flavour::TensorRt => (gpu.name.clone(), gpu.multiprocessors),
+            Flavour::Rtx => ("any".into(), None),
         };
         Self {
             network: network.into(),
@@ -71,11 +77,13 @@ impl PlanKey {
             version: library.version().to_string(),
             gpu: name,
             capability: gpu.capability.to_string(),
+            multiprocessors,
             dla_core,
         }
     }
 
-    /// The file that such a plan is kept in. Without the version: a plan of another one is found, told and replaced.
+    /// The file that such a plan is kept in. Without the version and the multiprocessors: a plan of others is found, told
+    /// and replaced.
     pub(super) fn file_name(&self) -> String {
         let dla = self.dla_core.map(|core| format!(".dla{core}")).unwrap_or_default();
         let words = [&self.network, &self.graph, &self.onnx, &self.library, &self.gpu].map(|word| slug(word));
@@ -89,6 +97,7 @@ impl PlanKey {
 
     /// What differs, in words.
     pub(super) fn difference(&self, found: &Self) -> String {
+        let [own_count, its_count] = [self, found].map(|key| key.multiprocessors.unwrap_or(0).to_string());
         let pairs = [
             ("network", &self.network, &found.network),
             ("graph", &self.graph, &found.graph),
@@ -97,6 +106,7 @@ impl PlanKey {
             ("version", &self.version, &found.version),
             ("GPU", &self.gpu, &found.gpu),
             ("compute capability", &self.capability, &found.capability),
+            ("multiprocessors", &own_count, &its_count),
         ];
         let differing = pairs.into_iter().filter(|(_, wanted, found)| wanted != found);
         let told = differing.map(|(what, wanted, found)| format!("it is for {what} {found}, here is {wanted}"));
@@ -131,14 +141,16 @@ mod tests {
             version: "10.3.0".into(),
             gpu: "Orin (nvgpu)".into(),
             capability: "8.7".into(),
+            multiprocessors: Some(8),
             dla_core: None,
         }
     }
 
     #[test]
-    fn the_file_is_named_after_everything_but_the_version() {
+    fn the_file_is_named_after_everything_but_the_version_and_the_multiprocessors() {
         assert_eq!(key().file_name(), "small.head.0123456789abcdef.tensorrt.orin--nvgpu.sm87.plan");
         assert_eq!(PlanKey { version: "10.13.0".into(), ..key() }.file_name(), key().file_name());
+        assert_eq!(PlanKey { multiprocessors: Some(16), ..key() }.file_name(), key().file_name());
         assert_ne!(PlanKey { dla_core: Some(0), ..key() }.file_name(), key().file_name());
         assert_ne!(PlanKey { capability: "11.0".into(), ..key() }.file_name(), key().file_name());
     }
@@ -147,5 +159,7 @@ mod tests {
     fn what_differs_is_told() {
         let newer = PlanKey { version: "10.13.0".into(), ..key() };
         assert_eq!(newer.difference(&key()), "it is for version 10.3.0, here is 10.13.0");
+        let larger = PlanKey { multiprocessors: Some(16), ..key() };
+        assert_eq!(larger.difference(&key()), "it is for multiprocessors 8, here is 16");
     }
 }

@@ -1,7 +1,7 @@
 //! Where plans are kept: a folder, a file a plan, each with a heading that says what it serves.
 //!
 //! ```text
-//! segfuse plan 1\n
+//! segfuse plan 2\n
 //! {"key":{...},"bytes":123,"xxh3":"..."}\n
 //! the plan as TensorRT made it
 //! ```
@@ -17,7 +17,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
-const MAGIC: &str = "segfuse plan 1";
+const MAGIC: &str = "segfuse plan 2";
 /// A heading is a few hundred bytes; one that goes on for longer is none.
 const MAX_HEADING_BYTES: usize = 4096;
 

@@ -41,13 +41,9 @@ impl Device {
     pub fn open(number: usize) -> Result<Self, CudaError> {
         let driver = driver::version()?;
         let context = CudaContext::new(number).map_err(|error| match error.0 {
-            CUresult::CUDA_ERROR_NO_DEVICE
-            | CUresult::CUDA_ERROR_INVALID_DEVICE
-            | CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
-            | CUresult::CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE => {
-                CudaError::NoDevice(format!("{}: {}", name(error), words(error)))
-            }
-            _ => CudaError::driver("opening the GPU", error),
+            CUresult::CUDA_ERROR_OUT_OF_MEMORY => CudaError::driver("opening the GPU", error),
+            // None is there, or the driver does not give it: not allowed, in use, or not ready.
+            _ => CudaError::NoDevice(format!("{}: {}", name(error), words(error))),
         })?;
         // SAFETY: asks to track no buffer's use from stream to stream. None is tracked: this module has buffers of its
         // own (`memory`), each of one stream, and no `CudaSlice`.

@@ -26,8 +26,10 @@ pub enum CudaError {
          LD_LIBRARY_PATH"
     )]
     Stub,
-    /// A driver, and nothing that it drives.
-    #[error("the NVIDIA driver finds no GPU ({0}): look at nvidia-smi, /dev/nvidia* and the rights of this user")]
+    /// A driver, and nothing that it drives, or that it lets this process use.
+    #[error(
+        "the NVIDIA driver finds no GPU to use ({0}): look at nvidia-smi, /dev/nvidia* and the rights of this user"
+    )]
     NoDevice(String),
     /// A driver that does not know what these kernels were made for.
     #[error(

@@ -1,8 +1,9 @@
 //! The kernels' images in the program, and which of them a GPU runs.
 //!
 //! `build.rs` writes the table: for each file of `kernels/`, machine code for some compute capabilities and PTX for all
-//! newer ones. Machine code runs on GPUs of the same major and the same or a newer minor capability; where none fits the
-//! driver compiles the PTX, once, and keeps it in its own cache.
+//! newer ones. Machine code runs on GPUs of the same major and the same or a newer minor capability, but a Jetson's on that
+//! one alone, and no other on a Jetson (CUDA C++ Programming Guide, Binary Compatibility); where none fits the driver
+//! compiles the PTX, once, and keeps it in its own cache.
 
 use super::device::DeviceInfo;
 use super::error::{CudaError, is_unknown_image, name, words};
@@ -22,6 +23,9 @@ pub(super) struct Images {
 
 include!(concat!(env!("OUT_DIR"), "/cuda_images.rs"));
 
+/// Jetsons.
+const TEGRA: [u32; 2] = [87, 110];
+
 /// The images of the file called `name`.
 pub(super) fn images(name: &'static str) -> Result<&'static Images, CudaError> {
     let found = IMAGES.iter().find(|images| images.name == name);
@@ -31,8 +35,11 @@ pub(super) fn images(name: &'static str) -> Result<&'static Images, CudaError> {
 /// What could run on a device, the best first: machine code, then PTX.
 fn fitting(images: &Images, capability: (u32, u32)) -> Vec<(String, &'static [u8])> {
     let whole = capability.0 * 10 + capability.1;
-    let mut cubins: Vec<_> =
-        images.cubins.iter().filter(|(made_for, _)| made_for / 10 == capability.0 && *made_for <= whole).collect();
+    let fits = |made_for: u32| {
+        let is_alike = made_for / 10 == capability.0 && made_for <= whole;
+        made_for == whole || is_alike && ![made_for, whole].iter().any(|capability| TEGRA.contains(capability))
+    };
+    let mut cubins: Vec<_> = images.cubins.iter().filter(|(made_for, _)| fits(*made_for)).collect();
     cubins.sort_by_key(|(made_for, _)| std::cmp::Reverse(*made_for));
     let cubins = cubins.into_iter().map(|(made_for, bytes)| (format!("sm_{made_for}"), *bytes));
     let (made_for, bytes) = images.ptx;
@@ -126,9 +133,9 @@ mod tests {
     #[test]
     fn the_newest_machine_code_of_the_same_major_comes_first_and_ptx_last() {
         for (capability, expected) in [
-            ((8, 7), vec!["sm_87", "sm_80", "PTX of compute_80"]),
+            ((8, 7), vec!["sm_87", "PTX of compute_80"]),
             ((8, 6), vec!["sm_80", "PTX of compute_80"]),
-            ((8, 9), vec!["sm_87", "sm_80", "PTX of compute_80"]),
+            ((8, 9), vec!["sm_80", "PTX of compute_80"]),
             ((9, 0), vec!["sm_90", "PTX of compute_80"]),
             ((11, 0), vec!["sm_110", "PTX of compute_80"]),
             ((12, 1), vec!["PTX of compute_80"]),

@@ -90,10 +90,14 @@ impl Stream {
 
     /// Asks for what was put off: whatever else is asked of the stream comes behind it.
     pub(super) fn ask_for_all(&self) -> Result<(), CudaError> {
-        let Some(put_off) = &self.put_off else { return Ok(()) };
-        self.device.context.bind_to_thread().at("choosing the GPU")?;
-        let asked = put_off.lock().unwrap_or_else(PoisonError::into_inner).ask(self);
-        self.pool.free_retired();
+        let asked = self.put_off.as_ref().map_or(Ok(()), |put_off| {
+            self.device.context.bind_to_thread().at("choosing the GPU")?;
+            put_off.lock().unwrap_or_else(PoisonError::into_inner).ask(self)
+        });
+        // Nothing is freed while a stream is captured: that would spoil the capture.
+        if self.captured().is_none() {
+            self.pool.free_retired();
+        }
         asked
     }
 

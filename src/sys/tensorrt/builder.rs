@@ -1,6 +1,5 @@
 //! From an ONNX graph to a plan.
 
-use super::library::Object;
 use super::shim::{self, BuildEvents, BuildRequest};
 use super::{Capability, Library, OnnxFault, TensorRtError};
 use std::any::Any;
@@ -60,16 +59,6 @@ impl Building<'_> {
     }
 }
 
-/// Frees the builder when the build is over.
-struct Builder<'a>(&'a Library, Object);
-
-impl Drop for Builder<'_> {
-    fn drop(&mut self) {
-        // SAFETY: made by this library, freed once; what it made itself was freed by the shim.
-        unsafe { (self.0.shim.builder_free)(self.1.raw()) }
-    }
-}
-
 /// Builds a plan of a graph whose file states its element types, such as a half-precision one or one with int8 scales
 /// around its operators (QDQ). Seconds to minutes.
 ///
@@ -83,7 +72,6 @@ pub fn build(
 ) -> Result<Built, TensorRtError> {
     library.check_parser()?;
     let parser = library.parser()?;
-    let builder = Builder(library, library.make_builder()?);
     let building = Building { went_on: Mutex::default(), progress };
     let events = BuildEvents {
         user: std::ptr::from_ref(&building).cast_mut().cast(),
@@ -108,10 +96,10 @@ pub fn build(
         events: &raw const events,
     };
     library.journal.tell();
-    // SAFETY: the builder is alive and not shared; the request and all that it points to outlive the call, and the
-    // events get the pointer that they expect.
-    let outcome = unsafe { (library.shim.build)(builder.1.raw(), &raw const request) };
-    drop(builder);
+    let builder = library.make_builder()?;
+    // SAFETY: the builder is alive, not shared, and nobody's after the call, which frees it; the request and all that it
+    // points to outlive the call, and the events get the pointer that they expect.
+    let outcome = unsafe { (library.shim.build)(builder.raw(), &raw const request) };
     let went_on = building.went_on.into_inner().unwrap_or_else(PoisonError::into_inner);
     concluded(library, options, outcome, went_on)
 }
@@ -137,6 +125,9 @@ fn concluded(
         shim::NO_PARSER => Err(library.no_parser(told)),
         shim::TIMING_CACHE_REFUSED => Err(TensorRtError::TimingCacheRefused { told }),
         shim::NO_DLA_IN_FAMILY => Err(TensorRtError::NoDla { version: version() }),
+        shim::NO_SUCH_DLA => {
+            Err(TensorRtError::NoSuchDla { core: options.dla_core.unwrap_or_default(), version: version() })
+        }
         shim::CAPABILITY_REFUSED => {
             let capabilities: Vec<_> = options.capabilities.iter().map(ToString::to_string).collect();
             Err(TensorRtError::CapabilityRefused { version: version(), capabilities: capabilities.join(", "), told })

@@ -34,6 +34,16 @@ pub enum TensorRtError {
         /// Its version.
         version: String,
     },
+    /// Install a newer one.
+    #[error(
+        "{library}: is TensorRT {version}, and 10.1 is the oldest that this program works with; install a newer one"
+    )]
+    TooOld {
+        /// The file.
+        library: PathBuf,
+        /// Its version.
+        version: String,
+    },
     /// Only what needs the ONNX parser cannot be done: building plans.
     #[error("{library} is there but no ONNX parser beside it: {reason}; {remedy}")]
     NoParser {
@@ -100,6 +110,17 @@ pub enum TensorRtError {
     /// Choose the GPU, or TensorRT 10.
     #[error("TensorRT {version} has no deep-learning accelerator (DLA): leave --dla out, or use TensorRT 10")]
     NoDla {
+        /// The library's version.
+        version: String,
+    },
+    /// Choose the GPU, or another accelerator.
+    #[error(
+        "TensorRT {version} finds no deep-learning accelerator (DLA) {core} on this machine: leave --dla (engine.dla_core) \
+         out, or name one that is there"
+    )]
+    NoSuchDla {
+        /// What was asked for.
+        core: u8,
         /// The library's version.
         version: String,
     },

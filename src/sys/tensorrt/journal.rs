@@ -6,7 +6,8 @@ use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-/// A failing call logs a handful of lines; the first names the cause, so of more the later ones are not kept.
+/// A failing call logs a handful of errors; the first names the cause, so of more the later ones are not kept. Warnings,
+/// of which a build may log any number, make room for them.
 const MOST_LINES: usize = 16;
 
 /// `ILogger::Severity`.
@@ -47,9 +48,13 @@ impl Journal {
             INTERNAL_ERROR..=INFO => tracing::debug!(target: "tensorrt", "{line}"),
             _ => return tracing::trace!(target: "tensorrt", "{line}"),
         }
-        let mut lines = self.lines();
+        let (is_error, mut lines) = (severity <= ERROR, self.lines());
+        if is_error && lines.len() == MOST_LINES {
+            let warning = lines.iter().rposition(|(is_error, _)| !is_error);
+            drop(warning.and_then(|warning| lines.remove(warning)));
+        }
         if severity <= WARNING && lines.len() < MOST_LINES {
-            lines.push_back((severity <= ERROR, line.trim().to_owned()));
+            lines.push_back((is_error, line.trim().to_owned()));
         }
     }
 
@@ -69,4 +74,30 @@ pub(super) unsafe extern "C" fn log(user: *mut c_void, severity: i32, line: *con
     let line = unsafe { CStr::from_ptr(line) };
     // A subscriber that panics loses this line and nothing else.
     drop(catch_unwind(AssertUnwindSafe(|| journal.add(severity, &line.to_string_lossy()))));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_kept_after_any_number_of_warnings_and_before_any_number_of_errors() {
+        let journal = Journal::default();
+        (0..100).for_each(|number| journal.add(WARNING, &format!("tactic {number} does not fit")));
+        journal.add(ERROR, "the cause");
+        (0..100).for_each(|number| journal.add(ERROR, &format!("what follows of it: {number}")));
+        let told = journal.take();
+        assert!(told.starts_with("the cause; what follows of it: 0; ") && !told.contains("tactic"), "{told}");
+        assert_eq!(told.split("; ").count(), MOST_LINES);
+        assert_eq!(journal.take(), "TensorRT gives no reason");
+    }
+
+    #[test]
+    fn warnings_are_told_where_there_is_no_error() {
+        let journal = Journal::default();
+        (0..100).for_each(|number| journal.add(WARNING, &format!("warning {number}")));
+        journal.add(INFO, "as usual");
+        let told = journal.take();
+        assert!(told.starts_with("warning 0; warning 1; ") && told.ends_with("warning 15"), "{told}");
+    }
 }

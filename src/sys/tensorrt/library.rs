@@ -43,6 +43,10 @@ pub const LIBRARIES: [(&str, &str); 3] = [
     ("libtensorrt_rtx.so.1", "libtensorrt_onnxparser_rtx.so.1"),
 ];
 
+/// Before 10.1, family 10 lacks functions that the shim calls.
+const OLDEST_OF_10: i32 = 100_100;
+const FAMILY_10: i32 = 100_000;
+
 /// `10.3.0` as 100300.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version(i32);
@@ -130,6 +134,9 @@ impl Library {
         let shim = shim::of_family(version.major());
         let no_shim = || TensorRtError::NoShim { library: path.to_owned(), version: version.to_string() };
         let shim = shim.ok_or_else(no_shim)?;
+        if (FAMILY_10..OLDEST_OF_10).contains(&version.0) {
+            return Err(TensorRtError::TooOld { library: path.to_owned(), version: version.to_string() });
+        }
         let make_runtime = symbol(loaded, path, c"createInferRuntime_INTERNAL", "createInferRuntime_INTERNAL")?;
         let make_builder = symbol(loaded, path, c"createInferBuilder_INTERNAL", "createInferBuilder_INTERNAL").ok();
         // TensorRT may log to it until the process ends.
@@ -189,7 +196,8 @@ impl Library {
         TensorRtError::NoParser { library: self.path.clone(), reason, remedy }
     }
 
-    pub(super) fn computes_on_the_host(&self) -> bool {
+    /// Whether it is a stand-in, whose answers have nothing to do with a network.
+    pub fn computes_on_the_host(&self) -> bool {
         self.is_on_host
     }
 

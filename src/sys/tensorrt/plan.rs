@@ -80,7 +80,8 @@ impl Engine {
     }
 
     fn tensor(&self, index: i32) -> Result<Tensor, TensorRtError> {
-        let mut told = TensorDescription { name: std::ptr::null(), is_input: 0, element: 0, rank: 0, dims: [0; 8] };
+        let mut told =
+            TensorDescription { name: std::ptr::null(), is_input: 0, element: 0, is_linear: 0, rank: 0, dims: [0; 8] };
         // SAFETY: the engine is alive, and `told` is laid out as the shim says.
         let known = unsafe { (self.runtime.library.shim.engine_tensor)(self.object.raw(), index, &raw mut told) };
         let shape = usize::try_from(told.rank).ok().and_then(|rank| told.dims.get(..rank));
@@ -89,9 +90,13 @@ impl Engine {
             return Err(TensorRtError::PlanRefused { told });
         };
         // SAFETY: the shim gave it, for it said that there is one: a text that lives as long as the engine.
-        let name = unsafe { CStr::from_ptr(told.name) };
+        let name = unsafe { CStr::from_ptr(told.name) }.to_string_lossy().into_owned();
+        if told.is_linear == 0 {
+            let told = format!("'{name}' is not laid out plane after plane and row after row");
+            return Err(TensorRtError::PlanRefused { told });
+        }
         Ok(Tensor {
-            name: name.to_string_lossy().into_owned(),
+            name,
             is_input: told.is_input != 0,
             element: Element::from_number(told.element),
             shape: shape.to_vec(),

@@ -1,5 +1,5 @@
 // The narrow side of TensorRT: compiled once for each family of its headers, of which it uses what has stayed the same
-// within the family since TensorRT 10.0, TensorRT 11.0 and TensorRT-RTX 1.3.
+// within the family since TensorRT 10.1, TensorRT 11.0 and TensorRT-RTX 1.3.
 //
 // TensorRT's classes are called through inline wrappers. Two families in one program would have the linker merge their
 // wrappers, which differ; so build.rs renames both namespaces (-Dnvinfer1=nvinfer1_v10 ...) for each object.
@@ -70,6 +70,7 @@ int32_t engine_tensor(void* engine, int32_t index, TensorDescription* described)
     described->name = name;
     described->is_input = made.getTensorIOMode(name) == TensorIOMode::kINPUT;
     described->element = static_cast<int32_t>(made.getTensorDataType(name));
+    described->is_linear = made.getTensorFormat(name) == TensorFormat::kLINEAR;
     described->rank = dims.nbDims;
     for (int32_t axis = 0; axis < dims.nbDims && axis < 8; ++axis) {
         described->dims[axis] = dims.d[axis];
@@ -99,8 +100,6 @@ int32_t context_enqueue(void* context, void* stream) {
     return static_cast<IExecutionContext*>(context)->enqueueV3(static_cast<cudaStream_t>(stream));
 }
 
-void builder_free(void* builder) { delete static_cast<IBuilder*>(builder); }
-
 // A graph with the element types that its file states. Family 11 knows no other kind.
 INetworkDefinition* typed_network(IBuilder& builder) {
 #if NV_TENSORRT_MAJOR == 10
@@ -124,13 +123,33 @@ bool parse(nvonnxparser::IParser& parser, BuildRequest const& request) {
     return false;
 }
 
+// Inputs and outputs are the program's own buffers: plane after plane, row after row. A builder may choose otherwise if it
+// is not told.
+void lay_out(INetworkDefinition& network) {
+    constexpr auto LINEAR = static_cast<TensorFormats>(1U << static_cast<uint32_t>(TensorFormat::kLINEAR));
+    for (int32_t index = 0; index < network.getNbInputs(); ++index) {
+        network.getInput(index)->setAllowedFormats(LINEAR);
+    }
+    for (int32_t index = 0; index < network.getNbOutputs(); ++index) {
+        network.getOutput(index)->setAllowedFormats(LINEAR);
+    }
+}
+
 // What is asked for and cannot be had is refused, never left out.
-BuildOutcome configure(IBuilderConfig& config, BuildRequest const& request) {
+BuildOutcome configure([[maybe_unused]] IBuilder& builder, IBuilderConfig& config, BuildRequest const& request) {
+#if NV_TENSORRT_MAJOR == 1
+    // Runs are captured, in which nothing may be allocated.
+    config.setFlag(BuilderFlag::kREQUIRE_USER_ALLOCATION);
+#endif
     if (request.workspace_bytes != 0) {
         config.setMemoryPoolLimit(MemoryPoolType::kWORKSPACE, request.workspace_bytes);
     }
     if (request.dla_core >= 0) {
 #if NV_TENSORRT_MAJOR == 10
+        // Without such an accelerator setDLACore does nothing, and all would run on the GPU, unsaid.
+        if (request.dla_core >= builder.getNbDLACores()) {
+            return NO_SUCH_DLA;
+        }
         config.setDefaultDeviceType(DeviceType::kDLA);
         config.setDLACore(request.dla_core);
         config.setFlag(BuilderFlag::kGPU_FALLBACK);
@@ -155,11 +174,11 @@ BuildOutcome configure(IBuilderConfig& config, BuildRequest const& request) {
 }
 
 // TensorRT fills the cache while it builds; TensorRT-RTX measures nothing and has none.
-BuildOutcome build_timed(
-    IBuilder& builder, INetworkDefinition& network, IBuilderConfig& config, BuildRequest const& request) {
+BuildOutcome build_timed(IBuilder& builder, INetworkDefinition& network, IBuilderConfig& config,
+    BuildRequest const& request, [[maybe_unused]] std::unique_ptr<ITimingCache>& timing) {
     BuildEvents const& events = *request.events;
 #if NV_TENSORRT_MAJOR != 1
-    std::unique_ptr<ITimingCache> timing{config.createTimingCache(request.timing_cache, request.timing_cache_len)};
+    timing.reset(config.createTimingCache(request.timing_cache, request.timing_cache_len));
     if (!timing || !config.setTimingCache(*timing, false)) {
         return TIMING_CACHE_REFUSED;
     }
@@ -179,10 +198,12 @@ BuildOutcome build_timed(
 }
 
 int32_t build(void* builder, BuildRequest const* request) {
-    auto& made = *static_cast<IBuilder*>(builder);
-    // What was made last goes first: the parser's errors and weights belong to it, the network refers to the parser's.
-    std::unique_ptr<INetworkDefinition> network{typed_network(made)};
-    std::unique_ptr<IBuilderConfig> config{made.createBuilderConfig()};
+    // What was made last goes first: the parser's errors and weights belong to it, the network refers to the parser's. A
+    // timing cache has to outlive the builder that used it.
+    std::unique_ptr<ITimingCache> timing;
+    std::unique_ptr<IBuilder> made{static_cast<IBuilder*>(builder)};
+    std::unique_ptr<INetworkDefinition> network{typed_network(*made)};
+    std::unique_ptr<IBuilderConfig> config{made->createBuilderConfig()};
     if (!network || !config) {
         return NO_NETWORK;
     }
@@ -194,10 +215,11 @@ int32_t build(void* builder, BuildRequest const* request) {
     if (!parse(*parser, *request)) {
         return ONNX_REFUSED;
     }
+    lay_out(*network);
     Progress progress{*request->events};
     config->setProgressMonitor(&progress);
-    BuildOutcome const configured = configure(*config, *request);
-    return configured == BUILT ? build_timed(made, *network, *config, *request) : configured;
+    BuildOutcome const configured = configure(*made, *config, *request);
+    return configured == BUILT ? build_timed(*made, *network, *config, *request, timing) : configured;
 }
 
 }  // namespace
@@ -218,6 +240,5 @@ extern "C" Shim const SHIM_NAME = {
     context_set_shape,
     context_set_address,
     context_enqueue,
-    builder_free,
     build,
 };

@@ -11,6 +11,7 @@ struct TensorDescription {
     char const* name;  // Lives as long as its engine.
     int32_t is_input;
     int32_t element;  // nvinfer1::DataType
+    int32_t is_linear;  // Plane after plane, row after row.
     int32_t rank;     // -1: not known.
     int64_t dims[8];
 };
@@ -48,7 +49,8 @@ enum BuildOutcome : int32_t {
     TIMING_CACHE_REFUSED = 4,
     NO_DLA_IN_FAMILY = 5,
     CAPABILITY_REFUSED = 6,
-    NOT_BUILT = 7,
+    NO_SUCH_DLA = 7,
+    NOT_BUILT = 8,
 };
 
 struct Shim {
@@ -71,6 +73,6 @@ struct Shim {
     int32_t (*context_set_address)(void* context, char const* name, uint64_t address);
     int32_t (*context_enqueue)(void* context, void* stream);
 
-    void (*builder_free)(void* builder);
+    // Frees the builder.
     int32_t (*build)(void* builder, BuildRequest const* request);
 };

@@ -11,6 +11,7 @@ pub(super) struct TensorDescription {
     pub(super) name: *const c_char,
     pub(super) is_input: i32,
     pub(super) element: i32,
+    pub(super) is_linear: i32,
     pub(super) rank: i32,
     pub(super) dims: [i64; 8],
 }
@@ -47,6 +48,7 @@ pub(super) const ONNX_REFUSED: i32 = 3;
 pub(super) const TIMING_CACHE_REFUSED: i32 = 4;
 pub(super) const NO_DLA_IN_FAMILY: i32 = 5;
 pub(super) const CAPABILITY_REFUSED: i32 = 6;
+pub(super) const NO_SUCH_DLA: i32 = 7;
 
 #[repr(C)]
 pub(super) struct Shim {
@@ -64,7 +66,6 @@ pub(super) struct Shim {
     pub(super) context_set_shape: unsafe extern "C" fn(*mut c_void, *const c_char, *const i64, i32) -> i32,
     pub(super) context_set_address: unsafe extern "C" fn(*mut c_void, *const c_char, u64) -> i32,
     pub(super) context_enqueue: unsafe extern "C" fn(*mut c_void, *mut c_void) -> i32,
-    pub(super) builder_free: unsafe extern "C" fn(*mut c_void),
     pub(super) build: unsafe extern "C" fn(*mut c_void, *const BuildRequest) -> i32,
 }
 

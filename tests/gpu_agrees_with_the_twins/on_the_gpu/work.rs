@@ -180,6 +180,21 @@ fn one_stream_waits_for_what_another_has_marked() {
 }
 
 #[test]
+fn what_bursts_of_buffers_took_goes_back_to_the_device_with_and_without_graphs() {
+    let Some(stream) = stream("bursts_of_buffers") else { return };
+    let device = stream.device().clone();
+    // If nothing of it went back, memory would be full after a dozen.
+    let bytes = device.info().memory / 256;
+    for stream in [stream, device.stream_of_graphs().expect("a stream")] {
+        for _ in 0..20 {
+            let burst: Vec<_> = (0..40).map(|_| stream.buffer::<u8>(bytes).expect("room")).collect();
+            drop(burst);
+            stream.synchronize().expect("nothing failed");
+        }
+    }
+}
+
+#[test]
 fn more_memory_than_there_is_is_refused_and_nothing_is_lost() {
     let Some(stream) = stream("more_memory") else { return };
     let all = stream.device().info().memory;
