@@ -6,8 +6,9 @@
 //!
 //! Times are the device's own, by events around many launches: as nodes of a graph, so that the host does not slow them
 //! down, and launched one by one. The device is kept at work before, until it runs at its own speed. Each case works on
-//! several sets of buffers in turn, more than the device's caches hold where the case is large; where not, it says so. *Share* is of the bytes a second that copying within the device's memory moves, reading and
-//! writing both counted, measured in the same run. Answers are held against the twins in Rust first.
+//! several sets of buffers in turn, more than the device's caches hold; where they are not, it says so. *Share* is of the
+//! bytes a second that copying within the device's memory moves, reading and writing both counted, measured in the same
+//! run. Answers are held against the twins in Rust first.
 
 #[path = "../tests/support/conformance.rs"]
 mod conformance;
