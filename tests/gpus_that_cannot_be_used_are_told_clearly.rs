@@ -182,6 +182,7 @@ mod with_the_feature {
                 assert_eq!(failed.status.code(), Some(1), "{variable}, {device}: {}", errors(&failed));
                 assert!(errors(&failed).contains(told), "{variable}, {device}: {}", errors(&failed));
                 assert!(!errors(&failed).contains("panicked"), "{variable}, {device}: {}", errors(&failed));
+                assert!(!errors(&failed).contains("without CUDA graphs"), "{variable}, {device}: {}", errors(&failed));
             }
         }
     }

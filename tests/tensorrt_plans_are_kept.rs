@@ -77,7 +77,7 @@ fn a_plan_is_built_once() {
 }
 
 #[test]
-fn a_plan_of_another_version_or_a_damaged_one_is_told_removed_and_built_again() {
+fn a_plan_of_another_version_or_a_damaged_one_is_told_and_built_again() {
     let Some(library) = opened("unfit plans", 10, "") else { return };
     let folder = tempfile::tempdir().expect("a folder");
     load(&library, folder.path());
@@ -118,6 +118,91 @@ fn a_plan_of_another_version_or_a_damaged_one_is_told_removed_and_built_again() 
 }
 
 #[test]
+fn a_kept_plan_stays_where_nothing_can_build_another() {
+    let (Some(library), Some(driver)) = (tensorrt("stays", 10, ""), driver("stays")) else { return };
+    let Some(newer) = tensorrt("stays", 10, "VERSION=101300") else { return };
+    let (folder, alone) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    fs::copy(newer.join("libnvinfer.so.10"), alone.path().join("libnvinfer.so.10")).expect("a copy");
+    told(&segfuse(&["engine", "build", "tiny"], folder.path(), &library, Some(&driver)), 0);
+    let kept = names(folder.path());
+    // A newer library, and no parser beside it to build with.
+    let refused = told(&segfuse(&["engine", "build", "tiny"], folder.path(), alone.path(), Some(&driver)), 1);
+    assert!(refused.contains("here is 10.13.0: building it again") && refused.contains("no ONNX parser"), "{refused}");
+    assert_eq!(names(folder.path()), kept);
+    // What is whole is taken also without a parser.
+    fs::copy(library.join("libnvinfer.so.10"), alone.path().join("libnvinfer.so.10")).expect("a copy");
+    let again = told(&segfuse(&["engine", "build", "tiny"], folder.path(), alone.path(), Some(&driver)), 0);
+    assert_eq!(again.matches("was there").count(), 3, "{again}");
+}
+
+#[test]
+fn a_plan_that_no_drive_could_load_is_told_as_it_is_built() {
+    let Some(driver) = driver("unloadable") else { return };
+    for (fault, words) in [
+        ("FAULT=ODD_LAYOUT", "backbone: plan refused: 'image' is not laid out plane after plane"),
+        ("FAULT=NO_ROOM", "backbone: no room for the plan"),
+        ("FAULT=NO_RUNTIME", "createInferRuntime gave 0x0"),
+    ] {
+        let Some(library) = tensorrt("unloadable", 10, fault) else { return };
+        let folder = tempfile::tempdir().expect("a folder");
+        let told = told(&segfuse(&["engine", "build", "tiny"], folder.path(), &library, Some(&driver)), 1);
+        assert!(told.contains(words), "{fault}: {told}");
+    }
+}
+
+#[test]
+fn a_plan_for_another_power_mode_or_under_another_name_is_seen() {
+    let (Some(library), Some(driver)) = (tensorrt("modes", 10, ""), driver("modes")) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |arguments: &[&str]| told(&segfuse(arguments, folder.path(), &library, Some(&driver)), 0);
+    run(&["engine", "build", "tiny"]);
+    let info = run(&["engine", "info"]);
+    assert!(!info.contains("not for here"), "{info}");
+    let path_of = |graph: &str| {
+        let found = names(folder.path()).into_iter().find(|name| name.contains(graph));
+        folder.path().join(found.expect("a plan of each graph"))
+    };
+    let head = fs::read_to_string(path_of(".head.")).expect("the stand-in's plans are text");
+    fs::write(path_of(".head."), head.replace("\"multiprocessors\":1", "\"multiprocessors\":8")).expect("room");
+    fs::write(path_of(".correction."), head).expect("room");
+    let info = run(&["engine", "info"]);
+    assert_eq!(info.matches("not for here").count(), 1, "{info}");
+    assert!(info.contains("cannot be used: by its heading it is tiny.head."), "{info}");
+    let log = warned(&segfuse(&["engine", "build", "tiny"], folder.path(), &library, Some(&driver)));
+    assert!(log.contains("it is for multiprocessors 8, here is 1: building it again"), "{log}");
+}
+
+#[test]
+fn a_configuration_whose_drives_take_no_plans_is_told() {
+    let (Some(library), Some(driver)) = (tensorrt("no plans", 10, ""), driver("no plans")) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("vehicle.toml");
+    let words = "a drive by this configuration takes no plans";
+    for (engine, is_told) in [("device = \"cpu\"", true), ("runtime = \"rten\"", true), ("device = \"cuda\"", false)] {
+        fs::write(&path, format!("network = \"tiny\"\n[engine]\n{engine}\n")).expect("room");
+        let config = path.to_string_lossy();
+        let log =
+            segfuse(&["engine", "build", "--config", &config], &folder.path().join("plans"), &library, Some(&driver));
+        assert_eq!(warned(&log).contains(words), is_told, "{engine}");
+    }
+}
+
+#[test]
+fn what_builds_have_measured_may_be_lost() {
+    let (Some(library), Some(driver)) = (tensorrt("timings", 10, ""), driver("timings")) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |arguments: &[&str]| warned(&segfuse(arguments, folder.path(), &library, Some(&driver)));
+    run(&["engine", "build", "tiny"]);
+    let timings = names(folder.path()).into_iter().find(|name| name.ends_with(".timing")).expect("timings");
+    let timings = folder.path().join(timings);
+    fs::remove_file(&timings).expect("it is there");
+    fs::create_dir(&timings).expect("room");
+    let log = run(&["engine", "build", "tiny", "--force"]);
+    assert!(log.contains("going on without what earlier builds have measured"), "{log}");
+    assert!(log.contains("what this build has measured is not kept") && log.contains(".timing"), "{log}");
+}
+
+#[test]
 fn a_plan_is_kept_where_the_device_is_at_fault() {
     let (Some(sound), Some(full)) = (opened("devices", 10, ""), opened("devices", 10, "FAULT=NO_ROOM")) else { return };
     let folder = tempfile::tempdir().expect("a folder");
@@ -125,7 +210,7 @@ fn a_plan_is_kept_where_the_device_is_at_fault() {
     let network = Network::from_folder("models/tiny".as_ref()).expect("a shipped network");
     let error = TensorRtGraphs::load(&network, &plans(&full, folder.path()), &|_| panic!("nothing is built"));
     let told = error.expect_err("no room").to_string();
-    assert!(told.contains("OutOfMemory") && told.contains("segfuse engine info"), "{told}");
+    assert!(told.contains("backbone: no room for the plan: ") && told.contains("free device memory"), "{told}");
     assert_eq!(load(&sound, folder.path()).1, 0, "the plans are still there");
 }
 
@@ -248,6 +333,7 @@ fn the_command_tells_what_is_missing() {
     assert!(build(&["--compute-capability", "big"], 2).contains("'big' is no compute capability"));
     let told = build(&["--compute-capability", "8.9"], 1);
     assert!(told.contains("TensorRT 10.3.0 (TensorRT) does not build for compute capability 8.9"), "{told}");
+    assert!(told.contains("only TensorRT-RTX builds for GPUs that are elsewhere"), "{told}");
 }
 
 #[test]
@@ -353,6 +439,12 @@ fn command(arguments: &[&str], plans: &Path, library: &Path, driver: Option<&Pat
     let orin = [("NAME", "Orin (nvgpu)"), ("CAPABILITY", "87"), ("DRIVER", "12060"), ("MEMORY", "8589934592")];
     command.envs(orin.map(|(what, value)| (format!("STANDIN_{what}"), value)));
     command
+}
+
+/// What a command that is done has warned of.
+fn warned(output: &Output) -> String {
+    told(output, 0);
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn told(output: &Output, status: i32) -> String {

@@ -18,12 +18,14 @@ pub(super) fn run(arguments: &BuildArguments, session: &Session) -> anyhow::Resu
     let network = arguments.network.as_deref().or(config.network.as_deref()).unwrap_or(DEFAULT);
     let network = network::named(network, None, || Ok(PlainOptions::default()))?;
     let config = arguments.over(config.engine);
+    if arguments.config.is_some() && !config.takes_plans() {
+        tracing::warn!("a drive by this configuration takes no plans: its [engine] names the CPU or another runtime");
+    }
     let gpu = match capability {
         Some(capability) => Gpu { name: "any".into(), capability, multiprocessors: None },
         None => Gpu::from(&Device::open(0)?),
     };
     let library = Library::open(config.tensorrt_libraries.as_deref())?;
-    library.check_parser()?;
     let store = PlanStore::new(config.plans.as_deref())?;
     let options = Options { capability, ..Options::configured(&config) };
     let folder = store.folder().to_owned();

@@ -110,13 +110,7 @@ fn plan(
     library: &Result<Arc<Library>, TensorRtError>,
 ) -> PlanReport {
     let fits = match (&entry.key, device, library) {
-        (Ok(key), Ok(device), Ok(library)) => {
-            let gpu = Gpu::from(device);
-            key.library == library.flavour().to_string()
-                && key.version == library.version().to_string()
-                && key.capability == gpu.capability.to_string()
-                && (key.gpu == "any" || key.gpu == gpu.name)
-        }
+        (Ok(key), Ok(device), Ok(library)) => key.fits(library, &Gpu::from(device)),
         _ => false,
     };
     let file = entry.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -191,7 +185,7 @@ impl Display for PlanReport {
                 write!(f, "{serves}, {mib:.1} MiB{}", if self.fits { "" } else { ": not for here" })
             }
             Finding::Missing(reason) => {
-                write!(f, "{}: cannot be used: {reason}; it is built again when needed", self.file)
+                write!(f, "{}: cannot be used: {reason}", self.file)
             }
         }
     }

@@ -66,6 +66,11 @@ impl Config {
         cpu::Config { runtime, onnxruntime_library, threads }
     }
 
+    /// Whether networks may be run by TensorRT's plans.
+    pub fn takes_plans(&self) -> bool {
+        self.device != DeviceChoice::Cpu && matches!(self.runtime, RuntimeChoice::Auto | RuntimeChoice::Tensorrt)
+    }
+
     /// Says which value is outside its bounds.
     pub fn check(&self) -> Result<(), String> {
         if let Some(core) = self.dla_core.filter(|core| !DLA_CORES.contains(core)) {

@@ -65,21 +65,27 @@ impl PlanKey {
         gpu: &Gpu,
         dla_core: Option<u8>,
     ) -> Self {
-        let (name, multiprocessors) = match library.flavour() {
-            Flavour::TensorRt => (gpu.name.clone(), gpu.multiprocessors),
-            Flavour::Rtx => ("any".into(), None),
-        };
+        let (name, multiprocessors) = chosen_for(library, gpu);
         Self {
             network: network.into(),
             graph: graph.into(),
             onnx: format!("{:016x}", xxh3_64(onnx)),
             library: library.flavour().to_string(),
             version: library.version().to_string(),
-            gpu: name,
+            gpu: name.into(),
             capability: gpu.capability.to_string(),
             multiprocessors,
             dla_core,
         }
+    }
+
+    /// Whether such a plan runs here, by this library on this GPU.
+    pub fn fits(&self, library: &Library, gpu: &Gpu) -> bool {
+        let (name, multiprocessors) = chosen_for(library, gpu);
+        self.library == library.flavour().to_string()
+            && self.version == library.version().to_string()
+            && self.capability == gpu.capability.to_string()
+            && (self.gpu.as_str(), self.multiprocessors) == (name, multiprocessors)
     }
 
     /// The file that such a plan is kept in. Without the version and the multiprocessors: a plan of others is found, told
@@ -111,6 +117,14 @@ impl PlanKey {
         let differing = pairs.into_iter().filter(|(_, wanted, found)| wanted != found);
         let told = differing.map(|(what, wanted, found)| format!("it is for {what} {found}, here is {wanted}"));
         told.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// The GPU's name and multiprocessors, if a plan is for them and not for all of a compute capability.
+fn chosen_for<'a>(library: &Library, gpu: &'a Gpu) -> (&'a str, Option<u32>) {
+    match library.flavour() {
+        Flavour::TensorRt => (&gpu.name, gpu.multiprocessors),
+        Flavour::Rtx => ("any", None),
     }
 }
 

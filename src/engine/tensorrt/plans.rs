@@ -73,18 +73,24 @@ impl Plans {
         &self.library
     }
 
-    /// Builds a network's plans that are missing, or all of them anew; what was done for each graph, in order.
+    /// Builds a network's plans that are missing, or all of them anew; what was done for each graph, in order. Each is loaded
+    /// once, unless it is for a GPU that is elsewhere: what no drive could run is told now.
     pub fn build(
         &self,
         network: &Network,
         anew: bool,
         progress: &(dyn Fn(BuildStep<'_>) -> bool + Sync),
     ) -> Result<Vec<(PlanKey, Outcome)>, EngineError> {
-        let built = graphs_of(network)?.into_iter().map(|(graph, onnx, _)| {
+        let graphs = graphs_of(network)?;
+        let is_here = self.options.capability.is_none();
+        let runtime = is_here.then(|| Runtime::new(&self.library)).transpose().map_err(|error| unavailable(&error))?;
+        let built = graphs.into_iter().map(|(graph, onnx, _)| {
             let key = self.key(network, graph, onnx);
-            // What is there stays until the new one is whole.
-            let built = if anew { self.built(&key, onnx, progress) } else { self.plan(&key, onnx, progress) };
-            built.map(|(_, outcome)| (key, outcome))
+            let outcome = match &runtime {
+                Some(runtime) => self.loaded(runtime, &key, onnx, anew, progress)?.1,
+                None => self.plan(&key, onnx, anew, progress)?.1,
+            };
+            Ok((key, outcome))
         });
         built.collect()
     }
@@ -101,7 +107,7 @@ impl Plans {
             if self.options.capability.is_some() {
                 return self.build_one(&key, onnx, progress).map(drop);
             }
-            self.plan(&key, onnx, progress).map(drop)
+            self.plan(&key, onnx, false, progress).map(drop)
         };
         Ok(graphs_of(network)?.into_iter().map(attempt).collect())
     }
@@ -115,32 +121,47 @@ impl Plans {
         progress: &(dyn Fn(BuildStep<'_>) -> bool + Sync),
     ) -> Result<Arc<Engine>, EngineError> {
         let key = self.key(network, graph, onnx);
+        self.loaded(runtime, &key, onnx, false, progress).map(|(engine, _)| engine)
+    }
+
+    fn loaded(
+        &self,
+        runtime: &Arc<Runtime>,
+        key: &PlanKey,
+        onnx: &[u8],
+        anew: bool,
+        progress: &(dyn Fn(BuildStep<'_>) -> bool + Sync),
+    ) -> Result<(Arc<Engine>, Outcome), EngineError> {
         let load = |plan: &[u8]| runtime.deserialize(plan, self.options.dla_core);
-        let (plan, outcome) = self.plan(&key, onnx, progress)?;
-        match load(&plan) {
+        let (plan, outcome) = self.plan(key, onnx, anew, progress)?;
+        let loaded = match load(&plan) {
             Err(error) if error.is_about_the_plan() && outcome == Outcome::Kept => {
-                self.discard(&key, &error.to_string())?;
-                load(&self.plan(&key, onnx, progress)?.0)
+                self.tell_unfit(key, &error.to_string());
+                load(&self.built(key, onnx, progress)?.0).map(|engine| (engine, Outcome::Built))
             }
-            other => other,
-        }
-        .map_err(|error| unavailable(&error))
+            other => other.map(|engine| (engine, outcome)),
+        };
+        loaded.map_err(|error| refused(key, &error))
     }
 
     fn key(&self, network: &Network, graph: &str, onnx: &[u8]) -> PlanKey {
         PlanKey::new((network.name(), graph, onnx), &self.library, &self.gpu, self.options.dla_core)
     }
 
+    /// The plan that is kept, or a new one. What is kept stays until the new one is whole.
     fn plan(
         &self,
         key: &PlanKey,
         onnx: &[u8],
+        anew: bool,
         progress: &(dyn Fn(BuildStep<'_>) -> bool + Sync),
     ) -> Result<(Vec<u8>, Outcome), EngineError> {
-        match self.store.find(key).map_err(unkept)? {
-            Found::Plan(plan) => return Ok((plan, Outcome::Kept)),
-            Found::Nothing => (),
-            Found::Unfit(reason) => self.discard(key, &reason)?,
+        if !anew {
+            match self.store.find(key).map_err(unkept)? {
+                Found::Plan(plan) => return Ok((plan, Outcome::Kept)),
+                Found::Nothing => (),
+                Found::Unfit(reason) => self.tell_unfit(key, &reason),
+            }
         }
         self.built(key, onnx, progress)
     }
@@ -155,8 +176,9 @@ impl Plans {
         self.store.check_is_writable().map_err(unkept)?;
         let built = self.build_one(key, onnx, progress)?;
         self.store.keep(key, &built.plan).map_err(unkept)?;
-        if let Some(timings) = &built.timing_cache {
-            self.store.keep_timings(key, timings).map_err(unkept)?;
+        // Without them the next build takes longer, and no more.
+        if let Some(Err(error)) = built.timing_cache.as_ref().map(|timings| self.store.keep_timings(key, timings)) {
+            tracing::warn!("what this build has measured is not kept: {error}");
         }
         Ok((built.plan, Outcome::Built))
     }
@@ -175,10 +197,14 @@ impl Plans {
         tracing::info!(graph = key.graph, gpu = %self.gpu, "building a plan: this may take minutes");
         let told = |step: Step<'_>| progress(BuildStep { graph: &key.graph, step });
         let attempt = |timings: &[u8]| tensorrt::build(&self.library, onnx, timings, &options, &told);
-        let built = match attempt(&self.store.timings(key).map_err(unkept)?) {
-            Err(error @ TensorRtError::TimingCacheRefused { .. }) => {
-                tracing::warn!("{error}: going on without what earlier builds have measured");
-                self.store.remove_timings(key).map_err(unkept)?;
+        let timings = self.store.timings(key).unwrap_or_else(|error| {
+            tracing::warn!("{error}: going on without what earlier builds have measured");
+            Vec::new()
+        });
+        let built = match attempt(&timings) {
+            Err(TensorRtError::TimingCacheRefused { told }) => {
+                let path = self.store.timings_path(key);
+                tracing::warn!("{}: timing cache refused: {told}: it is begun anew", path.display());
                 attempt(&[])
             }
             other => other,
@@ -186,9 +212,8 @@ impl Plans {
         built.map_err(|error| refused(key, &error))
     }
 
-    fn discard(&self, key: &PlanKey, reason: &str) -> Result<(), EngineError> {
-        tracing::warn!("{}: {reason}: removing it and building it again", self.store.path(key).display());
-        self.store.remove(key).map_err(unkept)
+    fn tell_unfit(&self, key: &PlanKey, reason: &str) {
+        tracing::warn!("{}: {reason}: building it again", self.store.path(key).display());
     }
 }
 

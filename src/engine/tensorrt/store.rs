@@ -128,22 +128,18 @@ impl PlanStore {
         Ok(path)
     }
 
-    /// Takes a plan away that cannot be used.
-    pub(super) fn remove(&self, key: &PlanKey) -> Result<(), StoreError> {
-        remove(&self.path(key))
-    }
-
     /// What earlier builds have measured; empty where there were none.
     pub(super) fn timings(&self, key: &PlanKey) -> Result<Vec<u8>, StoreError> {
-        Ok(read(&self.folder.join(key.timing_file_name()))?.unwrap_or_default())
+        Ok(read(&self.timings_path(key))?.unwrap_or_default())
     }
 
     pub(super) fn keep_timings(&self, key: &PlanKey, timings: &[u8]) -> Result<(), StoreError> {
-        self.write(&self.folder.join(key.timing_file_name()), &[timings])
+        self.write(&self.timings_path(key), &[timings])
     }
 
-    pub(super) fn remove_timings(&self, key: &PlanKey) -> Result<(), StoreError> {
-        remove(&self.folder.join(key.timing_file_name()))
+    /// Where what builds have measured is kept.
+    pub(super) fn timings_path(&self, key: &PlanKey) -> PathBuf {
+        self.folder.join(key.timing_file_name())
     }
 
     /// Where the plan of `key` is kept.
@@ -168,7 +164,10 @@ fn entry(path: PathBuf) -> Entry {
     match read(&path) {
         Ok(bytes) => {
             let bytes = bytes.unwrap_or_default();
-            let key = open(&bytes).map(|(heading, _)| heading.key);
+            let key = open(&bytes).map(|(heading, _)| heading.key).and_then(|key| {
+                let name = key.file_name();
+                if path.ends_with(&name) { Ok(key) } else { Err(format!("by its heading it is {name}")) }
+            });
             Entry { path, bytes: bytes.len() as u64, key }
         }
         Err(error) => Entry { path, bytes: 0, key: Err(error.to_string()) },
@@ -178,7 +177,9 @@ fn entry(path: PathBuf) -> Entry {
 /// The service's cache, else the user's.
 fn default_folder() -> Option<PathBuf> {
     let folder = |name: &str| env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    let service = folder("CACHE_DIRECTORY").map(|cache| cache.join("plans"));
+    // A service may have several, of which the first is its own.
+    let first = |folders: PathBuf| env::split_paths(&folders).next();
+    let service = folder("CACHE_DIRECTORY").and_then(first).map(|cache| cache.join("plans"));
     let user = || folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
     service.or_else(|| user().map(|cache| cache.join("segfuse/plans")))
 }
@@ -208,12 +209,16 @@ fn remove(path: &Path) -> Result<(), StoreError> {
 fn open(bytes: &[u8]) -> Result<(Heading, &[u8]), String> {
     let line = |bytes: &[u8]| bytes.iter().take(MAX_HEADING_BYTES).position(|byte| *byte == b'\n');
     let rest = bytes.strip_prefix(MAGIC.as_bytes()).and_then(|rest| rest.strip_prefix(b"\n"));
-    let rest = rest.ok_or_else(|| format!("it does not begin with '{MAGIC}'"))?;
+    let rest =
+        rest.ok_or_else(|| format!("it does not begin with '{MAGIC}', as plans of this version of the program do"))?;
     let end = line(rest).ok_or("its heading has no end")?;
     let heading: Heading = serde_json::from_slice(&rest[..end]).map_err(|error| format!("its heading: {error}"))?;
     let plan = &rest[end + 1..];
-    if plan.len() != heading.bytes {
+    if plan.len() < heading.bytes {
         return Err(format!("it is cut: {} of {} bytes", plan.len(), heading.bytes));
+    }
+    if plan.len() > heading.bytes {
+        return Err(format!("it has {} bytes in the place of {}", plan.len(), heading.bytes));
     }
     let found = format!("{:016x}", xxh3_64(plan));
     if found != heading.xxh3 {

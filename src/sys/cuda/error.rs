@@ -102,6 +102,25 @@ impl CudaError {
         Self::Shape { kernel, what, expected: expected.to_string(), got: got.to_string() }
     }
 
+    /// Whether the driver answers nothing else from now on, until the program starts anew: a kernel or the device has failed.
+    pub(super) fn is_lasting(&self) -> bool {
+        let lasting = [
+            "ILLEGAL_ADDRESS",
+            "MISALIGNED_ADDRESS",
+            "INVALID_ADDRESS_SPACE",
+            "INVALID_PC",
+            "ILLEGAL_INSTRUCTION",
+            "HARDWARE_STACK_ERROR",
+            "LAUNCH_FAILED",
+            "LAUNCH_TIMEOUT",
+            "ASSERT",
+            "ECC_UNCORRECTABLE",
+            "CONTEXT_IS_DESTROYED",
+        ];
+        let Self::Driver { name, .. } = self else { return false };
+        name.strip_prefix("CUDA_ERROR_").is_some_and(|name| lasting.contains(&name))
+    }
+
     /// Whether there is nothing to compute on, so that another device may be taken instead.
     pub fn is_absence(&self) -> bool {
         !matches!(self, Self::OutOfMemory { .. } | Self::Shape { .. } | Self::Foreign(_) | Self::Driver { .. })

@@ -96,6 +96,7 @@ impl PlanRuns {
             });
             match captured {
                 Ok(graph) => self.graphs[known].1 = Some(graph),
+                Err(error) if error.is_lasting() => return Err(not_run(&error)),
                 Err(error) => {
                     tracing::warn!("plans are enqueued for each frame, without CUDA graphs: {error}");
                     self.captures.store(false, Ordering::Relaxed);

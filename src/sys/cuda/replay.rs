@@ -52,6 +52,9 @@ impl PutOff {
     fn at_once(&mut self, stream: &Stream, launches: &[Launch]) -> Result<(), CudaError> {
         if !self.is_refused {
             let Err(error) = self.replay(stream, launches) else { return Ok(()) };
+            if error.is_lasting() {
+                return Err(error);
+            }
             tracing::warn!("kernels are launched one by one, without CUDA graphs: {error}");
             self.graphs.clear();
             self.is_refused = true;

@@ -1,7 +1,7 @@
 //! From an ONNX graph to a plan.
 
 use super::shim::{self, BuildEvents, BuildRequest};
-use super::{Capability, Library, OnnxFault, TensorRtError};
+use super::{Capability, Flavour, Library, OnnxFault, TensorRtError};
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -130,6 +130,12 @@ fn concluded(
         }
         shim::CAPABILITY_REFUSED => {
             let capabilities: Vec<_> = options.capabilities.iter().map(ToString::to_string).collect();
+            let told = match library.flavour() {
+                Flavour::TensorRt => "only TensorRT-RTX builds for GPUs that are elsewhere; \
+                                      leave --compute-capability out"
+                    .into(),
+                Flavour::Rtx => told,
+            };
             Err(TensorRtError::CapabilityRefused { version: version(), capabilities: capabilities.join(", "), told })
         }
         shim::NO_NETWORK => {

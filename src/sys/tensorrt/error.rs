@@ -84,6 +84,12 @@ pub enum TensorRtError {
         /// What TensorRT logged.
         told: String,
     },
+    /// Too little device memory for the plan itself.
+    #[error("no room for the plan: {told}; free device memory or take a smaller network")]
+    NoRoom {
+        /// What TensorRT logged.
+        told: String,
+    },
     /// Mend or replace the network.
     #[error("the parser refuses the ONNX graph: {}", listed(.faults, .told))]
     OnnxRefused {
@@ -191,8 +197,7 @@ pub enum TensorRtError {
 impl TensorRtError {
     /// Whether a refused plan is at fault, and not the device that it was to be loaded on: TensorRT says it in words only.
     pub fn is_about_the_plan(&self) -> bool {
-        let device = ["Cuda Runtime", "OutOfMemory"];
-        matches!(self, Self::PlanRefused { told } if device.iter().all(|words| !told.contains(words)))
+        matches!(self, Self::PlanRefused { told } if !told.contains("Cuda Runtime"))
     }
 }
 

@@ -114,7 +114,8 @@ impl Library {
     /// What it runs when it is loaded is trusted as the program is.
     pub fn open(folder: Option<&Path>) -> Result<Arc<Self>, TensorRtError> {
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-            return Err(TensorRtError::NoLibrary { looked: format!("{}: no such folder", folder.display()) });
+            let what = if folder.exists() { "no folder, and a folder is to be named" } else { "no such folder" };
+            return Err(TensorRtError::NoLibrary { looked: format!("{}: {what}", folder.display()) });
         }
         let mut faults = Vec::new();
         for (name, parser) in LIBRARIES {

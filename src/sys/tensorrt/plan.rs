@@ -33,8 +33,11 @@ impl Runtime {
         // SAFETY: the runtime is alive and locked; the bytes are read during the call only.
         let engine = unsafe { (shim.engine_new)(runtime.raw(), plan.as_ptr().cast(), plan.len(), core) };
         drop(runtime);
-        let object =
-            NonNull::new(engine).map(Object).ok_or_else(|| TensorRtError::PlanRefused { told: journal.take() })?;
+        let object = NonNull::new(engine).map(Object).ok_or_else(|| {
+            let told = journal.take();
+            let is_full = told.contains("OutOfMemory");
+            if is_full { TensorRtError::NoRoom { told } } else { TensorRtError::PlanRefused { told } }
+        })?;
         let mut engine = Engine { runtime: Arc::clone(self), object, tensors: Vec::new() };
         engine.tensors = engine.describe()?;
         journal.tell();
